@@ -1,0 +1,3 @@
+"""vcam: a webcam with a better background."""
+
+__version__ = "0.1.0"

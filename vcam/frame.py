@@ -1,0 +1,143 @@
+"""The picture formats that travel through the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+"""uint8 [H, W], one component of a picture."""
+
+Size = tuple[int, int]
+"""(width, height) in pixels, the order users write: 1280x720."""
+
+
+class Matrix(Enum):
+    """The YCbCr coefficients of a frame (ITU-R BT.601-7 and BT.709-6, section 3)."""
+
+    BT601 = "bt601"
+    BT709 = "bt709"
+
+    @property
+    def luma(self) -> tuple[float, float, float]:
+        """The weights Kr, Kg, Kb of R', G' and B' in luma."""
+        return (0.299, 0.587, 0.114) if self is Matrix.BT601 else (0.2126, 0.7152, 0.0722)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture as I420, limited range (luma 16..235, chroma 16..240), in one contiguous buffer.
+
+    data: uint8 [H * 3 / 2, W], C-contiguous; the luma plane, then Cb, then Cr, each chroma plane [H / 2, W / 2].
+        Width and height are even. The frame owns it: who receives a Frame may read it for as long as it likes,
+        and nobody writes to it after it was handed over.
+    matrix: the YCbCr coefficients.
+    t_capture_ns: `time.monotonic_ns()` when the picture reached this program (the clock latency is measured by).
+    index: counts the frames that the source delivered, from 0.
+    alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
+    pts_ns: presentation time in the source's own timeline, 0 at its first frame.
+    """
+
+    data: Plane
+    matrix: Matrix
+    t_capture_ns: int = 0
+    index: int = 0
+    alpha: Plane | None = None
+    pts_ns: int = 0
+
+    @classmethod
+    def empty(cls, size: Size, matrix: Matrix, t_capture_ns: int = 0, index: int = 0, pts_ns: int = 0) -> Frame:
+        """An uninitialised frame of `size`.
+
+        Raises:
+            ValueError: width or height is odd or not positive.
+        """
+        width, height = size
+        if width <= 0 or height <= 0 or width % 2 or height % 2:
+            raise ValueError(f"frame size {width}x{height}: both must be even and positive")
+        data = np.empty((height * 3 // 2, width), np.uint8)
+        return cls(data, matrix, t_capture_ns, index, pts_ns=pts_ns)
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels."""
+        return self.data.shape[1], self.data.shape[0] * 2 // 3
+
+    @property
+    def y(self) -> Plane:
+        """uint8 [H, W], a view of the luma plane, 16..235."""
+        return self.data[: self.data.shape[0] * 2 // 3]
+
+    @property
+    def u(self) -> Plane:
+        """uint8 [H / 2, W / 2], a view of the Cb plane, 16..240, 128 is grey."""
+        return self._chroma(0)
+
+    @property
+    def v(self) -> Plane:
+        """uint8 [H / 2, W / 2], a view of the Cr plane, 16..240, 128 is grey."""
+        return self._chroma(1)
+
+    def _chroma(self, which: int) -> Plane:
+        width, height = self.size
+        count = width * height // 4
+        start = width * height + which * count
+        flat = self.data.reshape(-1)[start : start + count]
+        return np.asarray(flat.reshape(height // 2, width // 2), np.uint8)
+
+    @property
+    def planes(self) -> tuple[Plane, Plane, Plane]:
+        """Views of the luma, Cb and Cr planes."""
+        return self.y, self.u, self.v
+
+
+@dataclass(frozen=True, slots=True)
+class Matte:
+    """How much of each pixel is person.
+
+    alpha: uint8 [h, w] in the engine's own resolution, 0 room .. 255 person, covering the whole frame.
+    """
+
+    alpha: Plane
+
+
+def to_rgb(frame: Frame) -> NDArray[np.uint8]:
+    """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the live path."""
+    width, height = frame.size
+    u, v = (cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in (frame.u, frame.v))
+    luma = (frame.y.astype(np.float32) - 16) * (255 / 219)
+    cb, cr = (np.asarray(p, np.float32) - 128 for p in (u, v))
+    k_r, k_g, k_b = frame.matrix.luma
+    red = luma + cr * (255 / 224 * 2 * (1 - k_r))
+    blue = luma + cb * (255 / 224 * 2 * (1 - k_b))
+    green = (luma - k_r * red - k_b * blue) / k_g
+    return np.clip(np.rint(np.stack([red, green, blue], axis=-1)), 0, 255).astype(np.uint8)
+
+
+def from_rgb(image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0) -> Frame:
+    """Convert uint8 [H, W, 3] RGB, full range, H and W even, to a Frame; chroma is the mean of 2x2 pixels.
+
+    Raises:
+        ValueError: width or height is odd.
+    """
+    height, width = image.shape[:2]
+    frame = Frame.empty((width, height), matrix, t_capture_ns, index)
+    k_r, k_g, k_b = matrix.luma
+    red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
+    luma = k_r * red + k_g * green + k_b * blue
+    frame.y[:] = np.rint(luma * (219 / 255) + 16).astype(np.uint8)
+    half = (width // 2, height // 2)
+    for plane, colour, weight in ((frame.u, blue, k_b), (frame.v, red, k_r)):
+        chroma = (colour - luma) * (224 / 255 / (2 * (1 - weight))) + 128
+        plane[:] = np.rint(cv2.resize(chroma, half, interpolation=cv2.INTER_AREA)).astype(np.uint8)
+    return frame
+
+
+def ycbcr_of(rgb: tuple[int, int, int], matrix: Matrix) -> tuple[int, int, int]:
+    """The limited-range (Y, Cb, Cr) of one full-range (R, G, B) colour."""
+    frame = from_rgb(np.full((2, 2, 3), rgb, np.uint8), matrix)
+    return int(frame.y[0, 0]), int(frame.u[0, 0]), int(frame.v[0, 0])

@@ -1,0 +1,126 @@
+"""Counters and timings of a running pipeline: written by its threads, read by anybody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+_WINDOW = 2048
+"""Percentiles speak of this many latest events (about one minute at 30 frames per second)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Of durations in milliseconds; zeros where nothing was measured."""
+
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    p99_ms: float = 0.0
+
+    @classmethod
+    def of_ns(cls, durations_ns: list[int]) -> Percentiles:
+        """Percentiles by linear interpolation (NumPy's default)."""
+        if not durations_ns:
+            return cls()
+        p50, p95, p99 = np.percentile(np.asarray(durations_ns, np.float64) / 1e6, (50, 95, 99))
+        return cls(float(p50), float(p95), float(p99))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What happened so far.
+
+    frames: composed frames that reached the sink. repeated: times the last picture or the card was sent again.
+    fps: sent frames per second over the last few seconds. latency: from capture to the end of `sink.send`.
+    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause.
+    """
+
+    frames: int
+    repeated: int
+    seconds: float
+    fps: float
+    latency: Percentiles
+    stages: dict[str, Percentiles]
+    drops: dict[str, int]
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+class Stats:
+    """Collects; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._start_ns = time.monotonic_ns()
+        self._frames = 0
+        self._repeated = 0
+        self._first_ns = self._last_ns = 0
+        self._sent_ns: deque[int] = deque(maxlen=_WINDOW)
+        self._latency_ns: deque[int] = deque(maxlen=_WINDOW)
+        self._stages: dict[str, deque[int]] = {}
+        self._drops: Counter[str] = Counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one piece of work of the stage `name`; nothing is recorded when it raises."""
+        start_ns = time.monotonic_ns()
+        yield
+        self.add(name, time.monotonic_ns() - start_ns)
+
+    def add(self, name: str, duration_ns: int) -> None:
+        """Record a duration of the stage `name`."""
+        with self._lock:
+            self._stages.setdefault(name, deque(maxlen=_WINDOW)).append(duration_ns)
+
+    def sent(self, t_capture_ns: int) -> None:
+        """A composed frame has just reached the sink."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            if not self._frames:
+                self._first_ns = t_capture_ns
+            self._frames += 1
+            self._last_ns = now_ns
+            self._sent_ns.append(now_ns)
+            self._latency_ns.append(now_ns - t_capture_ns)
+
+    def busy_s(self) -> float:
+        """Seconds from the first frame's capture to the last frame's arrival at the sink; 0 without frames."""
+        with self._lock:
+            return (self._last_ns - self._first_ns) / 1e9
+
+    def repeated(self) -> None:
+        """The last picture, or the card, was sent because no new one came."""
+        with self._lock:
+            self._repeated += 1
+
+    def set_drops(self, cause: str, count: int) -> None:
+        """The number of frames lost by `cause` so far."""
+        with self._lock:
+            self._drops[cause] = count
+
+    def snapshot(self) -> Snapshot:
+        """A consistent copy of everything."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            recent = [t for t in self._sent_ns if now_ns - t < 3_000_000_000]
+            stages = {name: list(times) for name, times in self._stages.items()}
+            frames, repeated, drops = self._frames, self._repeated, dict(self._drops)
+            latency = list(self._latency_ns)
+        span_ns = recent[-1] - recent[0] if len(recent) > 1 else 0
+        return Snapshot(
+            frames=frames,
+            repeated=repeated,
+            seconds=(now_ns - self._start_ns) / 1e9,
+            fps=(len(recent) - 1) * 1e9 / span_ns if span_ns else 0.0,
+            latency=Percentiles.of_ns(latency),
+            stages={name: Percentiles.of_ns(times) for name, times in stages.items()},
+            drops={cause: count for cause, count in drops.items() if count},
+        )
