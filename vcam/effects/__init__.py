@@ -1,0 +1,108 @@
+"""Effects by name, and how users write them: NAME[:key=value,...]."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcam.effects.base import Effect
+from vcam.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class EffectSpec:
+    """Where an effect lives and what it takes. The first key may be written without its name (`blur:0.8`)."""
+
+    target: str
+    help: str
+    keys: dict[str, Callable[[str], Any]]
+    required: bool = False
+
+
+def _strength(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"strength {text!r} is not a number from 0 to 1; try 0.6")
+    return value
+
+
+_COLORS = {
+    "black": "#000000",
+    "blue": "#0000ff",
+    "gray": "#808080",
+    "green": "#00ff00",
+    "grey": "#808080",
+    "magenta": "#ff00ff",
+    "red": "#ff0000",
+    "white": "#ffffff",
+}
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """(R, G, B) of "#rrggbb" or a name.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    code = _COLORS.get(text.lower(), text)
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
+        raise UsageError(f"color {text!r} is not #rrggbb and none of {', '.join(_COLORS)}; try '#00ff00'")
+    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
+
+
+EFFECTS = {
+    "none": EffectSpec("vcam.effects.room:NoEffect", "the picture as it is, room and all", {}),
+    "blur": EffectSpec("vcam.effects.room:Blur", "blur the room; strength 0..1, default 0.6", {"strength": _strength}),
+    "image": EffectSpec("vcam.effects.room:Image", "a picture as the room", {"path": Path}, required=True),
+    "video": EffectSpec("vcam.effects.clip:Clip", "a looping video or GIF as the room", {"path": Path}, required=True),
+    "color": EffectSpec("vcam.effects.room:Color", "one colour as the room; default #00ff00", {"color": parse_color}),
+    "remove": EffectSpec(
+        "vcam.effects.room:Remove",
+        "no room: transparent in .png, .webm and .mov files, else a colour",
+        {"color": parse_color},
+    ),
+}
+
+
+def make_effect(text: str) -> Effect:
+    """The effect that `text` describes, not opened yet.
+
+    Raises:
+        UsageError: unknown effect or key, or a value that does not fit; the message says what is known.
+    """
+    name, _, rest = text.partition(":")
+    if name not in EFFECTS:
+        raise UsageError(f"unknown effect {name!r}; known: {', '.join(EFFECTS)}")
+    spec = EFFECTS[name]
+    values = _parse_values(name, spec, rest)
+    if spec.required and not values:
+        key = next(iter(spec.keys))
+        raise UsageError(f"effect {name!r} needs a {key}; write {name}:{key.upper()}")
+    module, _, attribute = spec.target.partition(":")
+    effect: Effect = getattr(importlib.import_module(module), attribute)(**values)
+    return effect
+
+
+def _parse_values(name: str, spec: EffectSpec, text: str) -> dict[str, Any]:
+    """The values of `key=value,...`; a part without a key belongs to the value before it (paths have commas)."""
+    texts: dict[str, str] = {}
+    last = next(iter(spec.keys), None)
+    for part in text.split(",") if text else []:
+        key, equals, value = part.partition("=")
+        if equals and re.fullmatch(r"[a-z_]+", key):
+            if key not in spec.keys:
+                known = ", ".join(spec.keys) or "none"
+                raise UsageError(f"effect {name!r} has no key {key!r}; known: {known}")
+            texts[key], last = value, key
+        elif last is None:
+            raise UsageError(f"effect {name!r} takes no value, got {part!r}; write --effect {name}")
+        else:
+            texts[last] = f"{texts[last]},{part}" if last in texts else part
+    return {key: spec.keys[key](value) for key, value in texts.items()}

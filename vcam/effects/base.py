@@ -1,0 +1,74 @@
+"""What every effect promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from vcam.effects.pyramid import LowFrame
+from vcam.effects.refine import Mask
+from vcam.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an effect sees of one moment.
+
+    frame: the picture so far: captured, or changed by the effects before this one. Not to be written to.
+    low: the same picture, shrunk. mask: where the person is. time_ns: for effects that move; starts anywhere, grows.
+    transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited for.
+    """
+
+    frame: Frame
+    low: LowFrame
+    mask: Mask
+    time_ns: int
+    transparent: bool = False
+    live: bool = False
+
+
+class Effect(Protocol):
+    """Turns a picture into another one. One thread opens, applies and closes."""
+
+    needs_matte: bool
+    """Whether `Scene.mask` is looked at; with no such effect in the chain no engine runs."""
+
+    def __enter__(self) -> Self:
+        """Read what the effect needs (a picture, a video).
+
+        Raises:
+            VcamError: it cannot be read.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release everything; may be called twice."""
+
+    def apply(self, scene: Scene) -> Frame:
+        """The changed picture: a new frame of the same size, matrix and times, or `scene.frame` itself."""
+
+
+class Stateless:
+    """An effect that holds nothing; base of those."""
+
+    needs_matte = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def like(frame: Frame) -> Frame:
+    """A new uninitialised frame with the size, matrix and times of `frame`."""
+    return Frame.empty(frame.size, frame.matrix, frame.t_capture_ns, frame.index, frame.pts_ns)
+
+
+def copy_pixels(source: Frame, out: Frame) -> None:
+    """Copy all planes; the frames are of one size."""
+    out.data[:] = source.data

@@ -1,0 +1,53 @@
+"""Blur of the room in which the person is left out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vcam.effects.pyramid import LowFrame
+from vcam.effects.refine import Float, Mask
+from vcam.frame import Frame, Plane
+
+_SIGMA_WEAKEST = 0.006
+_SIGMA_STRONGEST = 0.05
+"""Standard deviation of the Gaussian at strength 0 and 1, as a share of the frame's height."""
+_LEAST_WEIGHT = 1e-3
+"""Weight of person pixels: next to nothing, yet the division stays defined in the middle of the person."""
+
+
+def sigma_px(strength: float, height_px: int) -> float:
+    """Standard deviation in pixels; grows exponentially, so that equal steps of strength look equal."""
+    return float(_SIGMA_WEAKEST * (_SIGMA_STRONGEST / _SIGMA_WEAKEST) ** strength * height_px)
+
+
+def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
+    """Fill `out` with the blurred room.
+
+    A normalised convolution (Knutsson and Westin, CVPR 1993): blur(w * room) / blur(w) with w = 0 on the person,
+    so no colour of the person bleeds into the room, and no halo of the old room surrounds the person.
+
+    Args:
+        low: the shrunk frame.
+        mask: of the same frame.
+        sigma: of the Gaussian, in pixels of the full frame.
+        out: receives all three planes.
+    """
+    weight = np.clip(np.float32(1.0) - np.float32(2.0) * mask.low, _LEAST_WEIGHT, 1)
+    shrink, sigma_low = 1, sigma / low.factor
+    while sigma_low > 2.5:  # pixels that are blurred that much can as well be fewer
+        shrink, sigma_low = shrink * 2, sigma_low / 2
+    size = (max(1, low.y.shape[1] // shrink), max(1, low.y.shape[0] // shrink))
+    norm = _gauss(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), sigma_low)
+    for plane, target in zip((low.y, low.u, low.v), out.planes, strict=True):
+        room = cv2.resize(cv2.multiply(plane, weight, dtype=cv2.CV_32F), size, interpolation=cv2.INTER_AREA)
+        blurred = cv2.divide(_gauss(room, sigma_low), norm, dtype=cv2.CV_8U)
+        _enlarge(np.asarray(blurred, np.uint8), target)
+
+
+def _gauss(plane: cv2.typing.MatLike, sigma: float) -> Float:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(0.1, sigma), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _enlarge(plane: Plane, target: Plane) -> None:
+    cv2.resize(plane, (target.shape[1], target.shape[0]), dst=target, interpolation=cv2.INTER_LINEAR)

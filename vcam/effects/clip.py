@@ -1,0 +1,110 @@
+"""The effect `video`: a moving picture in place of the room."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vcam.effects.base import Scene, copy_pixels, like
+from vcam.effects.blend import blend_person
+from vcam.errors import SourceError, VcamError
+from vcam.frame import Frame
+from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
+
+_PATIENCE_S = 10.0
+_JOIN_S = 2.0
+
+
+class Clip:
+    """A video, or anything else FFmpeg reads, looped at its own speed.
+
+    A thread of its own decodes one frame ahead, so that neither a slow file nor the jump back to the start stops
+    a live picture; while the next frame is late, the last one stays. Where nobody watches live, it is waited for.
+    """
+
+    needs_matte = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._slot: Slot[Frame] = Slot(Policy.WAIT)
+        self._thread: threading.Thread | None = None
+        self._failure: VcamError | None = None
+        self._target: Frame | None = None
+        self._room: Frame | None = None
+        self._next: Frame | None = None
+        self._start_ns = 0
+
+    def __enter__(self) -> Self:
+        """Raises SourceError when the file cannot be opened."""
+        from vcam.sources.base import SourceRequest
+        from vcam.sources.file import FileSource
+
+        with FileSource(str(self._path), SourceRequest()) as source:
+            if source.read() is None:
+                raise SourceError(f"{self._path}: no picture in it; choose another file for the effect 'video'")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._slot.close(discard=True)
+        if self._thread is not None:
+            self._thread.join(_JOIN_S)
+
+    def apply(self, scene: Scene) -> Frame:
+        out = like(scene.frame)
+        copy_pixels(self._current(scene), out)
+        blend_person(scene.frame, scene.mask, out)
+        return out
+
+    def _current(self, scene: Scene) -> Frame:
+        """The frame of the clip that is due at the scene's time."""
+        if self._room is None:
+            self._target = scene.frame
+            self._thread = threading.Thread(target=self._decode, name="vcam-clip", daemon=True)
+            self._thread.start()
+            self._room = self._take(_PATIENCE_S)
+            self._start_ns = scene.time_ns
+        while self._room is not None:
+            if self._next is None:
+                self._next = self._take(0 if scene.live else _PATIENCE_S)
+            if self._next is None or self._start_ns + self._next.pts_ns > scene.time_ns:
+                return self._room
+            self._room, self._next = self._next, None
+        raise self._failure or SourceError(f"{self._path}: gave no picture within {_PATIENCE_S:.0f} s")
+
+    def _take(self, timeout_s: float) -> Frame | None:
+        try:
+            return self._slot.take(timeout_s)
+        except (SlotTimeout, SlotClosed):
+            if self._failure is not None:
+                raise self._failure from None
+            return None
+
+    def _decode(self) -> None:
+        """Put frame after frame; each round's times follow on the last one's."""
+        from vcam.sources.base import SourceRequest
+        from vcam.sources.file import FileSource
+
+        assert self._target is not None
+        request = SourceRequest(size=self._target.size, matrix=self._target.matrix)
+        offset_ns = 0
+        try:
+            while True:
+                with FileSource(str(self._path), request) as source:
+                    length_ns, step_ns = 0, round(1e9 / (source.fps or 25))
+                    while (frame := source.read()) is not None:
+                        length_ns = frame.pts_ns + step_ns
+                        self._slot.put(_at(frame, offset_ns + frame.pts_ns))
+                    offset_ns += length_ns
+        except SlotClosed:
+            pass
+        except VcamError as failure:
+            self._failure = failure
+            self._slot.close()
+
+
+def _at(frame: Frame, pts_ns: int) -> Frame:
+    return Frame(frame.data, frame.matrix, frame.t_capture_ns, frame.index, frame.alpha, pts_ns)

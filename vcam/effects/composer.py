@@ -1,0 +1,78 @@
+"""From a captured frame and its matte to the picture that leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from vcam.effects.base import Effect, Scene
+from vcam.effects.pyramid import LowFrame
+from vcam.effects.refine import RefineConfig, refine
+from vcam.effects.smooth import MatteSmoother
+from vcam.frame import Frame, Matte
+from vcam.stats import Stats
+
+
+class Composer:
+    """Applies effects in order; belongs to one thread.
+
+    Args:
+        effects: at least one.
+        config: how the matte is refined.
+        stats: receives the times of "refine" and "effects".
+        transparent: the sink keeps `Frame.alpha`.
+        live: effects that move follow the clock instead of the frames' own timeline, and wait for nothing.
+    """
+
+    def __init__(
+        self, effects: Sequence[Effect], config: RefineConfig, stats: Stats, *, transparent: bool, live: bool
+    ) -> None:
+        self._effects = list(effects)
+        self._config = config
+        self._stats = stats
+        self._transparent = transparent
+        self._live = live
+        self._smoother = MatteSmoother()
+        self._resources = ExitStack()
+
+    @property
+    def needs_matte(self) -> bool:
+        """Whether any effect looks at the matte."""
+        return any(effect.needs_matte for effect in self._effects)
+
+    def __enter__(self) -> Self:
+        """Open all effects or none.
+
+        Raises:
+            VcamError: what an effect needs cannot be read.
+        """
+        with ExitStack() as stack:
+            for effect in self._effects:
+                stack.enter_context(effect)
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def compose(self, frame: Frame, matte: Matte | None) -> Frame:
+        """The picture that may leave. `matte` belongs to this very frame; None only where no effect needs one."""
+        if not self.needs_matte:
+            return frame
+        assert matte is not None, "a frame without its matte must not be composed"
+        with self._stats.stage("refine"):
+            low = LowFrame.of(frame)
+            mask = refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)
+        time_ns = frame.t_capture_ns if self._live else frame.pts_ns
+        scene = Scene(frame, low, mask, time_ns, self._transparent, self._live)
+        with self._stats.stage("effects"):
+            for i, effect in enumerate(self._effects):
+                if i:
+                    scene = replace(scene, low=LowFrame.of(scene.frame))
+                scene = replace(scene, frame=effect.apply(scene))
+        return scene.frame
