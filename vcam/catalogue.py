@@ -1,0 +1,117 @@
+"""The engines at hand: what `engine.toml` says of them, and whether their files are what it says.
+
+A catalogue is a folder with one folder per model: `<model>/engine.toml`, `<model>/<model>_<precision>.onnx`.
+One ships with the package; `--engines DIR` and VCAM_ENGINES name others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcam.errors import EngineError, UsageError
+
+DEFAULT_ENGINE = "sinet_fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """One engine: a model at one precision.
+
+    name: `<model>_<precision>`. task: "person" or "face". path: the ONNX file. sha256: what its bytes must give.
+    size: (height, width) of the input. classes: in the order of the outputs.
+    about: everything else that `engine.toml` says (licence, training data, quality, parity).
+    """
+
+    name: str
+    model: str
+    precision: str
+    task: str
+    path: Path
+    sha256: str
+    size: tuple[int, int]
+    classes: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def verify(self) -> Path:
+        """The path, after the file was read and its sha256 compared.
+
+        Raises:
+            EngineError: the file is missing or is not the one that `engine.toml` describes.
+        """
+        try:
+            with self.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise EngineError(f"{self.path}: {error.strerror}; reinstall vcam or export the engine again") from error
+        if found != self.sha256:
+            raise EngineError(
+                f"{self.path}: sha256 is {found[:12]}..., engine.toml says {self.sha256[:12]}...; "
+                "the file is damaged or changed: reinstall vcam or export the engine again"
+            )
+        return self.path
+
+
+def shipped_engines() -> Path:
+    """The folder of the engines that come with the package."""
+    import vcam.engines
+
+    return Path(vcam.engines.__path__[0])
+
+
+def read_catalogue(folder: Path) -> list[EngineSpec]:
+    """All engines of one catalogue folder, by name.
+
+    Raises:
+        EngineError: the folder is no catalogue, or an `engine.toml` in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise EngineError(f"{folder}: no such folder; --engines wants the folder that holds <model>/engine.toml")
+    files = sorted(folder.glob("*/engine.toml"))
+    if not files:
+        raise EngineError(f"{folder}: no <model>/engine.toml in it; --engines wants the folder above the models")
+    return sorted((spec for file in files for spec in _read(file)), key=lambda spec: spec.name)
+
+
+def _read(file: Path) -> list[EngineSpec]:
+    try:
+        text = tomllib.loads(file.read_text(encoding="utf-8"))
+        size = (int(text["input"]["height"]), int(text["input"]["width"]))
+        return [
+            EngineSpec(
+                name=f"{text['model']}_{entry['precision']}",
+                model=text["model"],
+                precision=entry["precision"],
+                task=text["task"],
+                path=file.parent / entry["name"],
+                sha256=entry["sha256"],
+                size=size,
+                classes=tuple(text["classes"]),
+                about={k: v for k, v in text.items() if k not in ("file", "model", "task", "classes")},
+            )
+            for entry in text["file"]
+        ]
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EngineError(f"{file}: cannot be read ({error}); export the engine again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"{file}: {error} is missing or no such value; export the engine again") from error
+
+
+def find_engine(name: str, folders: Iterable[Path]) -> EngineSpec:
+    """The engine of that name in the first folder that has it.
+
+    Raises:
+        UsageError: none has it; the message lists the known ones.
+        EngineError: a folder is no catalogue.
+    """
+    known: dict[str, EngineSpec] = {}
+    for folder in folders:
+        for spec in read_catalogue(folder):
+            known.setdefault(spec.name, spec)
+    if name not in known:
+        raise UsageError(f"unknown engine {name!r}; known: {', '.join(sorted(known))}")
+    return known[name]
