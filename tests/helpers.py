@@ -1,0 +1,67 @@
+"""Pictures and pipelines that several tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vcam.backends.base import Backend
+from vcam.backends.fake import FakeBackend
+from vcam.effects import make_effect
+from vcam.effects.composer import Composer
+from vcam.effects.refine import RefineConfig
+from vcam.frame import Frame, Matrix, from_rgb
+from vcam.matting import Matter
+from vcam.pipeline import Pipeline, PipelineConfig
+from vcam.sinks.base import Sink
+from vcam.sources.base import Source, SourceRequest
+from vcam.stats import Stats
+
+SIZE = (160, 96)
+SENTINEL = (255, 0, 255)
+"""The colour of the room in tests: it must never leave."""
+PERSON = (230, 200, 40)
+
+
+def frame_of(room: tuple[int, int, int] = SENTINEL, person: tuple[int, int, int] = PERSON, index: int = 0) -> Frame:
+    """A room with a person in the middle half, as `vcam.backends.fake.centre_is_person` finds one."""
+    width, height = SIZE
+    picture = np.full((height, width, 3), room, np.uint8)
+    picture[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = person
+    return from_rgb(picture, Matrix.BT601, index=index)
+
+
+def room_is_hidden(frame: Frame) -> bool:
+    """Whether no pixel outside the person's surroundings has the sentinel's chroma."""
+    sentinel = frame_of()
+    margin = 6
+    outside = np.ones(frame.u.shape, bool)
+    rows, columns = frame.u.shape
+    outside[rows // 4 - margin : rows * 3 // 4 + margin, columns // 4 - margin : columns * 3 // 4 + margin] = False
+    near = np.abs(frame.v.astype(int) - int(sentinel.v[0, 0])) < 30
+    near &= np.abs(frame.u.astype(int) - int(sentinel.u[0, 0])) < 30
+    return not bool((near & outside).any())
+
+
+def pipeline_of(
+    source: Source,
+    sink: Sink,
+    effects: Sequence[str] = ("color:#203040",),
+    backend: Backend | None = None,
+    config: PipelineConfig | None = None,
+    stats: Stats | None = None,
+) -> Pipeline:
+    """A pipeline of fakes."""
+    stats = stats or Stats()
+    return Pipeline(
+        lambda _: source,
+        SourceRequest(),
+        Matter(backend or FakeBackend()),
+        lambda transparent, live: Composer(
+            [make_effect(text) for text in effects], RefineConfig(), stats, transparent=transparent, live=live
+        ),
+        sink,
+        stats,
+        config or PipelineConfig(),
+    )

@@ -1,0 +1,101 @@
+"""A sink for tests: it keeps what it was sent, and fails or hangs when told to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Condition
+from types import TracebackType
+from typing import Self
+
+from vcam.errors import SinkError, SinkLost
+from vcam.frame import Frame, Matrix, Size
+
+
+class RecordingSink:
+    """Keeps a copy of every frame. Any thread may look, wait and close.
+
+    Args:
+        live, size, matrix, alpha: what `Sink` describes.
+        fail_at: the frame, counted from 0, whose `send` raises SinkLost; also all later ones.
+        block_at: the frame whose `send` does not return before `close`.
+        fail_on_open: `__enter__` raises SinkError.
+
+    Attributes:
+        frames: uint8 planes as in `Frame`; copies, oldest first.
+        opened, closed: how often each happened; only the first `close` after opening counts.
+        error: what `__exit__` was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        live: bool = False,
+        size: Size | None = None,
+        matrix: Matrix | None = None,
+        alpha: bool = False,
+        fail_at: int | None = None,
+        block_at: int | None = None,
+        fail_on_open: bool = False,
+    ) -> None:
+        self.name = "recording"
+        self.live = live
+        self.size = size
+        self.matrix = matrix
+        self.alpha = alpha
+        self.frames: list[Frame] = []
+        self.opened = 0
+        self.closed = 0
+        self.error: BaseException | None = None
+        self._fail_at = fail_at
+        self._block_at = block_at
+        self._fail_on_open = fail_on_open
+        self._open = False
+        self._changed = Condition()
+
+    def __enter__(self) -> Self:
+        """Open.
+
+        Raises:
+            SinkError: `fail_on_open`.
+        """
+        if self._fail_on_open:
+            raise SinkError("recording: told not to open")
+        with self._changed:
+            self.opened += 1
+            self._open = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.error = error
+        self.close()
+
+    def send(self, frame: Frame) -> None:
+        """Keep a copy.
+
+        Raises:
+            SinkLost: it is not open, or it was told to fail at this frame.
+        """
+        with self._changed:
+            if self._block_at is not None and len(self.frames) >= self._block_at:
+                self._changed.wait_for(lambda: not self._open)
+            if not self._open:
+                raise SinkLost("recording: not open")
+            if self._fail_at is not None and len(self.frames) >= self._fail_at:
+                raise SinkLost(f"recording: told to fail at frame {self._fail_at}")
+            alpha = None if frame.alpha is None else frame.alpha.copy()
+            self.frames.append(replace(frame, data=frame.data.copy(), alpha=alpha))
+            self._changed.notify_all()
+
+    def wait_for(self, frames: int, timeout_s: float) -> bool:
+        """Wait until that many frames were sent; False when the time was over first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.frames) >= frames, timeout_s)
+
+    def close(self) -> None:
+        """Close, and let a blocked `send` go."""
+        with self._changed:
+            self.closed += self._open
+            self._open = False
+            self._changed.notify_all()
