@@ -115,7 +115,8 @@ def to_rgb(frame: Frame) -> NDArray[np.uint8]:
     red = luma + cr * (255 / 224 * 2 * (1 - k_r))
     blue = luma + cb * (255 / 224 * 2 * (1 - k_b))
     green = (luma - k_r * red - k_b * blue) / k_g
-    return np.clip(np.rint(np.stack([red, green, blue], axis=-1)), 0, 255).astype(np.uint8)
+    rgb = np.clip(np.rint(np.stack([red, green, blue], axis=-1)), 0, 255)
+    return np.asarray(rgb, np.uint8)
 
 
 def from_rgb(image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0) -> Frame:

@@ -1,0 +1,234 @@
+"""The webcam source with scripted cameras, and what is said where there is none. Real ones: guest/."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.sources.media_files import assert_quadrants, picture, quadrants
+from vcam.errors import SourceError, SourceLost
+from vcam.frame import Matrix, Size
+from vcam.sources.base import SourceRequest
+from vcam.sources.ffmpeg_camera import FFmpegCamera, first_camera
+from vcam.sources.webcam import Shot, WebcamSource, list_cameras
+from vcam.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, Node
+
+SIZE = (96, 64)
+
+
+class ScriptedCamera:
+    """Gives the shots of a list, None meaning "nothing yet", and then nothing any more."""
+
+    path = "/dev/video7"
+    fps = 25.0
+    format_name = "MJPG"
+
+    def __init__(self, shots: Sequence[Shot | SourceLost | None], size: Size = SIZE) -> None:
+        self.size = size
+        self.shots = list(shots)
+        self.polls = 0
+        self.closed = 0
+        self.asked: tuple[str, Size, float] | None = None
+
+    def open(self, where: str, size: Size, fps: float) -> ScriptedCamera:
+        self.asked = (where, size, fps)
+        return self
+
+    def poll(self) -> Shot | None:
+        self.polls += 1
+        shot = self.shots.pop(0) if self.shots else None
+        if isinstance(shot, SourceLost):
+            raise shot
+        return shot
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def shot(t_capture_ns: int, size: Size = SIZE) -> Shot:
+    jpeg = picture(quadrants(size), "yuvj422p", Matrix.BT601, full=True)
+    jpeg.colorspace = 2
+    return Shot(jpeg, t_capture_ns)
+
+
+def test_shots_become_frames_with_their_times() -> None:
+    camera = ScriptedCamera([None, shot(1_000), None, None, shot(41_000)])
+    with WebcamSource("", SourceRequest(), camera.open) as source:
+        assert camera.asked == ("", (1280, 720), 30.0)
+        assert (source.name, source.live, source.frames) == ("/dev/video7", True, None)
+        assert (source.size, source.fps) == (SIZE, 25.0)
+        assert source.mode == "asked for 1280x720 at 30 fps, got 96x64 MJPG at 25 fps"
+        first, second = source.read(), source.read()
+    assert first is not None
+    assert second is not None
+    assert [(f.t_capture_ns, f.pts_ns, f.index) for f in (first, second)] == [(1_000, 0, 0), (41_000, 40_000, 1)]
+    assert first.matrix is Matrix.BT601
+    assert_quadrants(first)
+    assert camera.closed == 1
+
+
+def test_motion_jpeg_of_hd_size_is_bt601() -> None:
+    camera = ScriptedCamera([shot(1, (1280, 720))], (1280, 720))
+    with WebcamSource("", SourceRequest(), camera.open) as source:
+        frame = source.read()
+    assert frame is not None
+    assert frame.matrix is Matrix.BT601
+    assert_quadrants(frame)
+
+
+def test_a_request_is_asked_for_and_obeyed() -> None:
+    camera = ScriptedCamera([shot(1)])
+    request = SourceRequest(size=(48, 48), fps=15, mirror=True, matrix=Matrix.BT709)
+    with WebcamSource("/dev/video7", request, camera.open) as source:
+        assert camera.asked == ("/dev/video7", (48, 48), 15)
+        assert source.size == (48, 48)
+        frame = source.read()
+    assert frame is not None
+    assert (frame.size, frame.matrix) == ((48, 48), Matrix.BT709)
+    colours = [(30, 180, 60), (200, 40, 30), (128, 128, 128), (40, 60, 210)]
+    assert_quadrants(frame, colours)
+
+
+def test_a_driver_that_sends_another_size_than_it_said_does_not_change_the_frames() -> None:
+    camera = ScriptedCamera([shot(1, (64, 64)), shot(2)])
+    with WebcamSource("", SourceRequest(), camera.open) as source:
+        frames = [source.read(), source.read()]
+    assert [frame.size for frame in frames if frame] == [SIZE, SIZE]
+
+
+def test_a_silent_camera_is_lost_after_the_timeout() -> None:
+    camera = ScriptedCamera([shot(1)])
+    with WebcamSource("", SourceRequest(), camera.open, no_frame_timeout_s=0.2) as source:
+        assert source.read() is not None
+        started = time.monotonic()
+        with pytest.raises(SourceLost, match=r"^/dev/video7: no picture for 0.2 s; unplug the camera"):
+            source.read()
+        assert 0.2 <= time.monotonic() - started < 2
+    assert 4 < camera.polls < 200  # neither rarely nor without a pause
+
+
+def test_a_silent_camera_can_be_interrupted() -> None:
+    camera = ScriptedCamera([])
+    with WebcamSource("", SourceRequest(), camera.open) as source:
+        timer = threading.Timer(0.2, source.interrupt)
+        timer.start()
+        started = time.monotonic()
+        assert source.read() is None
+        assert time.monotonic() - started < 1.2
+        timer.join()
+        source.interrupt()
+        assert source.read() is None
+    assert camera.closed == 1
+
+
+def test_a_lost_camera_is_closed() -> None:
+    camera = ScriptedCamera([SourceLost("/dev/video7: the camera is gone")])
+    source = WebcamSource("", SourceRequest(), camera.open)
+    with pytest.raises(SourceLost, match="is gone"), source:
+        source.read()
+    source.close()
+    assert camera.closed == 1
+
+
+def test_a_device_of_ffmpeg_gives_its_newest_picture() -> None:
+    """The lavfi device never makes one wait, so its queue is always full."""
+    camera = FFmpegCamera("test", "testsrc2=size=96x64:rate=30,format=yuyv422", "lavfi", [{}])
+    camera.open()
+    try:
+        assert (camera.size, camera.fps, camera.format_name) == (SIZE, 30.0, "YUYV")
+        before = time.monotonic_ns()
+        first, second = camera.poll(), camera.poll()
+        assert first is not None
+        assert second is not None
+        assert before < first.t_capture_ns < second.t_capture_ns <= time.monotonic_ns()
+        assert first.picture.pts == 31
+        assert second.picture.pts == 63
+    finally:
+        camera.close()
+        camera.close()
+
+
+def test_a_device_that_ends_is_lost() -> None:
+    camera = FFmpegCamera("test", "testsrc2=size=96x64:rate=30:duration=0.1", "lavfi", [{}])
+    camera.open()
+    with pytest.raises(SourceLost, match=r"^test: the camera has ended"):
+        camera.poll()
+    camera.close()
+
+
+def test_the_next_options_are_tried_where_the_driver_refuses() -> None:
+    source = "testsrc2=size=96x64"
+    camera = FFmpegCamera("test", source, "lavfi", [{"fflags": "nonsense"}, {}])
+    camera.open()
+    assert camera.size == SIZE
+    camera.close()
+    with pytest.raises(SourceError, match=r"^test: cannot be opened \(Invalid argument\); `vcam devices`"):
+        FFmpegCamera("test", source, "lavfi", [{"fflags": "nonsense"}]).open()
+
+
+UVC = Node("/dev/video2", "uvcvideo", "Camera", "usb", CAP_VIDEO_CAPTURE)
+METADATA = Node("/dev/video3", "uvcvideo", "Camera", "usb", 0x00800000)
+LOOPBACK = Node("/dev/video0", "v4l2 loopback", "vcam", "platform", CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT)
+FORBIDDEN = Node("/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER")
+
+
+def test_the_first_camera_is_neither_virtual_nor_a_metadata_node() -> None:
+    assert first_camera([LOOPBACK, METADATA, FORBIDDEN, UVC]) == "/dev/video2"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([], "no camera was found; plug one in, or type `vcam run --source demo` or `vcam run --source FILE`"),
+        ([METADATA], "no camera was found; plug one in"),
+        ([LOOPBACK], "no camera but virtual ones was found; plug one in"),
+        ([LOOPBACK, FORBIDDEN], "no camera was found: /dev/video1: permission denied; join its group"),
+    ],
+)
+def test_no_camera_is_explained(nodes: list[Node], message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        first_camera(nodes)
+    assert message in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux only")
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("/dev/video4242", r"^/dev/video4242: no such device; `vcam devices` lists those there are$"),
+        ("4242", r"^/dev/video4242: no such device"),
+        ("/dev/null", r"^/dev/null: not a video device"),
+        ("Some Camera", r"^Some Camera: no such device"),
+    ],
+)
+def test_what_is_no_camera(where: str, message: str) -> None:
+    source = WebcamSource(where, SourceRequest())
+    with pytest.raises(SourceError, match=message), source:
+        pass
+    source.close()
+
+
+def test_listing_cameras_needs_none() -> None:
+    assert isinstance(list_cameras(), list)
+
+
+def test_a_broken_picture_is_skipped(tmp_path: Path) -> None:
+    """USB cameras send half a JPEG now and then; that must not end a call."""
+    jpeg = cv2.imencode(".jpg", quadrants(SIZE))[1].tobytes()
+    broken = jpeg[:20] + bytes(len(jpeg) - 22) + jpeg[-2:]
+    path = tmp_path / "camera.mjpeg"
+    path.write_bytes((jpeg * 31 + broken) + jpeg * 32)
+    camera = FFmpegCamera("test", str(path), "mjpeg", [{}])
+    camera.open()
+    try:
+        assert camera.format_name == "MJPG"
+        assert camera.poll() is None
+        assert camera.poll() is not None
+    finally:
+        camera.close()

@@ -1,0 +1,84 @@
+"""Where pictures come from: a plug-in per kind, and the reading of what users write after `--source`."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from vcam.errors import UsageError
+from vcam.sources.base import Source, SourceRequest
+from vcam.sources.inspect_file import is_image, read_head
+from vcam.sources.stream import SCHEMES
+
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "demo": "vcam.sources.demo:DemoSource",
+        "file": "vcam.sources.file:VideoFile",
+        "image": "vcam.sources.image:ImageSource",
+        "pattern": "vcam.sources.pattern:PatternSource",
+        "stream": "vcam.sources.stream:StreamSource",
+        "webcam": "vcam.sources.webcam:WebcamSource",
+    }
+)
+"""name -> "module:Class"; a class takes what stands behind "name:" and a SourceRequest."""
+
+_KNOWN = "demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or image"
+
+
+def make_source(text: str, request: SourceRequest) -> Source:
+    """The source that a user means; not opened yet.
+
+    Args:
+        text: "demo", "pattern", "webcam", "webcam:/dev/video2" or "webcam:NAME", "/dev/video2", a URL, or a path; what
+            a file is, its content decides. A file that is called like a source is written with its folder, "./demo".
+        request: what the pipeline wants.
+
+    Raises:
+        UsageError: there is no such source, or its argument makes no sense.
+        SourceError: a path does not exist, is a directory, is empty or cannot be read.
+    """
+    name, argument = _parse(text)
+    module, _, attribute = SOURCES[name].partition(":")
+    plug_in = cast("Callable[[str, SourceRequest], Source]", getattr(importlib.import_module(module), attribute))
+    return plug_in(argument, request)
+
+
+def _parse(text: str) -> tuple[str, str]:
+    """(name of the plug-in, its argument)."""
+    name, colon, argument = text.partition(":")
+    if name in SOURCES and not argument.startswith("//"):
+        if name in ("file", "image", "stream") and not argument:
+            raise UsageError(f"--source {text}: which one? write {name}:PATH, or just the path")
+        return name, argument
+    if argument.startswith("//"):
+        if name.lower() not in SCHEMES:
+            raise UsageError(f"--source {text}: unknown kind of address '{name}'; known: {', '.join(SCHEMES)}")
+        return "stream", text
+    if re.fullmatch(r"/dev/video\d+", text):
+        return "webcam", text
+    looks_like_name = not colon and re.fullmatch(r"[A-Za-z0-9_-]*", text)
+    if not text or (not _exists(text) and (looks_like_name or (colon and re.fullmatch(r"[a-z]{2,}", name)))):
+        raise UsageError(f"--source {text}: unknown source '{name}'; known: {_KNOWN}")
+    return _kind_of_path(text), text
+
+
+def _exists(text: str) -> bool:
+    try:
+        Path(text).stat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True  # or unknowable; whoever reads it says why
+    return True
+
+
+def _kind_of_path(path: str) -> str:
+    head = read_head(path)
+    if head:
+        return "image" if is_image(path, head) else "file"
+    return "webcam" if path.startswith("/dev/v") and stat.S_ISCHR(Path(path).stat().st_mode) else "stream"

@@ -1,0 +1,208 @@
+"""Turn whatever FFmpeg decodes into frames of one size, one matrix, limited range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.errors import SourceError
+from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.sources.base import SourceRequest
+from vcam.sources.colour import change_matrix
+from vcam.sources.fit import Box, copy_planes, crop_box, even, rotate
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+# Numbers of <libavutil/pixfmt.h>: AVCOL_RANGE_* and AVCOL_SPC_*.
+_LIMITED, _FULL = 1, 2
+_SPC_BT709, _SPC_SMPTE170M = 1, 6
+_SPC_UNLABELLED = {0, 2, 3}  # RGB (nonsense for other pictures), unspecified, reserved
+_SPC_601 = {4, 5, _SPC_SMPTE170M}  # FCC, BT.470BG
+_SMALLEST_PX = 4  # swscale cannot scale a chroma plane of one row or column
+_HD_HEIGHT_PX = 720  # players take unlabelled pictures of this height and more as BT.709
+
+
+class FrameMaker:
+    """Converts decoded pictures; the first one settles the size and the matrix of all.
+
+    Belongs to the thread that reads. Everything costs nothing but a copy where the picture fits already.
+
+    Args:
+        request: what the pipeline wants.
+        unlabelled: the coefficients of pictures that do not name theirs; None: by height, as players do.
+        name: what messages call the source.
+
+    Attributes:
+        size: of the frames; None before the first.
+        matrix: of the frames; None before the first.
+    """
+
+    def __init__(self, request: SourceRequest, unlabelled: Matrix | None = None, name: str = "source") -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self.size = request.size
+        self.matrix = request.matrix
+        self._name = name
+        self._mirror = request.mirror
+        self._unlabelled = unlabelled
+        self._to_i420 = VideoReformatter()
+        self._scale = VideoReformatter()
+
+    def make(self, picture: VideoFrame, t_capture_ns: int, index: int = 0, pts_ns: int = 0) -> Frame:
+        """Convert one picture; the frame owns its memory.
+
+        Raises:
+            SourceError: FFmpeg cannot convert the picture.
+        """
+        import av
+
+        try:
+            return replace(self._make(picture), t_capture_ns=t_capture_ns, index=index, pts_ns=pts_ns)
+        except (av.FFmpegError, ValueError) as error:
+            what = f"{picture.width}x{picture.height} {picture.format.name}"
+            text = f"{self._name}: cannot convert {what} pictures ({error}); re-encode the video as yuv420p"
+            raise SourceError(text) from error
+
+    def _make(self, picture: VideoFrame) -> Frame:
+        if min(picture.width, picture.height) < 2:
+            raise ValueError("too small")
+        native, degrees = self._native(picture), _quarter_turns(picture)
+        picture = self._without_specials(picture, native)
+        if degrees:
+            picture = self._turned(picture, native, degrees)
+        shape = (picture.width, picture.height)
+        self.size = self.size or even(shape)
+        self.matrix = self.matrix or native
+        box = crop_box(shape, self.size)
+        frame = Frame.empty(self.size, native)
+        copy_planes(self._fitted(picture, native, box, self.size), Box(0, 0, *self.size), frame, self._mirror)
+        return change_matrix(frame, self.matrix)
+
+    def _native(self, picture: VideoFrame) -> Matrix:
+        """The coefficients that need the least work: its own, or the nearest that a frame can have."""
+        if picture.format.is_rgb:
+            return self.matrix or default_matrix(self.size or (picture.width, picture.height))
+        if picture.colorspace in _SPC_UNLABELLED:
+            return self._unlabelled or default_matrix((picture.width, picture.height))
+        return Matrix.BT601 if picture.colorspace in _SPC_601 else Matrix.BT709
+
+    def _without_specials(self, picture: VideoFrame, native: Matrix) -> VideoFrame:
+        """Pictures that swscale would convert wrongly, as ones that it converts well; others as they are."""
+        if picture.format.has_palette or any(part.is_alpha for part in picture.format.components):
+            rgba = self._convert(picture, native, format_name="rgba")
+            return rgb_picture(over_white(np.asarray(rgba.to_ndarray(), np.uint8)))
+        if picture.format.name == "gray" and picture.color_range == _LIMITED:  # swscale takes grey as full range
+            frame = Frame.empty(even((picture.width, picture.height)), native)
+            frame.data.fill(128)
+            height, width = frame.y.shape
+            np.copyto(frame.y, _plane(picture, 0)[:height, :width])
+            return _wrap(frame)
+        return picture
+
+    def _turned(self, picture: VideoFrame, native: Matrix, degrees: int) -> VideoFrame:
+        size = even((picture.width, picture.height))
+        frame = Frame.empty(size, native)
+        copy_planes(_planes(self._convert(picture, native)), Box(0, 0, *size), frame)
+        return _wrap(rotate(frame, degrees))
+
+    def _fitted(self, picture: VideoFrame, native: Matrix, box: Box, size: Size) -> tuple[Plane, Plane, Plane]:
+        """Planes of exactly `size`, valid until the next call."""
+        if (box.width, box.height) == (picture.width, picture.height):
+            return _planes(self._convert(picture, native, size))
+        planes = _planes(self._convert(picture, native))
+        if (box.width, box.height) == size:
+            return _cut(planes, box)
+        if min(box.width, box.height) < _SMALLEST_PX:
+            y, u, v = (np.repeat(np.repeat(part, 4, axis=0), 4, axis=1) for part in _cut(planes, box))
+            box = Box(0, 0, 4 * box.width, 4 * box.height)
+            planes = y, u, v
+        part = Frame.empty((box.width, box.height), native)
+        copy_planes(planes, box, part)
+        return _planes(self._scale.reformat(_wrap(part), width=size[0], height=size[1], threads=1))
+
+    def _convert(
+        self, picture: VideoFrame, native: Matrix, size: Size | None = None, format_name: str = "yuv420p"
+    ) -> VideoFrame:
+        """The picture as yuv420p in limited range; itself where it is so. Or as rgba."""
+        from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+        wanted = Colorspace.ITU601 if native is Matrix.BT601 else Colorspace.ITU709
+        as_labelled = picture.format.is_rgb or picture.colorspace not in _SPC_UNLABELLED | _SPC_601
+        rgb = format_name == "rgba"
+        return self._to_i420.reformat(
+            picture,
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+            format=format_name,
+            src_colorspace=None if as_labelled else wanted,
+            dst_colorspace=None if rgb else wanted,
+            src_color_range=_range(picture),
+            dst_color_range=None if rgb else ColorRange.MPEG,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            threads=1,  # its own thread pool costs more than the work (PyAV issue 2200)
+        )
+
+
+def default_matrix(size: Size) -> Matrix:
+    """What players assume of pictures of this size that do not name their coefficients."""
+    return Matrix.BT709 if size[1] >= _HD_HEIGHT_PX else Matrix.BT601
+
+
+def rgb_picture(image: NDArray[np.uint8]) -> VideoFrame:
+    """uint8 [H, W, 3] RGB, full range, as a picture that a FrameMaker takes; copied."""
+    from av import VideoFrame
+
+    return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+
+
+def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W, 4] RGBA, straight alpha, laid on white paper: uint8 [H, W, 3] RGB."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _range(picture: VideoFrame) -> int | None:
+    """AVCOL_RANGE of a picture; None where its format leaves no choice. Of yuvj formats swscale knows it anyway."""
+    if picture.color_range in (_LIMITED, _FULL):
+        return int(picture.color_range)
+    if picture.format.is_rgb or picture.format.name.startswith("gray"):
+        return None
+    return _LIMITED
+
+
+def _quarter_turns(picture: VideoFrame) -> int:
+    """The counterclockwise turn that the file asks for, to the nearest 90 degrees, 0..270."""
+    return round(picture.rotation / 90) * 90 % 360
+
+
+def _plane(picture: VideoFrame, which: int) -> Plane:
+    """uint8 [H, W], a view of a plane without its line padding."""
+    plane = picture.planes[which]
+    flat = np.frombuffer(memoryview(plane), np.uint8)
+    return flat.reshape(-1, plane.line_size)[: plane.height, : plane.width]
+
+
+def _planes(picture: VideoFrame) -> tuple[Plane, Plane, Plane]:
+    """Views of a yuv420p picture's planes; they keep it alive."""
+    return _plane(picture, 0), _plane(picture, 1), _plane(picture, 2)
+
+
+def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Plane]:
+    x, y, width, height = box
+    luma, u, v = planes
+    chroma = np.s_[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+    return luma[y : y + height, x : x + width], u[chroma], v[chroma]
+
+
+def _wrap(frame: Frame) -> VideoFrame:
+    """A picture that shares the frame's memory."""
+    from av import VideoFrame
+
+    picture = VideoFrame.from_numpy_buffer(frame.data, format="yuv420p")
+    picture.color_range = _LIMITED
+    picture.colorspace = _SPC_BT709 if frame.matrix is Matrix.BT709 else _SPC_SMPTE170M
+    return picture

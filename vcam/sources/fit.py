@@ -1,0 +1,76 @@
+"""Make pictures of any size fit the wanted one: crop around the centre, turn, mirror. Nothing is ever stretched."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.frame import Frame, Plane, Size
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels; in I420 pictures all four numbers are even."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def even(size: Size) -> Size:
+    """`size` without its odd last column and row, at least 2x2."""
+    return max(2, size[0] & ~1), max(2, size[1] & ~1)
+
+
+def crop_box(source: Size, target: Size) -> Box:
+    """The largest box around the centre of `source` that has the aspect ratio of `target`, within one pixel pair.
+
+    Both are (width, height), `source` at least 2x2.
+    """
+    source_w, source_h = even(source)
+    target_w, target_h = target
+    width = min(source_w, _nearest_even(source_h * target_w / target_h))
+    height = min(source_h, _nearest_even(source_w * target_h / target_w))
+    return Box((source_w - width) // 2 & ~1, (source_h - height) // 2 & ~1, width, height)
+
+
+def _nearest_even(value: float) -> int:
+    return max(2, round(value / 2) * 2)
+
+
+def copy_planes(planes: tuple[Plane, Plane, Plane], box: Box, into: Frame, mirror: bool = False) -> None:
+    """Copy the part of an I420 picture inside `box` to `into`, whose size is the box's.
+
+    planes: uint8 [H, W], [ceil(H / 2), ceil(W / 2)] twice, any strides; only read.
+    """
+    for shift, source, target in zip((0, 1, 1), planes, into.planes, strict=True):
+        x, y, width, height = (value >> shift for value in box)
+        part = source[y : y + height, x : x + width]
+        if mirror:
+            cv2.flip(part, 1, dst=target)
+        else:
+            np.copyto(target, part)
+
+
+def rotate(frame: Frame, degrees: int) -> Frame:
+    """The picture, turned counterclockwise by a multiple of 90 degrees; a new frame without times."""
+    turns = degrees // 90 % 4
+    width, height = frame.size
+    out = Frame.empty((height, width) if turns % 2 else (width, height), frame.matrix)
+    for source, target in zip(frame.planes, out.planes, strict=True):
+        np.copyto(target, np.rot90(source, turns))
+    return out
+
+
+def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W, C] with the last column repeated where W is 1, and the last row where H is 1; else the image itself.
+
+    A larger odd size loses its last column or row when it is converted; a single one cannot be spared.
+    """
+    height, width = image.shape[:2]
+    if width > 1 and height > 1:
+        return image
+    return np.pad(image, ((0, int(height == 1)), (0, int(width == 1)), (0, 0)), mode="edge")

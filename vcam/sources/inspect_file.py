@@ -1,0 +1,133 @@
+"""What a file is, from its first bytes, and whether its end is missing, from what its container says of its length."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from vcam.errors import SourceError
+
+_IMAGE_MAGIC: tuple[tuple[int, bytes], ...] = (
+    (0, b"\xff\xd8\xff"),  # JPEG
+    (0, b"\x89PNG\r\n\x1a\n"),
+    (0, b"BM"),
+    (0, b"II*\0"),  # TIFF
+    (0, b"MM\0*"),
+    (8, b"WEBP"),
+    (0, b"#?RADIANCE"),
+    (0, b"\x76\x2f\x31\x01"),  # OpenEXR
+    (0, b"\0\0\0\x0cjP  "),  # JPEG 2000
+    (0, b"\0\0\0\x0cJXL "),
+    (0, b"\xff\x0a"),  # JPEG XL
+    (4, b"ftypavif"),
+    (4, b"ftyphei"),
+    (4, b"ftypmif1"),
+    *((0, b"P%d" % kind + space) for kind in range(1, 8) for space in (b"\n", b" ", b"\r")),  # PBM .. PAM
+)
+_MOTION_JPEG_SUFFIXES = {".mjpg", ".mjpeg"}  # JPEG after JPEG, the one kind that its first bytes do not tell
+
+
+def read_head(path: str) -> bytes:
+    """The first 64 bytes of a file that has any; empty for pipes and devices, which are not touched.
+
+    Raises:
+        SourceError: there is no such file, it is a directory or empty, or it cannot be read.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError(f"{path}: is a directory; name a file in it")
+        if not stat.S_ISREG(mode):
+            return b""
+        with Path(path).open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file; check the spelling, or try --source demo") from error
+    except PermissionError as error:
+        raise SourceError(f"{path}: permission denied; check who may read it (ls -l)") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        text = getattr(error, "strerror", None) or str(error)
+        raise SourceError(f"{path}: cannot be read ({text}); check the disk, or copy the file") from error
+    if not head:
+        raise SourceError(f"{path}: the file is empty; record or copy it again")
+    return head
+
+
+def is_image(path: str, head: bytes) -> bool:
+    """Whether the first bytes are those of a still image."""
+    if Path(path).suffix.lower() in _MOTION_JPEG_SUFFIXES:
+        return False
+    return any(head[at:].startswith(magic) for at, magic in _IMAGE_MAGIC)
+
+
+def missing_bytes(path: str) -> int:
+    """How many bytes the container announces beyond the end of the file; 0 where it is whole or cannot tell."""
+    try:
+        length = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
+            head = file.read(16)
+            end = _announced_end(head)(file, length)
+    except OSError:
+        return 0
+    return max(0, end - length)
+
+
+def _announced_end(head: bytes) -> Callable[[BinaryIO, int], int]:
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp"):
+        return _end_of_boxes
+    if head[:4] == b"RIFF":
+        return _end_of_chunks
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return _end_of_segment
+    return lambda _file, length: length
+
+
+def _end_of_boxes(file: BinaryIO, length: int) -> int:
+    """ISO/IEC 14496-12 section 4.2: 32-bit size, type, 64-bit size where the first is 1; 0 means to the end."""
+    at = 0
+    while at + 8 <= length:
+        file.seek(at)
+        header = file.read(16)
+        size = int.from_bytes(header[:4], "big")
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        if size < 8:
+            return length
+        at += size
+    return at
+
+
+def _end_of_chunks(file: BinaryIO, length: int) -> int:
+    """RIFF (AVI): type, 32-bit little-endian size, data padded to an even length; OpenDML has several in a row."""
+    at = 0
+    while at + 8 <= length:
+        file.seek(at)
+        header = file.read(8)
+        if header[:4] not in (b"RIFF", b"JUNK", b"idx1"):
+            return length
+        size = int.from_bytes(header[4:], "little")
+        if size in (0, 0xFFFFFFFF):  # written while recording, never filled in
+            return length
+        at += 8 + size + size % 2
+    return at if at - length != 1 else length  # some writers leave the last padding out
+
+
+def _end_of_segment(file: BinaryIO, length: int) -> int:
+    """Matroska (RFC 8794 section 4): the EBML header, then the Segment, each an id and a variable-length size."""
+    at = 0
+    for _element in range(2):
+        file.seek(at + 4, os.SEEK_SET)  # both ids are four bytes long
+        first = file.read(1)
+        width = 9 - int.from_bytes(first, "big").bit_length()
+        if not first or width > 8:
+            return length
+        rest = first + file.read(width - 1)
+        bits = 7 * width
+        size = int.from_bytes(rest, "big") & ((1 << bits) - 1)
+        if size == (1 << bits) - 1:  # unknown: a live recording
+            return length
+        at += 4 + width + size
+    return at

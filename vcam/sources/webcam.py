@@ -1,0 +1,141 @@
+"""A webcam, through FFmpeg: v4l2 on Linux, dshow on Windows, avfoundation on macOS."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from vcam.errors import SourceLost
+from vcam.frame import Frame, Matrix, Size
+from vcam.sources.base import SourceRequest
+from vcam.sources.common import SourceBase
+from vcam.sources.convert import FrameMaker
+from vcam.sources.fit import even
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+DEFAULT_SIZE: Size = (1280, 720)
+
+_POLL_S = 0.002
+
+
+class Shot(NamedTuple):
+    """A picture as the camera gave it, and `monotonic_ns` of its arrival."""
+
+    picture: VideoFrame
+    t_capture_ns: int
+
+
+class Camera(Protocol):
+    """An open camera. Belongs to one thread.
+
+    Attributes:
+        path: what messages call it.
+        size: of its pictures.
+        fps: what the driver says, 0.0 where it does not.
+        format_name: of its pictures, as users know it: "MJPG", "YUYV".
+    """
+
+    path: str
+    size: Size
+    fps: float
+    format_name: str
+
+    def poll(self) -> Shot | None:
+        """The newest picture, dropping older ones; None if there is none yet. Never waits.
+
+        Raises:
+            SourceError: FFmpeg cannot convert a picture.
+            SourceLost: the camera is gone.
+        """
+
+    def close(self) -> None:
+        """Release the camera. May be called twice."""
+
+
+OpenCamera = Callable[[str, Size, float], Camera]
+"""Opens a camera by its name (empty: the first one) near a size and rate; raises SourceError."""
+
+
+class WebcamSource(SourceBase):
+    """Delivers the newest picture of a webcam.
+
+    Args:
+        where: "/dev/video2" or "2" on Linux, a device name elsewhere; empty: the first camera.
+        request: what the pipeline wants; without a size, 1280x720 or the nearest that the camera has.
+        open_camera: how to get at the camera.
+        no_frame_timeout_s: a camera that brings nothing for so long counts as lost.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        request: SourceRequest,
+        open_camera: OpenCamera | None = None,
+        no_frame_timeout_s: float = 5.0,
+    ) -> None:
+        super().__init__(where or "webcam", request, live=True)
+        self._where = where
+        self._open_camera = open_camera
+        self._timeout_s = no_frame_timeout_s
+        self._camera: Camera | None = None
+        self._maker: FrameMaker | None = None
+        self._t_first_ns = 0
+
+    def _open(self) -> None:
+        if self._open_camera is None:
+            from vcam.sources.ffmpeg_camera import open_camera
+
+            self._open_camera = open_camera
+        wanted = self._request.size or DEFAULT_SIZE
+        camera = self._camera = self._open_camera(self._where, wanted, self._request.fps)
+        # UVC 1.5 section 3.9.2.6 and JFIF: BT.601, at every size
+        self._maker = FrameMaker(self._request, unlabelled=Matrix.BT601, name=camera.path)
+        self.name = camera.path
+        self.fps = camera.fps or self._request.fps
+        self.size = self._request.size or even(camera.size)
+        self._maker.size = self.size
+        asked = f"{wanted[0]}x{wanted[1]} at {self._request.fps:g} fps"
+        given = f"{camera.size[0]}x{camera.size[1]} {camera.format_name} at {self.fps:g} fps"
+        self.mode = f"asked for {asked}, got {given}"
+
+    def read(self) -> Frame | None:
+        """The newest frame; None after `interrupt`.
+
+        Raises:
+            SourceLost: the camera is gone, or has brought nothing for the timeout.
+        """
+        assert self._maker is not None
+        deadline = time.monotonic() + self._timeout_s
+        while not self._stop.is_set() and self._camera is not None:
+            shot = self._camera.poll()
+            if shot is not None:
+                self._t_first_ns = self._t_first_ns or shot.t_capture_ns
+                pts_ns = shot.t_capture_ns - self._t_first_ns
+                return self._maker.make(shot.picture, shot.t_capture_ns, self._next_index(), pts_ns)
+            if time.monotonic() > deadline:
+                text = f"no picture for {self._timeout_s:g} s; unplug the camera and plug it in again"
+                raise SourceLost(f"{self.name}: {text}")
+            self._stop.wait(_POLL_S)
+        return None
+
+    def close(self) -> None:
+        """Release the camera. May be called twice, and without having opened."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+
+def list_cameras() -> list[tuple[str, str]]:
+    """(what to give as `--source webcam:...`, the name that people know) of every camera, the default first."""
+    if sys.platform == "linux":
+        from vcam.v4l2 import list_nodes
+
+        nodes = [node for node in list_nodes() if node.is_capture]
+        return [(node.path, node.card) for node in sorted(nodes, key=lambda node: node.is_loopback)]
+    from vcam.sources.ffmpeg_camera import device_names
+
+    return [(name, name) for name in device_names()]
