@@ -16,8 +16,8 @@ class SinkRequest:
     size: the frames' size, None where it will be known with the first frame only (files).
     fps: frames per second that will be sent.
     overwrite: a file that exists may be replaced.
-    variable_rate: a video file shows each frame at its `Frame.t_capture_ns`, so that what a camera delivered unevenly
-        keeps its real tempo; otherwise frames follow each other at `fps`.
+    variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera delivered unevenly keeps
+        its real tempo; otherwise frames follow each other at `fps`.
     """
 
     size: Size | None = None

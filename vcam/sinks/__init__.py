@@ -1,0 +1,87 @@
+"""Where composed frames go: virtual cameras, video files, pictures.
+
+`make_sink` reads the text of `--sink`:
+
+    virtual                 the first free virtual camera
+    virtual:DEVICE          this one: /dev/video10 on Linux, the name of the camera elsewhere
+    /dev/video10            the same
+    pyvirtualcam[:DEVICE]   through pyvirtualcam, where vcam's own writer is not wanted
+    clip.mp4 .mkv .mov .webm      a video file; .mov and .webm keep transparency
+    photo.png .jpg .jpeg .webp    one picture: the last frame that was sent
+    folder/ or png:FOLDER            a folder of frame_000000.png and so on
+    null                    nowhere; frames are counted
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from vcam.errors import UsageError
+from vcam.sinks.base import Sink, SinkRequest
+
+__all__ = ["SINKS", "Sink", "SinkRequest", "make_sink"]
+
+SINKS: dict[str, str] = {
+    "file": "vcam.sinks.file:FileSink",
+    "image": "vcam.sinks.png:ImageSink",
+    "null": "vcam.sinks.null:NullSink",
+    "png": "vcam.sinks.png:PngFolderSink",
+    "pyvirtualcam": "vcam.sinks.pyvirtualcam:PyvirtualcamSink",
+    "v4l2": "vcam.sinks.v4l2:V4l2Sink",
+}
+
+_PREFIXES = ("null", "png", "pyvirtualcam", "virtual")
+_VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_KNOWN = (
+    "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, png:FOLDER, a folder ending in /, "
+    f"and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"
+)
+
+
+class _SinkClass(Protocol):
+    def __call__(self, target: str, request: SinkRequest) -> Sink: ...
+
+
+def make_sink(text: str, request: SinkRequest) -> Sink:
+    """The sink that `--sink TEXT` asks for, not opened yet.
+
+    Raises:
+        UsageError: no sink is written like this; the message lists those that are.
+    """
+    name, target = _parse(text)
+    module, _, attribute = SINKS[name].partition(":")
+    return cast(_SinkClass, getattr(import_module(module), attribute))(target, request)
+
+
+def _parse(text: str) -> tuple[str, str]:
+    """The name in `SINKS` and what the sink is to write to."""
+    prefix, colon, target = text.partition(":")
+    if prefix in _PREFIXES:
+        return _named(prefix, target, text, bool(colon))
+    if text.startswith("/dev/"):
+        return "v4l2", text
+    if text.endswith(("/", "\\")) or (text and Path(text).is_dir()):
+        return "png", text
+    suffix = Path(text).suffix.lower()
+    if suffix in _VIDEOS:
+        return "file", text
+    if suffix in _PICTURES:
+        return "image", text
+    what = f"files ending in {suffix} cannot be written" if suffix else "unknown"
+    raise UsageError(f"--sink {text!r}: {what}; {_KNOWN}")
+
+
+def _named(prefix: str, target: str, text: str, colon: bool) -> tuple[str, str]:
+    if colon and not target:
+        raise UsageError(f"--sink {text!r}: nothing after the colon; {_KNOWN}")
+    if prefix == "png" and not target:
+        raise UsageError(f"--sink {text!r}: name the folder, for instance png:frames; {_KNOWN}")
+    if prefix == "null" and target:
+        raise UsageError(f"--sink {text!r}: null takes nothing after it; {_KNOWN}")
+    if prefix == "virtual":
+        prefix = "v4l2" if sys.platform == "linux" else "pyvirtualcam"
+    return prefix, target

@@ -1,0 +1,293 @@
+"""Frames into a video file, through PyAV."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+import numpy as np
+
+from vcam.errors import SinkError, SinkLost
+from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.sinks.base import SinkRequest
+from vcam.sinks.target import claim, discard, reason
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+# ITU-T H.273: matrix coefficients 6 and 1 are BT.601 and BT.709. Primaries and transfer are BT.709 for both, because
+# cameras and pictures are made for sRGB screens whichever matrix carries them; range 1 is FFmpeg's "limited".
+_MATRIX = {Matrix.BT601: 6, Matrix.BT709: 1}
+_PRIMARIES = 1
+_TRANSFER = 1
+_LIMITED = 1
+_SWSCALE = {Matrix.BT601: "ITU601", Matrix.BT709: "ITU709"}
+
+_THREADS = 4
+_CLOCK_HZ = 90_000
+_MATROSKA_CLOCK_HZ = 1000
+"""Ticks per second of a file with a variable rate; Matroska and WebM round to milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """One way to encode; `bits_per_pixel` is for encoders that have no constant quality."""
+
+    name: str
+    pix_fmt: str = "yuv420p"
+    options: Mapping[str, str] = field(default_factory=dict)
+    bits_per_pixel: float = 0.0
+
+
+# The first one that this FFmpeg has. PyAV's own wheels have libx264; some distributions' FFmpeg does not.
+_H264 = (
+    _Encoder("libx264", options={"crf": "20", "preset": "veryfast"}),
+    _Encoder("libopenh264", bits_per_pixel=0.12),
+    _Encoder("mpeg4", bits_per_pixel=0.2),
+)
+_VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1", "lag-in-frames": "0"}
+_VP9 = (_Encoder("libvpx-vp9", options=_VP9_OPTIONS),)
+_VP9_ALPHA = (_Encoder("libvpx-vp9", "yuva420p", _VP9_OPTIONS),)
+_PRORES_4444 = (_Encoder("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),)
+_WITH_ALPHA = {".webm": _VP9_ALPHA, ".mov": _PRORES_4444}
+
+
+class FileSink:
+    """A video file. The first frame decides its size, matrix, and whether it has transparency.
+
+    The codec is H.264 at constant quality; in .webm it is VP9. Frames with alpha become VP9 with alpha in .webm and
+    ProRes 4444 in .mov; other files drop it. The file is written beside its final name and moved there by `close`.
+
+    Args:
+        target: the path; its suffix names the container.
+        request: `fps`, `overwrite` and `variable_rate` are obeyed.
+    """
+
+    def __init__(self, target: str, request: SinkRequest) -> None:
+        self.name = target
+        self.live = False
+        self.size: Size | None = None
+        self.matrix: Matrix | None = None
+        self._path = Path(target)
+        self.alpha = self._path.suffix.lower() in _WITH_ALPHA
+        self._request = request
+        self._partial: Path | None = None
+        self._writer: _Writer | None = None
+
+    def __enter__(self) -> Self:
+        """Make sure that the file can be written.
+
+        Raises:
+            SinkError: it exists and may not be replaced, or its folder is missing or may not be written to.
+        """
+        self._partial = claim(self._path, self._request.overwrite)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._abort()
+
+    def send(self, frame: Frame) -> None:
+        """Encode one frame.
+
+        Raises:
+            SinkError: there is no encoder for this file.
+            SinkLost: the file cannot be written any more; what there was of it is removed.
+            ValueError: the frame has not the size and matrix of the first one.
+        """
+        if self._partial is None:
+            raise SinkLost(f"{self.name}: not open; start vcam again")
+        import av
+
+        try:
+            if self._writer is None:
+                self._writer = _Writer(self._partial, frame, self._request)
+                self._writer.open()
+            self._writer.write(frame)
+        except (av.FFmpegError, OSError) as error:
+            self._abort()
+            raise SinkLost(f"{self.name}: {reason(error)}") from error
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            SinkError: no frame was sent, or the file could not be finished; nothing is left.
+        """
+        partial = self._partial
+        if partial is None:
+            return
+        if self._writer is None:
+            self._abort()
+            raise SinkError(f"{self.name}: no frame was sent, so there is no file; check the source")
+        import av
+
+        try:
+            self._writer.finish()
+            partial.replace(self._path)
+        except (av.FFmpegError, OSError) as error:
+            raise SinkError(f"{self.name}: {reason(error)}") from error
+        finally:
+            self._abort()
+
+    def _abort(self) -> None:
+        """Release everything and remove what was not finished; after `finish` and the move there is nothing."""
+        writer, self._writer = self._writer, None
+        partial, self._partial = self._partial, None
+        if writer is not None:
+            writer.abandon()
+        if partial is not None:
+            discard(partial)
+
+
+class _Writer:
+    """A container with one video stream, from the first frame to the trailer.
+
+    Args:
+        path: the file; its suffix names the container.
+        first: the frame that decides size, matrix, transparency and the zero of time.
+        request: `fps` and `variable_rate`.
+    """
+
+    def __init__(self, path: Path, first: Frame, request: SinkRequest) -> None:
+        self._path = path
+        self._suffix = path.suffix.lower()
+        self._with_alpha = first.alpha is not None and self._suffix in _WITH_ALPHA
+        self._size = first.size
+        self._matrix = first.matrix
+        self._start_ns = first.pts_ns
+        self._rate = Fraction(request.fps).limit_denominator(1001)
+        self._variable = request.variable_rate
+        clock_hz = _MATROSKA_CLOCK_HZ if self._suffix in (".mkv", ".webm") else _CLOCK_HZ
+        self._time_base = Fraction(1, clock_hz) if self._variable else 1 / self._rate
+        self._last_pts = -1
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+
+    def open(self) -> None:
+        """Choose an encoder and open the container.
+
+        Raises:
+            SinkError: this FFmpeg has no encoder for it.
+            av.FFmpegError, OSError: it cannot be opened.
+        """
+        import av
+
+        encoder = _choose(self._suffix, self._with_alpha)
+        self._container = av.open(str(self._path), "w")
+        self._stream = cast(
+            "VideoStream", self._container.add_stream(encoder.name, self._rate, options=dict(encoder.options))
+        )
+        self._configure(self._stream, encoder)
+
+    def _configure(self, stream: VideoStream, encoder: _Encoder) -> None:
+        from av.codec.context import ThreadType
+
+        stream.width, stream.height = self._size
+        stream.pix_fmt = encoder.pix_fmt
+        context = stream.codec_context
+        context.time_base = self._time_base
+        context.thread_count = min(_THREADS, os.cpu_count() or 1)
+        context.thread_type = ThreadType.AUTO
+        context.colorspace, context.color_range = _MATRIX[self._matrix], _LIMITED
+        context.color_primaries, context.color_trc = _PRIMARIES, _TRANSFER
+        if encoder.bits_per_pixel:
+            pixels = self._size[0] * self._size[1]
+            stream.bit_rate = int(pixels * self._rate * Fraction(encoder.bits_per_pixel))
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame.
+
+        Raises:
+            ValueError: the frame has not the size and matrix of the first one.
+            av.FFmpegError, OSError: it cannot be encoded or written.
+        """
+        if frame.size != self._size or frame.matrix is not self._matrix:
+            raise ValueError(f"the file is {self._size} {self._matrix}, the frame is {frame.size} {frame.matrix}")
+        assert self._container is not None
+        assert self._stream is not None
+        picture = _picture(frame, self._with_alpha)
+        if self._with_alpha and self._stream.pix_fmt != "yuva420p":
+            same = _SWSCALE[self._matrix]
+            picture = picture.reformat(format=self._stream.pix_fmt, src_colorspace=same, dst_colorspace=same, threads=1)
+        _tag(picture, self._matrix)
+        picture.pts, picture.time_base = self._pts(frame), self._time_base
+        self._container.mux(self._stream.encode(picture))
+
+    def _pts(self, frame: Frame) -> int:
+        """In units of the time base, and always growing."""
+        pts = self._last_pts + 1
+        if self._variable:
+            passed = Fraction(frame.pts_ns - self._start_ns, 1_000_000_000)
+            pts = max(pts, round(passed / self._time_base))
+        self._last_pts = pts
+        return pts
+
+    def finish(self) -> None:
+        """Write what the encoder holds back, and the trailer.
+
+        Raises:
+            av.FFmpegError, OSError: it cannot be written.
+        """
+        assert self._container is not None
+        assert self._stream is not None
+        self._container.mux(self._stream.encode(None))
+        container, self._container = self._container, None
+        container.close()
+
+    def abandon(self) -> None:
+        """Close without caring for the content; may be called after `finish`."""
+        import av
+
+        container, self._container = self._container, None
+        if container is not None:
+            with suppress(av.FFmpegError, OSError):  # the failure that led here is the one to report
+                container.close()
+
+
+def _choose(suffix: str, with_alpha: bool) -> _Encoder:
+    import av
+    from av.codec.codec import UnknownCodecError
+
+    plain = _VP9 if suffix == ".webm" else _H264
+    candidates = _WITH_ALPHA[suffix] if with_alpha else plain
+    for encoder in candidates:
+        with suppress(UnknownCodecError):
+            av.Codec(encoder.name, "w")
+            return encoder
+    names = ", ".join(encoder.name for encoder in candidates)
+    raise SinkError(f"{suffix} files need one of {names}, which this FFmpeg lacks; install PyAV with `pip install av`")
+
+
+def _picture(frame: Frame, with_alpha: bool) -> av.VideoFrame:
+    """The frame as PyAV's; alpha that one frame lacks is opaque."""
+    import av
+
+    width, height = frame.size
+    picture = av.VideoFrame(width, height, "yuva420p" if with_alpha else "yuv420p")
+    planes: tuple[Plane, ...] = frame.planes
+    if with_alpha:
+        planes += (np.full((height, width), 255, np.uint8) if frame.alpha is None else frame.alpha,)
+    for target, plane in zip(picture.planes, planes, strict=True):
+        buffer = cast(bytearray, target)  # it has the buffer protocol, which its stub leaves out
+        rows = np.frombuffer(buffer, np.uint8).reshape(target.height, target.line_size)
+        rows[:, : target.width] = plane
+    return picture
+
+
+def _tag(picture: av.VideoFrame, matrix: Matrix) -> None:
+    """ProRes takes the description from the frames, the others from the stream."""
+    picture.colorspace, picture.color_range = _MATRIX[matrix], _LIMITED
+    picture.color_primaries, picture.color_trc = _PRIMARIES, _TRANSFER

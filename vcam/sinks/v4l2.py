@@ -1,0 +1,227 @@
+"""Frames into a v4l2loopback device on Linux.
+
+Written against the source of v4l2loopback 0.12.7 (Debian 12, Ubuntu 22.04 and 24.04) and 0.15:
+
+- With exclusive_caps=1, 0.12.7 stops announcing VIDEO_OUTPUT when somebody writes, and announces it again only when
+  a file that had done VIDIOC_STREAMON is closed. A program that only writes therefore works once, and afterwards the
+  kernel answers its S_FMT with EINVAL. This writer does STREAMON right after S_FMT, so that the device is free again
+  however the program ends, and puts a device right that another program has left in that state. 0.14 and later refuse
+  STREAMON without mapped buffers and need none; the refusal is ignored.
+- While a reader is attached the format cannot change: S_FMT answers with the old size. That answer is `size`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vcam import v4l2
+from vcam.errors import SinkError, SinkLost
+from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.sinks.base import SinkRequest
+
+LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vcam exclusive_caps=1"
+"""The command that makes a virtual camera which browsers and meeting programs list."""
+
+DEFAULT_SIZE: Size = (1280, 720)
+"""For requests that leave the size open: what every meeting program takes."""
+
+
+class V4l2Sink:
+    """A v4l2loopback device, written as I420.
+
+    Args:
+        target: the device, for instance "/dev/video10"; empty: the first free one, one labelled "vcam" before others.
+        request: `size` is what the device is asked for; `Sink.size` is what it gave.
+    """
+
+    def __init__(self, target: str, request: SinkRequest) -> None:
+        self.name = target or "virtual camera"
+        self.live = True
+        self.size: Size | None = None
+        self.matrix: Matrix | None = Matrix.BT601
+        self.alpha = False
+        self._target = target
+        self._request = request
+        self._fd = -1
+        self._padded: Plane | None = None
+
+    def __enter__(self) -> Self:
+        """Open the device and agree on a size.
+
+        Raises:
+            SinkError: there is no such device, it is not a loopback, it may not be opened, it is in use, or it insists
+                on a format that is not I420.
+        """
+        self.name = self._target or first_loopback(v4l2.list_nodes())
+        try:
+            self._fd = _open_writer(self.name)
+            self._agree()
+        except FileNotFoundError as error:
+            raise SinkError(f"{self.name}: no such device; load one with `{LOAD}`") from error
+        except OSError as error:
+            self.close()
+            raise SinkError(f"{self.name}: {v4l2.explain(error, self.name)}") from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _agree(self) -> None:
+        asked = self._request.size or DEFAULT_SIZE
+        got = v4l2.set_output_format(self._fd, "YU12", asked)
+        stride = check_format(got, self.name)
+        self.size = (got.width, got.height)
+        self._padded = None if stride == got.width else np.zeros(stride * got.height * 3 // 2, np.uint8)
+        with suppress(OSError):  # tells readers the rate; a driver that keeps its own does no harm
+            v4l2.set_output_rate(self._fd, self._request.fps)
+        with suppress(OSError):  # see the top of this module
+            v4l2.stream_on_output(self._fd)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, frame: Frame) -> None:
+        """Write one frame.
+
+        Raises:
+            SinkLost: the device does not take it, or not all of it.
+            ValueError: the frame has not the size and matrix that this sink insists on.
+        """
+        if frame.size != self.size or frame.matrix is not self.matrix:
+            raise ValueError(f"{self.name} takes {self.size} {self.matrix}, not {frame.size} {frame.matrix}")
+        data = frame.data
+        if self._padded is not None:
+            pad_rows(frame, self._padded)
+            data = self._padded
+        write_whole(self._fd, data, self.name)
+
+    def close(self) -> None:
+        """Free the device."""
+        fd, self._fd = self._fd, -1
+        self.size = None
+        if fd >= 0:
+            os.close(fd)
+
+
+def first_loopback(nodes: list[v4l2.Node]) -> str:
+    """The path of the loopback to use: a free one before one that is written to, one labelled "vcam" before others.
+
+    Raises:
+        SinkError: there is none.
+    """
+    loopbacks = [node for node in nodes if node.is_loopback]
+    if loopbacks:
+        return min(loopbacks, key=lambda node: (_is_taken(node), node.card != "vcam")).path
+    problems = [f"{node.path}: {node.problem}" for node in nodes if node.problem]
+    if problems:
+        raise SinkError(f"no virtual camera that can be opened; {problems[0]}")
+    raise SinkError(
+        f"no virtual camera: load one with `{LOAD}` (package v4l2loopback-dkms), or write a file with --sink out.mp4"
+    )
+
+
+def check_format(got: v4l2.PixFormat, name: str) -> int:
+    """The bytes per luma row that the device expects.
+
+    Raises:
+        SinkError: it insists on a format that I420 frames cannot be written in.
+    """
+    stride = got.bytes_per_line or got.width
+    if got.fourcc != "YU12":
+        raise SinkError(f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12; {v4l2.held_by(name)}")
+    if got.width % 2 or got.height % 2:
+        raise SinkError(f"{name} is fixed to {got.width}x{got.height}, which is odd; {v4l2.held_by(name)}")
+    if stride < got.width or stride % 2 or got.size_image < stride * got.height * 3 // 2:
+        raise SinkError(
+            f"{name} asks for {got.width}x{got.height} in {got.size_image} bytes, {stride} per row, which is no I420; "
+            "choose another --size"
+        )
+    return stride
+
+
+def pad_rows(frame: Frame, out: Plane) -> None:
+    """Lay the planes of a frame out with longer rows, as drivers with a line alignment want them.
+
+    Args:
+        frame: I420.
+        out: uint8 [stride * H * 3 / 2], luma rows of `stride` bytes, then Cb and Cr rows of half; the caller's.
+    """
+    height = frame.size[1]
+    stride = out.size * 2 // (3 * height)
+    start = 0
+    for plane, length in zip(frame.planes, (stride, stride // 2, stride // 2), strict=True):
+        rows = plane.shape[0]
+        out[start : start + rows * length].reshape(rows, length)[:, : plane.shape[1]] = plane
+        start += rows * length
+
+
+def write_whole(fd: int, data: Plane, name: str) -> None:
+    """Write one frame in one call, as V4L2 wants it.
+
+    Args:
+        fd: the device, open for writing.
+        data: uint8, C-contiguous, the whole frame; only read.
+        name: how messages call the device.
+
+    Raises:
+        SinkLost: the call failed, or took only a part.
+    """
+    try:
+        written = os.write(fd, data.data)
+    except OSError as error:
+        raise SinkLost(f"{name} no longer takes frames: {os.strerror(error.errno or 0)}; {_NEXT}") from error
+    if written != data.size:
+        raise SinkLost(f"{name} took {written} of {data.size} bytes: its format was changed; {_NEXT}")
+
+
+_NEXT = f"start vcam again, and if the device is gone load it first: {LOAD}"
+
+
+def _is_taken(node: v4l2.Node) -> bool:
+    """With exclusive_caps=1, a device that is written to, or was left so, announces VIDEO_CAPTURE alone."""
+    return node.is_capture and not node.is_output
+
+
+def _open_writer(path: str) -> int:
+    """A file descriptor for `path`, checked, locked and announcing VIDEO_OUTPUT.
+
+    Raises:
+        OSError: it cannot be opened or asked, or another vcam writes to it.
+        SinkError: it is not a loopback, or another program writes to it.
+    """
+    with v4l2.opened(path) as fd:
+        node = v4l2.Node(path, *v4l2.query_capability(fd))
+        check_node(node)
+        if not node.is_output:  # closing a file that did STREAMON makes 0.12.7 announce it again
+            with suppress(OSError):
+                v4l2.stream_on_output(fd)
+    fd = v4l2.open_node(path)
+    try:
+        v4l2.query_capability(fd)  # the kernel checks S_FMT against what this call last answered
+        v4l2.lock_writer(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_node(node: v4l2.Node) -> None:
+    """Only a loopback that nobody writes to will do.
+
+    Raises:
+        SinkError: it is something else, or in use.
+    """
+    if not node.is_loopback:
+        raise SinkError(
+            f"{node.path} is {node.card!r} (driver {node.driver}), not a virtual camera: "
+            f"use --sink virtual, or load one with `{LOAD}`"
+        )
+    if _is_taken(node) and v4l2.holders(node.path):
+        raise SinkError(f"{node.path} is written to by another program; {v4l2.held_by(node.path)}")
