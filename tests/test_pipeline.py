@@ -76,7 +76,7 @@ def test_each_frame_is_composed_with_its_own_matte() -> None:
         picture[:, left : left + 32] = 255
         frames.append(picture)
 
-    def bright(image: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def bright(image: np.ndarray) -> np.ndarray:
         return np.where(image.min(axis=2) > 128, 255, 0).astype(np.uint8)
 
     from vcam.frame import from_rgb
@@ -93,7 +93,7 @@ def test_each_frame_is_composed_with_its_own_matte() -> None:
 
 
 def test_live_drops_by_newest_wins_and_counts() -> None:
-    def slow(image: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def slow(image: np.ndarray) -> np.ndarray:
         threading.Event().wait(0.03)
         return np.zeros(image.shape[:2], np.uint8)
 
@@ -148,9 +148,7 @@ def test_a_live_sink_has_a_card_before_the_first_matte() -> None:
 def test_the_first_failure_is_raised_with_its_stage_and_cause_and_no_room_is_sent(stage: str, live: bool) -> None:
     source = BrokenSource(5, SourceLost("cam: unplugged; plug it in")) if stage == "capture" else None
     backend = FakeBackend(fail_at=5 if stage == "infer" else None)
-    sink = RecordingSink(
-        live=live, size=SIZE, matrix=Matrix.BT601, fail_at=5 if stage == "compose" else None
-    )
+    sink = RecordingSink(live=live, size=SIZE, matrix=Matrix.BT601, fail_at=5 if stage == "compose" else None)
     expected = {"capture": SourceLost, "infer": EngineError, "compose": SinkLost}[stage]
     with pytest.raises(StageError) as caught:
         pipeline_of(source or MemorySource([frame_of()]), sink, backend=backend).run()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,12 @@ def test_newest_wins_replaces_and_counts() -> None:
 def test_wait_delivers_every_item_in_order() -> None:
     slot: Slot[int] = Slot(Policy.WAIT)
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(lambda: [slot.put(i) for i in range(500)])
+
+        def put_all() -> None:
+            for item in range(500):
+                slot.put(item)
+
+        future = pool.submit(put_all)
         assert [slot.take(5) for _ in range(500)] == list(range(500))
         future.result(5)
     assert slot.dropped == 0
@@ -54,7 +60,7 @@ def test_close_wakes_a_waiting_put_and_a_waiting_take() -> None:
     full.put(1)
     empty: Slot[int] = Slot(Policy.WAIT)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(full.put, 2), pool.submit(empty.take)]
+        waiting: list[Future[Any]] = [pool.submit(full.put, 2), pool.submit(empty.take)]
         threading.Event().wait(0.05)
         full.close()
         empty.close()

@@ -7,6 +7,7 @@ One ships with the package; `--engines DIR` and VCAM_ENGINES name others.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -58,9 +59,7 @@ class EngineSpec:
 
 def shipped_engines() -> Path:
     """The folder of the engines that come with the package."""
-    import vcam.engines
-
-    return Path(vcam.engines.__path__[0])
+    return Path(next(iter(importlib.import_module("vcam.engines").__path__)))
 
 
 def read_catalogue(folder: Path) -> list[EngineSpec]:
@@ -108,10 +107,10 @@ def find_engine(name: str, folders: Iterable[Path]) -> EngineSpec:
         UsageError: none has it; the message lists the known ones.
         EngineError: a folder is no catalogue.
     """
-    known: dict[str, EngineSpec] = {}
+    known: set[str] = set()
     for folder in folders:
-        for spec in read_catalogue(folder):
-            known.setdefault(spec.name, spec)
-    if name not in known:
-        raise UsageError(f"unknown engine {name!r}; known: {', '.join(sorted(known))}")
-    return known[name]
+        specs = {spec.name: spec for spec in read_catalogue(folder)}
+        if name in specs:
+            return specs[name]
+        known |= specs.keys()
+    raise UsageError(f"unknown engine {name!r}; known: {', '.join(sorted(known))}")

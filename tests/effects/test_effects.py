@@ -31,7 +31,9 @@ def _is(frame: Frame, row: int, column: int, rgb: tuple[int, int, int], toleranc
     return bool(np.abs(to_rgb(frame)[row, column].astype(int) - rgb).max() <= tolerance)
 
 
-@pytest.mark.parametrize("text", ["blur:0", "blur", "blur:strength=1", "color", "color:#102030", "remove", "remove:blue"])
+@pytest.mark.parametrize(
+    "text", ["blur:0", "blur", "blur:strength=1", "color", "color:#102030", "remove", "remove:blue"]
+)
 def test_the_person_stays_and_the_room_goes(text: str) -> None:
     picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     picture[:, ::2] = (255, 255, 255)  # a room of stripes: blurred, it is grey

@@ -15,7 +15,7 @@ from vcam.frame import Frame, Matrix, Matte, from_rgb
 WIDTH, HEIGHT = 640, 360
 
 
-def _scene(shift: int = 0) -> tuple[Frame, np.ndarray]:  # type: ignore[type-arg]
+def _scene(shift: int = 0) -> tuple[Frame, np.ndarray]:
     """A bright disc before a dark wall, and its exact alpha."""
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.circle(alpha, (320 + shift, 200), 90, 255, -1)
@@ -23,12 +23,12 @@ def _scene(shift: int = 0) -> tuple[Frame, np.ndarray]:  # type: ignore[type-arg
     return from_rgb(picture, Matrix.BT601), alpha
 
 
-def _coarse(alpha: np.ndarray, size: int = 120) -> Matte:  # type: ignore[type-arg]
+def _coarse(alpha: np.ndarray, size: int = 120) -> Matte:
     small = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)
     return Matte(np.asarray(cv2.GaussianBlur(small, (0, 0), 1), np.uint8))
 
 
-def _error(plane: np.ndarray, alpha: np.ndarray) -> float:  # type: ignore[type-arg]
+def _error(plane: np.ndarray, alpha: np.ndarray) -> float:
     return float(np.abs(plane.astype(float) - alpha).mean())
 
 

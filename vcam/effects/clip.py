@@ -39,9 +39,9 @@ class Clip:
     def __enter__(self) -> Self:
         """Raises SourceError when the file cannot be opened."""
         from vcam.sources.base import SourceRequest
-        from vcam.sources.file import FileSource
+        from vcam.sources.file import VideoFile
 
-        with FileSource(str(self._path), SourceRequest()) as source:
+        with VideoFile(str(self._path), SourceRequest()) as source:
             if source.read() is None:
                 raise SourceError(f"{self._path}: no picture in it; choose another file for the effect 'video'")
         return self
@@ -86,14 +86,14 @@ class Clip:
     def _decode(self) -> None:
         """Put frame after frame; each round's times follow on the last one's."""
         from vcam.sources.base import SourceRequest
-        from vcam.sources.file import FileSource
+        from vcam.sources.file import VideoFile
 
         assert self._target is not None
         request = SourceRequest(size=self._target.size, matrix=self._target.matrix)
         offset_ns = 0
         try:
             while True:
-                with FileSource(str(self._path), request) as source:
+                with VideoFile(str(self._path), request) as source:
                     length_ns, step_ns = 0, round(1e9 / (source.fps or 25))
                     while (frame := source.read()) is not None:
                         length_ns = frame.pts_ns + step_ns

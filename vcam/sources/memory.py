@@ -18,11 +18,10 @@ class MemorySource:
     The pixels are shared, not copied: a Frame is never written to.
     """
 
-    name = "memory"
-    frames = None
-    mode = ""
-
     def __init__(self, frames: Sequence[Frame], fps: float = 30.0, live: bool = False) -> None:
+        self.name = "memory"
+        self.mode = ""
+        self.frames: int | None = None
         self._frames = list(frames)
         self._next = 0
         self._start_ns = 0

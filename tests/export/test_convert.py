@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from safetensors.torch import save_file
+from torch import nn
+
+from export.convert import ConvertConfig, convert
+from export.data.scenes import pictures
+from export.errors import ExportError
+from export.models import find_model
+from export.onnx_graph import engine_graph
+from export.parity import check_parity
+from export.verify import verify
+
+_SIZE = (96, 160)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, network: nn.Module) -> Path:
+    path = tmp_path_factory.mktemp("run") / "ema.safetensors"
+    save_file({k: v.clone() for k, v in network.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pictures_folder: Path, data: Path) -> Path:
+    out = tmp_path_factory.mktemp("engines") / "sinet"
+    return convert(ConvertConfig("sinet", checkpoint, out, _SIZE, images=pictures_folder, data=data))
+
+
+def test_contract(engine: Path) -> None:
+    session = onnxruntime.InferenceSession(engine / "sinet_fp32.onnx", providers=["CPUExecutionProvider"])
+    tensors = [(x.name, x.type, x.shape) for x in (*session.get_inputs(), *session.get_outputs())]
+    assert tensors == [
+        ("image", "tensor(uint8)", [1, *_SIZE, 3]),
+        ("alpha", "tensor(uint8)", [1, *_SIZE]),
+    ]
+    alpha = session.run(None, {"image": np.zeros((1, *_SIZE, 3), np.uint8)})[0]
+    assert alpha.dtype == np.uint8
+
+
+def test_engine_toml(engine: Path) -> None:
+    document = tomllib.loads((engine / "engine.toml").read_text())
+    assert (document["task"], document["model"], document["classes"]) == ("person", "sinet", ["room", "person"])
+    assert document["input"] == {"name": "image", "height": 96, "width": 160}
+    [file] = document["file"]
+    assert file["engine"] == "sinet_fp32"
+    assert file["parity"]["images"] == 9
+    assert file["parity"]["logit_max"] < 1e-4
+    assert file["parity"]["alpha_max"] <= 1
+    assert [x["set"] for x in document["quality"]][:2] == ["person/ccp", "person/cutouts composited"]
+    assert verify(engine) == [f"sinet_fp32: sinet_fp32.onnx, {file['bytes']} bytes, opset 18, input 96x160, runs"]
+
+
+def test_graph_has_no_slow_operators(engine: Path) -> None:
+    kinds = {node.op_type for node in onnx.load(engine / "sinet_fp32.onnx").graph.node}
+    assert not kinds & {"PRelu", "Softmax", "BatchNormalization"}
+
+
+def test_card(engine: Path) -> None:
+    card = (engine / "CARD.md").read_text()
+    assert "$" not in card
+    assert "| person/ccp | IoU | 2 |" in card
+
+
+def test_same_weights_same_bytes(engine: Path, network: nn.Module) -> None:
+    model = engine_graph(network, find_model("sinet"), _SIZE)
+    assert model.SerializeToString(deterministic=True) == (engine / "sinet_fp32.onnx").read_bytes()
+
+
+def test_plain_form_answers_alike(network: nn.Module, pictures_folder: Path) -> None:
+    spec = find_model("sinet")
+    plain = engine_graph(network, spec, _SIZE, fold=False)
+    assert "PRelu" in {node.op_type for node in plain.graph.node}
+    parity = check_parity(network, spec, plain, pictures(pictures_folder, _SIZE, 9))
+    assert parity.logit_max < 1e-4
+
+
+def test_parity_needs_pictures(network: nn.Module, engine: Path, pictures_folder: Path) -> None:
+    model = onnx.load(engine / "sinet_fp32.onnx")
+    with pytest.raises(ExportError, match="at least 8 pictures, got 7"):
+        check_parity(network, find_model("sinet"), model, pictures(pictures_folder, _SIZE, 7))
+
+
+def test_parity_refuses_other_weights(engine: Path, pictures_folder: Path) -> None:
+    model = onnx.load(engine / "sinet_fp32.onnx")
+    spec = find_model("sinet")
+    with pytest.raises(ExportError, match="ONNX is off by"):
+        check_parity(spec.build().eval(), spec, model, pictures(pictures_folder, _SIZE, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (100, 160)}, "multiples of 32"),
+        ({"images": None}, "--images or --data"),
+        ({"model": "nosuch"}, "unknown model 'nosuch'; known: sinet"),
+        ({"preset": "nosuch"}, "unknown preset 'nosuch' for sinet; known: clovaai"),
+        ({"checkpoint": Path("nosuch.pth")}, "cannot be read"),
+    ],
+)
+def test_failure_leaves_nothing(
+    tmp_path: Path, checkpoint: Path, pictures_folder: Path, change: dict[str, object], message: str
+) -> None:
+    settings: dict[str, object] = {
+        "model": "sinet",
+        "checkpoint": checkpoint,
+        "out": tmp_path / "sinet",
+        "images": pictures_folder,
+    }
+    with pytest.raises(ExportError, match=message):
+        convert(ConvertConfig(**(settings | change)))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_late_failure_keeps_the_old_engine(tmp_path: Path, checkpoint: Path, pictures_folder: Path) -> None:
+    (tmp_path / "sinet").mkdir()
+    (tmp_path / "sinet" / "engine.toml").write_text("old")
+    config = ConvertConfig("sinet", checkpoint, tmp_path / "sinet", (32, 32), images=pictures_folder, data=tmp_path)
+    with pytest.raises(ExportError, match="manifest"):
+        convert(config)
+    assert [path.name for path in tmp_path.rglob("*")] == ["sinet", "engine.toml"]
+    assert (tmp_path / "sinet" / "engine.toml").read_text() == "old"
+
+
+def test_verify_notices_changes(tmp_path: Path, engine: Path) -> None:
+    shutil.copytree(engine, tmp_path / "sinet")
+    path = tmp_path / "sinet" / "sinet_fp32.onnx"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ExportError, match=r"not the file that engine\.toml describes"):
+        verify(tmp_path / "sinet")
+    path.unlink()
+    with pytest.raises(ExportError, match="cannot be read"):
+        verify(tmp_path / "sinet")
+    (tmp_path / "sinet" / "engine.toml").write_text("format = 1")
+    with pytest.raises(ExportError, match="the key 'input' is missing"):
+        verify(tmp_path / "sinet")

@@ -1,0 +1,332 @@
+"""The command line: the only place that prints, reads the environment or ends the process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vcam import __version__
+from vcam.catalogue import DEFAULT_ENGINE
+from vcam.errors import UsageError, VcamError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"auto_envvar_prefix": "VCAM", "help_option_names": ["-h", "--help"]},
+    help="A webcam with a better background: blur it, replace it, remove it.",
+    epilog="Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink demo.mp4`.",
+)
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show where in the program an error came from.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
+Engines = Annotated[
+    list[Path] | None, typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable.")
+]
+Backend = Annotated[str, typer.Option(help="What runs the engine.")]
+Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one image is computed with.")]
+EffectList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--effect",
+        "-e",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. Repeatable, applied "
+        "in order. Default: blur.",
+    ),
+]
+SizeOption = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="Frame size; the picture is cropped to it, not stretched.")
+]
+Grow = Annotated[float, typer.Option(min=-64, max=64, help="Widen the person by so many pixels; negative: narrow.")]
+Feather = Annotated[float, typer.Option(min=0, max=64, help="Soften the person's edge over so many pixels.")]
+
+
+def _print_version(on: bool) -> None:
+    if on:
+        print(f"vcam {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The program `vcam`."""
+    try:
+        app()
+    except VcamError as error:
+        if {"-v", "--verbose"} & set(sys.argv[1:]):
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+@app.callback()
+def _settings(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML); default: config.toml in the user's folder.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print and exit.")
+    ] = False,
+) -> None:
+    from vcam.config import read_defaults
+
+    context.default_map = read_defaults(config, profile)
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str, typer.Option("--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern.")
+    ] = "webcam",
+    sink: Annotated[
+        str, typer.Option("--sink", "-o", help="virtual[:DEVICE], a video or picture file, a folder/ of PNGs or null.")
+    ] = "virtual",
+    effect: EffectList = None,
+    engine: Engine = DEFAULT_ENGINE,
+    size: SizeOption = None,
+    fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")] = 30.0,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Flip left and right.")] = False,
+    grow: Grow = 0.0,
+    feather: Feather = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")] = False,
+    backend: Backend = "onnxruntime",
+    threads: Threads = 1,
+    engines: Engines = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Separate the person from the room, live or in a file.
+
+    Examples:
+
+    `vcam run --effect blur` first webcam to first virtual camera
+
+    `vcam run --effect image:beach.jpg --mirror` another room, mirrored
+
+    `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
+
+    `vcam run --source talk.mp4 --effect remove --sink out.webm` a video with transparency
+    """
+    from vcam.session import RunRequest, build_run
+
+    request = RunRequest(
+        source=source,
+        sink=sink,
+        effects=tuple(effect or ("blur",)),
+        engine=engine,
+        engines=tuple(engines or ()),
+        backend=backend,
+        threads=threads,
+        size=_parse_size(size),
+        fps=fps,
+        mirror=mirror,
+        grow_px=grow,
+        feather_px=feather,
+        duration_s=duration,
+        overwrite=overwrite,
+    )
+    pipeline, total = build_run(request)
+    from vcam.status import Status
+
+    with _stop_on_signal(pipeline.stop), Status(sink, total) as status:
+        final = pipeline.run(status.update)
+    if as_json:
+        _print_json(final.to_dict())
+
+
+@contextmanager
+def _stop_on_signal(stop: Any) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the run in order, the second at once."""
+
+    def handle(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        stop()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def devices(as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """List cameras with their modes, and virtual cameras.
+
+    Example: `vcam devices --json`
+    """
+    from vcam.devices import describe, find_devices
+
+    found = find_devices()
+    if as_json:
+        _print_json(found.to_dict())
+        return
+    for line in describe(found):
+        print(line)
+
+
+@app.command(name="engines")
+def list_engines(engines: Engines = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """List the engines at hand.
+
+    Example: `vcam engines --json`
+    """
+    from vcam.catalogue import read_catalogue
+    from vcam.session import engine_folders
+
+    specs = [spec for folder in engine_folders(tuple(engines or ())) for spec in read_catalogue(folder)]
+    rows = [
+        {
+            "name": spec.name,
+            "task": spec.task,
+            "input": f"{spec.size[1]}x{spec.size[0]}",
+            "file": str(spec.path),
+            "licence": spec.about.get("licence", ""),
+            "quality": spec.about.get("quality", {}),
+        }
+        for spec in specs
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']:<24}{row['task']:<8}{row['input']:<10}{row['licence']}")
+
+
+@app.command()
+def mask(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
+    engine: Engine = DEFAULT_ENGINE,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
+    ] = None,
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="Keep the soft values 0..255.")] = False,
+    backend: Backend = "onnxruntime",
+    threads: Threads = 1,
+    engines: Engines = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write a mask of the people in each picture: an 8-bit PNG of the picture's own size and stem.
+
+    Examples:
+
+    `vcam mask photo.jpg --out masks`
+
+    `vcam mask holiday/ --out masks --heatmap`
+    """
+    from vcam.mask import find_pictures, write_masks
+    from vcam.session import open_matter
+    from vcam.status import progress
+
+    if heatmap and threshold is not None:
+        raise UsageError("--heatmap keeps the soft values, so --threshold has nothing to cut; give one of them")
+    pictures = find_pictures(images)
+    failed = 0
+    with (
+        open_matter(engine, tuple(engines or ()), backend, threads) as matter,
+        progress("masks", len(pictures)) as step,
+    ):
+        for _, error in write_masks(matter, pictures, out, None if heatmap else (threshold or 0.5)):
+            step(1)
+            if error is not None:
+                failed += 1
+                print(f"vcam: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    engine: Engine = DEFAULT_ENGINE,
+    pipeline: Annotated[bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")] = False,
+    effect: EffectList = None,
+    source: Annotated[str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")] = "demo",
+    size: SizeOption = None,
+    runs: Annotated[int, typer.Option(min=1, help="Images, or frames with --pipeline.")] = 500,
+    live: Annotated[
+        float | None, typer.Option(min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate.")
+    ] = None,
+    backend: Backend = "onnxruntime",
+    threads: Threads = 1,
+    engines: Engines = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure speed on this machine.
+
+    Examples:
+
+    `vcam bench --engine sinet_fp32`
+
+    `vcam bench --pipeline --effect blur --source talk.mp4`
+
+    `vcam bench --pipeline --live 30` latency from source to sink
+    """
+    from vcam.session import BenchRequest, run_engine_bench, run_pipeline_bench
+    from vcam.status import progress
+
+    request = BenchRequest(
+        engine,
+        tuple(engines or ()),
+        backend,
+        threads,
+        runs,
+        tuple(effect or ("blur",)),
+        source,
+        _parse_size(size),
+        live,
+    )
+    if pipeline:
+        with progress("frames", runs) as step:
+            report = run_pipeline_bench(request, step)
+    else:
+        report = run_engine_bench(request)
+    if as_json:
+        _print_json(report)
+    else:
+        _print_report(report)
+
+
+def _print_report(report: dict[str, Any], indent: str = "") -> None:
+    for key, value in report.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            _print_report(value, indent + "  ")
+        else:
+            print(f"{indent}{key:<14} {f'{value:.2f}' if isinstance(value, float) else value}")
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size {text!r}: write WIDTHxHEIGHT, for instance 1280x720")
+    size = (int(width), int(height))
+    if any(n < 16 or n > 7680 or n % 2 for n in size):
+        raise UsageError(
+            f"--size {text}: both must be even, from 16 to 7680; try {size[0] // 2 * 2}x{size[1] // 2 * 2}"
+        )
+    return size
+
+
+if __name__ == "__main__":
+    main()

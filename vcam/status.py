@@ -1,0 +1,69 @@
+"""What a person at a terminal sees while something runs; nothing anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from vcam.sources.base import Source
+from vcam.stats import Snapshot
+
+
+def _bar() -> Progress:
+    """A progress display on standard error; silent where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar of `total` steps; the value is called with the number of steps done since its last call."""
+    with _bar() as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+class Status:
+    """A live line with rate, latency and drops; with a bar where the number of frames is known.
+
+    Args:
+        title: where the pictures go.
+        total: how many frames there will be; None: ask the source.
+    """
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self._title, self._total = title, total
+        self._display = _bar()
+        self._task: TaskID | None = None
+        self._mode = ""
+
+    def __enter__(self) -> Self:
+        self._display.start()
+        self._task = self._display.add_task(f"{self._title}: starting", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.stop()
+
+    def update(self, source: Source, now: Snapshot) -> None:
+        """Show what happened so far."""
+        if self._task is None:
+            return
+        if source.mode != self._mode:
+            self._mode = source.mode
+            self._display.console.print(f"{source.name}: {source.mode}", markup=False, highlight=False)
+        total = self._total or source.frames
+        self._display.update(self._task, description=self._line(now), completed=now.frames, total=total)
+
+    def _line(self, now: Snapshot) -> str:
+        latency = f"latency {now.latency.p50_ms:.0f}/{now.latency.p95_ms:.0f} ms p50/p95"
+        drops = ", ".join(f"{count} {cause}" for cause, count in now.drops.items()) or "none"
+        return f"{self._title}: {now.fps:5.1f} fps  {latency}  drops {drops}"
