@@ -57,7 +57,7 @@ class Status:
         """Show what happened so far."""
         if self._task is None:
             return
-        if source.mode != self._mode:
+        if source.mode != self._mode and not self._display.disable:
             self._mode = source.mode
             self._display.console.print(f"{source.name}: {source.mode}", markup=False, highlight=False)
         total = self._total or source.frames
