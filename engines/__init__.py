@@ -1,0 +1,1 @@
+"""The engine catalogue that ships with vcam: data only."""

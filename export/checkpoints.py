@@ -1,0 +1,118 @@
+"""Read weights that may come from anywhere: our own runs, safetensors, files that authors published.
+
+A pickle is never executed: torch files are read with `weights_only`, which knows tensors and plain containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from export.errors import ExportError
+from export.models import PRESETS, ModelSpec
+
+_WRAPPERS = ("average", "state_dict", "network", "model")
+"""Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
+_COUNTER = ".num_batches_tracked"
+_SHOWN = 3
+
+
+def read_checkpoint(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
+    """Read the weights of `spec` from a safetensors or torch file, complete and ready for `load_state_dict`.
+
+    Returns float32 tensors on the CPU, whatever the file's precision; the counters of batch normalisation, which
+    inference does not use, are zero where the file has none.
+
+    Raises:
+        ExportError: no such file, not a checkpoint, damaged, unsafe, or the weights of another network.
+    """
+    loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    state = {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
+    wanted = spec.build().state_dict()
+    for key, value in wanted.items():
+        if key.endswith(_COUNTER):
+            state.setdefault(key, torch.zeros_like(value))
+    _compare(path, spec, state, wanted)
+    return {key: state[key].to(wanted[key].dtype) for key in wanted}
+
+
+def preset_of(path: Path) -> str | None:
+    """The name of the published weights that this file is, byte for byte."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return next((name for name, preset in PRESETS.items() if preset.sha256 == digest), None)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    head = _head(path)
+    if head.lstrip()[:1] == b"<":
+        raise ExportError(f"{path}: a web page, not a checkpoint; the download needs a login or another address")
+    if head.startswith(b"version https://git-lfs"):
+        raise ExportError(f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs pull`")
+    return path.suffix == ".safetensors" or head[8:9] == b"{"
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ExportError(f"{path}: not a complete safetensors file ({error}); fetch or save it again") from error
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = "would run code when loaded" if "GLOBAL" in str(error) else "is not a torch checkpoint"
+        raise ExportError(f"{path}: {reason}; save its state_dict alone, best as safetensors") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ExportError(f"{path}: damaged or not a torch checkpoint; fetch or save it again") from error
+
+
+def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping):
+        raise ExportError(f"{path}: holds a {type(loaded).__name__}, not named weights; save a state_dict")
+    state = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ExportError(f"{path}: holds no weights; give a checkpoint file")
+    return state
+
+
+def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing = [key for key in wanted if key not in state]
+    unknown = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    named = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+    problems = [f"{len(keys)} {what} ({_few(keys)})" for what, keys in named if keys]
+    if problems:
+        raise ExportError(f"{path}: not the weights of {spec.name}: {'; '.join(problems)}")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ExportError(f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged")
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

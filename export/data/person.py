@@ -1,0 +1,220 @@
+"""Readers of labelled people and backgrounds, and the random pictures that training sees.
+
+A data folder holds sets as `person/ccp`, `person/cutouts`, `person/wild`, `face/avatars` (pictures with masks)
+and `backgrounds`, `backgrounds_rooms` (pictures without people), each with a `manifest.csv` of the columns
+`file,label,identity,split,width,height,notes`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.augment import Image, light, photometric
+from export.errors import ExportError
+
+IGNORE = 128
+"""The mask value of hard-labelled sets that neither loss nor score may count."""
+_LONGEST_PX = 448
+_COLUMNS = ("file", "label", "split", "notes")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A picture with its label, all of one size.
+
+    image: uint8 [H, W, 3] RGB. alpha: uint8 [H, W], 0 room .. 255 person, zeros where nobody is.
+    valid: uint8 [H, W], 1 counts, 0 is to be ignored.
+    """
+
+    name: str
+    image: Image
+    alpha: Image
+    valid: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the loss needs: image uint8 [H, W, 3] RGB, alpha uint8 [H, W], valid uint8 [H, W] (0 = ignore)."""
+
+    image: Image
+    alpha: Image
+    valid: Image
+
+
+def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[Labelled]:
+    """Read one set of a data folder, pictures and labels shrunk to `longest_px`.
+
+    Raises:
+        ExportError: no manifest in the folder, or a picture that it names is missing.
+    """
+    return [_read_row(folder, row, longest_px) for row in read_manifest(folder) if row["split"] == split]
+
+
+def read_manifest(folder: Path) -> list[dict[str, str]]:
+    """The rows of a set's manifest.
+
+    Raises:
+        ExportError: there is no manifest, or it lacks a column.
+    """
+    path = folder / "manifest.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror}); give the data folder with --data") from error
+    missing = [name for name in _COLUMNS if rows and name not in rows[0]]
+    if missing:
+        raise ExportError(f"{path}: the columns {', '.join(missing)} are missing")
+    return rows
+
+
+def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
+    match = re.search(r"alpha/\S+\.png", row["notes"])
+    label = match.group() if match else row["label"]
+    image = _u8(cv2.cvtColor(_read(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    alpha = _read(folder / label, cv2.IMREAD_GRAYSCALE) if label else np.zeros(image.shape[:2], np.uint8)
+    ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
+    valid = _u8(~ignored)
+    alpha = _u8(np.where(ignored, 0, alpha))
+    scale = longest_px / max(image.shape[:2])
+    if scale < 1:
+        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        image, alpha, valid = (_shrink(x, size) for x in (image, alpha, valid))
+    return Labelled(row["file"], image, alpha, valid)
+
+
+def _u8(array: Any) -> Image:
+    return np.asarray(array, np.uint8)
+
+
+def _shrink(picture: Image, size: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _read(path: Path, flags: int) -> Image:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise ExportError(f"{path}: named in the manifest, but missing or not a picture")
+    return np.asarray(picture, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Everything training draws from, by the way it is used."""
+
+    photos: list[Labelled]
+    wild: list[Labelled]
+    cutouts: list[Labelled]
+    avatars: list[Labelled]
+    rooms: list[Labelled]
+
+    @classmethod
+    def read(cls, data: Path, split: str) -> Library:
+        """Read every set of a data folder.
+
+        Raises:
+            ExportError: a set is missing, damaged or has nothing in this split.
+        """
+        wild = read_set(data / "person/wild", split)
+        rooms = [*read_set(data / "backgrounds", split), *read_set(data / "backgrounds_rooms", split)]
+        library = cls(
+            photos=read_set(data / "person/ccp", split),
+            wild=wild,
+            cutouts=read_set(data / "person/cutouts", split),
+            avatars=read_set(data / "face/avatars", split),
+            rooms=rooms + [x for x in wild if not x.alpha.any() and x.valid.all()],
+        )
+        for field in fields(library):
+            if not getattr(library, field.name):
+                raise ExportError(f"{data}: no {field.name} in the {split} split")
+        return library
+
+
+_KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room")
+_SHARES = (0.22, 0.26, 0.27, 0.08, 0.10, 0.07)
+_ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
+_ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
+
+
+def draw(library: Library, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
+    kind = str(rng.choice(_KINDS, p=_SHARES))
+    people = {"cutout": library.cutouts, "avatar": library.avatars, "moved": library.photos}.get(kind, [])
+    source = {"photo": library.photos, "wild": library.wild}.get(kind, library.rooms)
+    sample = _window(_pick(source, rng), size, rng)
+    if people:
+        for _ in range(2 if rng.random() < 0.12 else 1):
+            sample = _paste(_pick(people, rng), sample, rng)
+    return Sample(photometric(sample.image, rng), sample.alpha, sample.valid)
+
+
+def _pick(items: list[Labelled], rng: np.random.Generator) -> Labelled:
+    return items[int(rng.integers(len(items)))]
+
+
+def _warp(picture: Image, matrix: NDArray[np.float64], size: tuple[int, int], border: int) -> Image:
+    shrink = min(np.hypot(matrix[0, 0], matrix[0, 1]), np.hypot(matrix[1, 0], matrix[1, 1]))
+    if shrink < 0.6:  # against aliasing: bilinear sampling alone would skip pixels
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.35 / float(shrink)), np.uint8)
+    return np.asarray(cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+
+
+def _matrix(
+    source: tuple[float, float], target: tuple[float, float], scale: tuple[float, float], degrees: float, flip: bool
+) -> NDArray[np.float64]:
+    """The affine map that takes `source` (x, y) to `target`: mirrored, turned, then scaled per axis."""
+    turn = np.deg2rad(degrees)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = np.diag(scale) @ rotation @ np.diag([-1.0 if flip else 1.0, 1.0])
+    offset = np.array(target) - linear @ np.array(source)
+    return np.hstack([linear, offset[:, None]])
+
+
+def _window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """A window of the picture with the aspect ratio of some camera, stretched to `size`."""
+    height, width = item.image.shape[:2]
+    aspect = width / height if rng.random() < 0.4 else float(rng.choice(_ASPECTS, p=_ASPECT_SHARES))
+    window_h = float(min(height, width / aspect) * np.exp(rng.uniform(-0.7, 0.12)))
+    window_w = window_h * aspect
+    slack_x, slack_y = max(0.0, width - window_w) / 2, max(0.0, height - window_h) / 2
+    centre = (width / 2 + slack_x * rng.uniform(-1, 1), height / 2 + slack_y * rng.uniform(-1, 1))
+    scale = (size[1] / window_w, size[0] / window_h)
+    matrix = _matrix(centre, (size[1] / 2, size[0] / 2), scale, rng.normal(0, 5), rng.random() < 0.5)
+    image, alpha, valid = (_warp(x, matrix, size, cv2.BORDER_REFLECT_101) for x in (item.image, item.alpha, item.valid))
+    return Sample(image, alpha, valid)
+
+
+def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
+    """Paste a person as a webcam shows one: usually cut by the lower edge, sometimes by another, or far away."""
+    height, width = into.alpha.shape
+    top, bottom, left, right = extent(person.alpha)
+    frame = float(rng.choice(_ASPECTS, p=_ASPECT_SHARES))
+    share = float(np.clip(np.exp(rng.normal(-0.35, 0.35)), 0.2, 1.6))  # of the frame's height
+    scale_y = share * height / max(1, bottom - top)
+    scale = (scale_y * (width / height) / frame * float(np.exp(rng.normal(0, 0.06))), scale_y)
+    flip = bool(rng.random() < 0.5)
+    anchor = ((left + right) / 2, float(bottom))
+    target = (width * (0.5 + rng.normal(0, 0.2)), height * (1 + max(0.0, rng.normal(0.0, 0.15))))
+    matrix = _matrix(anchor, target, scale, rng.normal(0, 5), flip)
+    look = light(person.image, rng) if rng.random() < 0.6 else person.image
+    colour = _warp(look, matrix, (height, width), cv2.BORDER_REPLICATE)
+    alpha = _warp(person.alpha, matrix, (height, width), cv2.BORDER_CONSTANT)
+    weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB).astype(np.float32) / 255
+    image = (colour * weight + into.image * (1 - weight)).astype(np.uint8)
+    return Sample(image, np.maximum(alpha, into.alpha), into.valid)
+
+
+def extent(alpha: Image) -> tuple[int, int, int, int]:
+    """Rows and columns that the person covers: top, bottom, left, right; the whole picture where nobody is."""
+    rows, columns = np.flatnonzero((alpha > 127).any(1)), np.flatnonzero((alpha > 127).any(0))
+    if not rows.size:
+        return 0, alpha.shape[0], 0, alpha.shape[1]
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1

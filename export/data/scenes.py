@@ -1,0 +1,102 @@
+"""Pictures to measure on: test photos, and cut-out people pasted into test rooms in one fixed way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from export.data.augment import Image
+from export.data.person import Labelled, extent, read_set
+from export.errors import ExportError
+
+_WHOLE_PX = 100_000
+_FRAME = (360, 640)
+_SEED = 20
+
+
+def test_set(data: Path, name: str) -> list[Labelled]:
+    """The test split of a set at its own resolution.
+
+    Raises:
+        ExportError: the set is missing, damaged or empty.
+    """
+    items = read_set(data / name, "test", _WHOLE_PX)
+    if not items:
+        raise ExportError(f"{data / name}: no test pictures")
+    return items
+
+
+def test_rooms(data: Path) -> list[Labelled]:
+    """The test views and photos of rooms without people."""
+    return [*test_set(data, "backgrounds"), *test_set(data, "backgrounds_rooms")]
+
+
+def composited(data: Path) -> Iterator[Labelled]:
+    """Every test cut-out once, as a webcam shows somebody at a desk: 640x360, cut by the lower edge.
+
+    Per cut-out one generator seeded with (20, its place in the manifest) draws the room, the height of the person, 60
+    to 95 % of the frame (uniform), and the horizontal offset (normal, 8 % of the width). The room covers the frame
+    and keeps its shape; the person keeps its shape, the lower end of the cut-out lies on the lower edge of the frame.
+    No change of colour, no blur, no compression. The label is the pasted alpha.
+    """
+    rooms = test_rooms(data)
+    for index, person in enumerate(test_set(data, "person/cutouts")):
+        rng = np.random.default_rng([_SEED, index])
+        room = _cover(rooms[int(rng.integers(len(rooms)))].image)
+        yield _paste(person, room, height_share=rng.uniform(0.60, 0.95), offset=rng.normal(0, 0.08))
+
+
+def _cover(image: Image) -> Image:
+    """The middle of a picture at the frame's size, [360, 640, 3]."""
+    height, width = _FRAME
+    scale = max(height / image.shape[0], width / image.shape[1])
+    size = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
+    large = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return np.asarray(large[top : top + height, left : left + width], np.uint8)
+
+
+def _paste(person: Labelled, room: Image, height_share: float, offset: float) -> Labelled:
+    height, width = _FRAME
+    top, bottom, left, right = extent(person.alpha)
+    scale = height_share * height / (bottom - top)
+    size = (max(1, round(person.image.shape[1] * scale)), max(1, round(person.image.shape[0] * scale)))
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    colour, matte = (cv2.resize(x, size, interpolation=shrink) for x in (person.image, person.alpha))
+    x = round(width * (0.5 + offset) - (left + right) / 2 * scale)
+    y = round(height - bottom * scale)
+    shift = np.array([[1, 0, x], [0, 1, y]], np.float64)
+    colour, matte = (cv2.warpAffine(p, shift, (width, height), flags=cv2.INTER_NEAREST) for p in (colour, matte))
+    weight = matte.astype(np.float32)[..., None] / 255
+    image = np.rint(colour * weight + room * (1 - weight)).astype(np.uint8)
+    return Labelled(person.name, image, np.asarray(matte, np.uint8), np.ones((height, width), np.uint8))
+
+
+def pictures(folder: Path, size: tuple[int, int], most: int) -> Image:
+    """At most `most` pictures of a folder, evenly chosen by name: uint8 [N, H, W, 3] RGB, stretched to `size`.
+
+    Raises:
+        ExportError: the folder has no pictures, or one cannot be read.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not paths:
+        raise ExportError(f"{folder}: no .jpg or .png pictures")
+    chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
+    return np.stack([_picture(path, size) for path in chosen])
+
+
+def _picture(path: Path, size: tuple[int, int]) -> Image:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ExportError(f"{path}: not a picture")
+    return fit(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), size)
+
+
+def fit(image: Image, size: tuple[int, int]) -> Image:
+    """Stretch uint8 [H, W, 3] to `size` (height, width), averaging where it shrinks."""
+    shrinks = size[0] < image.shape[0] and size[1] < image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=method), np.uint8)

@@ -1,0 +1,115 @@
+"""Rewrites of ONNX graphs that keep the numbers: for networks that have no folded form of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+_CHANNEL_SLOPE_RANKS = (3, 4)
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what says where and how the graph was made, so that the same weights give the same bytes anywhere."""
+    graph = model.graph
+    for thing in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del thing.metadata_props[:]
+        thing.doc_string = ""
+    del graph.value_info[:]
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{index}"
+
+
+def rewrite_prelu(model: onnx.ModelProto) -> int:
+    """Replace every PRelu by ReLU and 1x1 depthwise convolutions; return how many were replaced.
+
+    PReLU(x) = a x + sign(1 - a) ReLU(|1 - a| x), exact for every slope a. In ONNX Runtime PRelu takes most of
+    SINet's time, because it leaves the blocked layout and is not vectorised. A PRelu of matrices, or with one slope
+    for all channels, costs little or has no channel count, and becomes a x + (1 - a) ReLU(x).
+    """
+    graph = model.graph
+    values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    replaced = 0
+    for node in graph.node:
+        slope = values.get(node.input[1]) if node.op_type == "PRelu" else None
+        if slope is None:
+            nodes.append(node)
+            continue
+        writer = _Writer(graph, node)
+        (_by_convolution if _per_channel(slope) else _by_product)(writer, slope)
+        nodes += writer.nodes
+        replaced += 1
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _drop_unused(graph)
+    return replaced
+
+
+def _per_channel(slope: NDArray[np.float32]) -> bool:
+    return slope.ndim in _CHANNEL_SLOPE_RANKS and 1 < slope.size == slope.shape[-3]
+
+
+class _Writer:
+    """Collects the nodes that take the place of one PRelu; names derive from its output."""
+
+    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+        self._graph, self.input, self.output = graph, node.input[0], node.output[0]
+        self.nodes: list[onnx.NodeProto] = []
+
+    def constant(self, name: str, value: NDArray[np.float32]) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(value, f"{self.output}_{name}"))
+        return f"{self.output}_{name}"
+
+    def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
+        output = f"{self.output}_{name}" if name else self.output
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        return output
+
+
+def _by_convolution(writer: _Writer, slope: NDArray[np.float32]) -> None:
+    slope = slope.reshape(-1, 1, 1, 1)
+    rest = 1 - slope
+    channels = len(slope)
+
+    def scaled(name: str, x: str, factor: NDArray[np.float32]) -> str:
+        weight = writer.constant(f"{name}_weight", factor.astype(slope.dtype))
+        return writer.add("Conv", name, x, weight, group=channels, kernel_shape=[1, 1])
+
+    straight = scaled("straight", writer.input, slope)
+    bent = writer.add("Relu", "bent", scaled("rest", writer.input, np.abs(rest)))
+    if (rest < 0).any():
+        bent = scaled("signed", bent, np.where(rest < 0, -1.0, 1.0))
+    writer.add("Add", "", straight, bent)
+
+
+def _by_product(writer: _Writer, slope: NDArray[np.float32]) -> None:
+    straight = writer.add("Mul", "straight", writer.input, writer.constant("slope", slope))
+    relu = writer.add("Relu", "relu", writer.input)
+    bent = writer.add("Mul", "bent", relu, writer.constant("rest", 1 - slope))
+    writer.add("Add", "", straight, bent)
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [item for item in graph.initializer if item.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def score_variant(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose output is `score`, the float32 logit before the last sigmoid [N, H, W], instead of uint8 alpha."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    makers = {name: node for node in copy.graph.node for name in node.output}
+    node = makers[copy.graph.output[0].name]
+    while node.op_type != "Sigmoid":
+        node = makers[node.input[0]]
+    shape = [d.dim_value for d in copy.graph.output[0].type.tensor_type.shape.dim]
+    copy.graph.node.append(helper.make_node("Identity", [node.input[0]], ["score"], name="score"))
+    del copy.graph.output[:]
+    copy.graph.output.append(helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, shape))
+    return copy
