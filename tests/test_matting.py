@@ -11,6 +11,7 @@ from tests.catalogues import write_person_engine
 from vcam.backends import make_backend
 from vcam.backends.fake import FakeBackend
 from vcam.backends.onnxruntime import OnnxRuntimeBackend
+from vcam.effects.pyramid import Pyramid
 from vcam.errors import EngineError, UsageError
 from vcam.frame import Frame, Matrix, from_rgb
 from vcam.matting import Matter, small_rgb
@@ -29,7 +30,8 @@ def _colours(matrix: Matrix, size: tuple[int, int] = (1280, 720)) -> Frame:
 @pytest.mark.parametrize("matrix", list(Matrix))
 @pytest.mark.parametrize("size", [(1280, 720), (640, 480), (96, 64), (1920, 1080)])
 def test_the_network_sees_the_right_colours(matrix: Matrix, size: tuple[int, int]) -> None:
-    small = small_rgb(_colours(matrix, size), (64, 96))
+    frame = _colours(matrix, size)
+    small = small_rgb(frame.planes, matrix, (64, 96))
     assert small.shape == (64, 96, 3)
     for (row, column), rgb in {
         (16, 24): (220, 30, 30),
@@ -44,7 +46,8 @@ def test_a_real_graph_runs_in_onnx_runtime(tmp_path: Path) -> None:
     path = tmp_path / "green.onnx"
     write_person_engine(path, size=(32, 48))
     with Matter(make_backend("onnxruntime", path)) as matter:
-        alpha = matter.matte(_colours(Matrix.BT601)).alpha
+        frame = _colours(Matrix.BT601)
+        alpha = matter.matte(frame, Pyramid.of(frame)).alpha
         single = matter.matte_of_picture(np.full((7, 5, 3), (1, 99, 3), np.uint8)).alpha
     assert alpha.shape == (32, 48)
     assert abs(int(alpha[8, 36]) - 200) <= 4

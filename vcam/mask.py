@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.effects.pyramid import halve
+from vcam.effects.pyramid import LOW_WIDTH_PX, halve
 from vcam.effects.refine import RefineConfig, refine
 from vcam.errors import SinkError, UsageError
 from vcam.frame import Matte, Plane
 from vcam.matting import Matter
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_LOW_WIDTH_PX = 500
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -49,10 +48,10 @@ def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
     """
     matte = matter.matte_of_picture(image)
     luma = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    factor = 1
-    while luma.shape[1] / factor > _LOW_WIDTH_PX:
-        factor *= 2
-    mask = refine(Matte(matte.alpha), luma, halve(luma, factor), RefineConfig())
+    low = luma
+    while low.shape[1] > LOW_WIDTH_PX:
+        low = halve(low)
+    mask = refine(Matte(matte.alpha), luma, low, RefineConfig())
     return mask.full((luma.shape[1], luma.shape[0]))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
-from vcam.effects.pyramid import halve
+from vcam.effects.pyramid import Pyramid, halve
 from vcam.errors import EngineError
 from vcam.frame import Frame, Matrix, Matte, Plane
 
@@ -56,13 +56,14 @@ class Matter:
         shapes = {k: v for k, v in self._backend.inputs.items() if k.startswith(_STATE_IN)}
         self._states = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
-    def matte(self, frame: Frame) -> Matte:
-        """The matte of a frame.
+    def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
+        """The matte of a frame, whose pyramid serves to make it small.
 
         Raises:
             EngineError: the engine failed.
         """
-        return Matte(self.alpha(small_rgb(frame, self._size)))
+        level = pyramid.at_least(*self._size) or frame
+        return Matte(self.alpha(small_rgb(level.planes, frame.matrix, self._size)))
 
     def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
         """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to earlier ones."""
@@ -79,27 +80,27 @@ class Matter:
         return np.asarray(outputs["alpha"][0], np.uint8)
 
 
-def small_rgb(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Shrink a frame and convert it to full-range RGB.
+def small_rgb(planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink a picture and convert it to full-range RGB.
 
     The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is cheap.
 
     Args:
-        frame: any size.
+        planes: luma, Cb and Cr, uint8, limited range; each of any size.
+        matrix: their coefficients.
         size: (height, width) of the result, both even.
 
     Returns:
         uint8 [height, width, 3], a new array.
     """
     height, width = size
-    small = Frame.empty((width, height), frame.matrix)
-    for plane, target in zip(frame.planes, small.planes, strict=True):
-        shape = (target.shape[1], target.shape[0])
-        factor = 1
-        while plane.shape[1] >= 2 * factor * shape[0] and plane.shape[0] >= 2 * factor * shape[1]:
-            factor *= 2
-        cv2.resize(halve(plane, factor), shape, dst=target, interpolation=cv2.INTER_LINEAR)
-    if frame.matrix is Matrix.BT709:
+    small = Frame.empty((width, height), matrix)
+    for plane, target in zip(planes, small.planes, strict=True):
+        rows, columns = target.shape
+        while plane.shape[0] >= 2 * rows and plane.shape[1] >= 2 * columns:
+            plane = halve(plane)
+        cv2.resize(plane, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
+    if matrix is Matrix.BT709:
         _bt709_to_bt601(small)
     return np.asarray(cv2.cvtColor(small.data, cv2.COLOR_YUV2RGB_I420), np.uint8)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from vcam.card import make_card
 from vcam.effects.composer import Composer
+from vcam.effects.pyramid import Pyramid
 from vcam.errors import StageError
 from vcam.frame import Frame, Matrix, Matte
 from vcam.matting import Matter
@@ -28,7 +29,8 @@ _WAITING_CARD = "vcam: waiting for a picture"
 _OFF_CARD = "vcam is off"
 _LATE_NS = 1_000_000_000
 
-Composed = tuple[Frame, Matte | None]
+Inferred = tuple[Frame, Pyramid | None, Matte | None]
+"""A frame with what was computed from it; nothing where no effect looks at the matte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class _Run:
         self._live, self._stats, self._config, self._stop = live, stats, config, stop
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
-        self._inferred: Slot[Composed] = Slot(policy)
+        self._inferred: Slot[Inferred] = Slot(policy)
         self._engine_ready = threading.Event()
         self._finished = threading.Event()
         self._failure: StageError | None = None
@@ -192,11 +194,12 @@ class _Run:
         except SlotClosed:
             self._inferred.close()
             raise
-        matte = None
+        inferred: Inferred = (frame, None, None)
         if matter is not None:
             with self._stats.stage("infer"):
-                matte = matter.matte(frame)
-        self._inferred.put((frame, matte))
+                pyramid = Pyramid.of(frame)
+                inferred = (frame, pyramid, matter.matte(frame, pyramid))
+        self._inferred.put(inferred)
         self._stats.set_drops("compose busy", self._inferred.dropped)
 
     def _compose(self) -> None:
@@ -213,13 +216,13 @@ class _Run:
         last_ns = 0
         while True:
             try:
-                frame, matte = self._inferred.take(self._patience_s(last is not None))
+                frame, pyramid, matte = self._inferred.take(self._patience_s(last is not None))
             except SlotTimeout:
                 if time.monotonic_ns() - last_ns > self._config.card_after_s * 1e9:
                     last = None
                 last = self._send_again(last)
                 continue
-            last = self._composer.compose(frame, matte)
+            last = self._composer.compose(frame, pyramid, matte)
             last_ns = time.monotonic_ns()
             with self._stats.stage("send"):
                 self._sink.send(last)

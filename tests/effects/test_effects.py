@@ -13,6 +13,7 @@ from vcam.backends.fake import centre_is_person
 from vcam.effects import EFFECTS, make_effect, parse_color
 from vcam.effects.blur import sigma_px
 from vcam.effects.composer import Composer
+from vcam.effects.pyramid import Pyramid
 from vcam.effects.refine import RefineConfig
 from vcam.errors import SourceError, UsageError
 from vcam.frame import Frame, Matrix, Matte, from_rgb, to_rgb, ycbcr_of
@@ -24,7 +25,8 @@ MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))
 def _compose(*effects: str, frame: Frame | None = None, transparent: bool = False) -> Frame:
     composer = Composer([make_effect(e) for e in effects], RefineConfig(), Stats(), transparent=transparent, live=False)
     with composer:
-        return composer.compose(frame or frame_of(), MATTE)
+        shown = frame or frame_of()
+        return composer.compose(shown, Pyramid.of(shown), MATTE)
 
 
 def _is(frame: Frame, row: int, column: int, rgb: tuple[int, int, int], tolerance: int = 6) -> bool:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vcam.effects.blend import blend_person
-from vcam.effects.pyramid import LowFrame, halve
-from vcam.effects.refine import Box, Mask, RefineConfig, refine
+from vcam.effects.pyramid import Pyramid, halve
+from vcam.effects.refine import Box, Mask, Part, RefineConfig, refine
 from vcam.effects.smooth import MatteSmoother
 from vcam.frame import Frame, Matrix, Matte, from_rgb
 
@@ -36,31 +36,45 @@ def test_refinement_follows_the_edge_in_the_picture() -> None:
     frame, alpha = _scene()
     matte = _coarse(alpha)
     plain = cv2.resize(matte.alpha, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-    low = LowFrame.of(frame)
+    low = Pyramid.of(frame).low
     refined = refine(matte, frame.y, low.y, RefineConfig()).full(frame.size)
     assert _error(refined, alpha) < 0.45 * _error(np.asarray(plain), alpha)
 
 
 def test_far_from_the_person_alpha_is_exactly_zero_and_inside_exactly_full() -> None:
     frame, alpha = _scene()
-    mask = refine(_coarse(alpha), frame.y, LowFrame.of(frame).y, RefineConfig()).full(frame.size)
+    mask = refine(_coarse(alpha), frame.y, Pyramid.of(frame).low.y, RefineConfig()).full(frame.size)
     assert mask[:, :100].max() == 0
     assert mask[170:230, 290:350].min() == 255
 
 
-def test_the_box_holds_the_whole_person_and_not_the_whole_frame() -> None:
+def test_the_parts_hold_the_whole_person_and_not_the_whole_frame() -> None:
     frame, alpha = _scene()
-    box = refine(_coarse(alpha), frame.y, LowFrame.of(frame).y, RefineConfig()).box
-    assert box.area < WIDTH * HEIGHT * 0.6
-    assert box.top <= 110
-    assert box.bottom >= 290
-    assert all(edge % 2 == 0 for edge in (box.top, box.bottom, box.left, box.right))
+    mask = refine(_coarse(alpha), frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    boxes = [part.box for part in mask.parts]
+    assert sum(box.area for box in boxes) < WIDTH * HEIGHT * 0.4
+    covered = np.zeros_like(alpha)
+    for box in boxes:
+        assert all(edge % 2 == 0 for edge in (box.top, box.bottom, box.left, box.right))
+        box.of(covered)[:] += 1
+    assert covered.max() == 1
+    assert covered[alpha > 0].min() == 1
+
+
+def test_the_borders_between_parts_are_not_seen() -> None:
+    """A person that fills the frame's width: at the borders alpha changes no more than within the parts."""
+    ramp = np.tile(np.linspace(0, 255, 224), (224, 1)).astype(np.uint8)
+    frame = from_rgb(np.tile(np.linspace(40, 220, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, 1, 3)), Matrix.BT601)
+    mask = refine(Matte(ramp), frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    assert len(mask.parts) > 1
+    plane = mask.full(frame.size)[20:-20, 80:-80].astype(int)
+    assert np.abs(np.diff(plane, axis=0)).max() <= 1
 
 
 def test_nobody_means_an_empty_mask() -> None:
     frame, alpha = _scene()
-    mask = refine(Matte(np.zeros((56, 56), np.uint8)), frame.y, LowFrame.of(frame).y, RefineConfig())
-    assert mask.box.area == 0
+    mask = refine(Matte(np.zeros((56, 56), np.uint8)), frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    assert mask.parts == ()
     assert mask.full(frame.size).max() == 0
     assert alpha.any()
 
@@ -69,7 +83,7 @@ def test_nobody_means_an_empty_mask() -> None:
 def test_grow_widens_and_narrows(grow: float, more: bool) -> None:
     frame, alpha = _scene()
     flat = np.full_like(frame.y, 128)  # no edges to be drawn to
-    low = halve(flat, 2)
+    low = halve(flat)
     plain = refine(_coarse(alpha), flat, low, RefineConfig()).full(frame.size)
     grown = refine(_coarse(alpha), flat, low, RefineConfig(grow_px=grow)).full(frame.size)
     change = (int((grown > 127).sum()) - int((plain > 127).sum())) / (2 * np.pi * 90)
@@ -78,7 +92,7 @@ def test_grow_widens_and_narrows(grow: float, more: bool) -> None:
 
 def test_feather_softens_the_edge() -> None:
     frame, alpha = _scene()
-    low = LowFrame.of(frame).y
+    low = Pyramid.of(frame).low.y
     hard = refine(_coarse(alpha), frame.y, low, RefineConfig()).full(frame.size)
     soft = refine(_coarse(alpha), frame.y, low, RefineConfig(feather_px=8)).full(frame.size)
     between = [int(((m > 10) & (m < 245)).sum()) for m in (hard, soft)]
@@ -90,7 +104,7 @@ def test_any_even_size_works(size: tuple[int, int]) -> None:
     frame = Frame.empty(size, Matrix.BT601)
     frame.data[:] = 128
     matte = Matte(np.full((32, 32), 255, np.uint8))
-    mask = refine(matte, frame.y, LowFrame.of(frame).y, RefineConfig())
+    mask = refine(matte, frame.y, Pyramid.of(frame).low.y, RefineConfig())
     assert mask.full(size).shape == (size[1], size[0])
     assert mask.full(size).min() == 255
 
@@ -138,7 +152,7 @@ def test_blend_is_exact_at_both_ends_and_within_a_level_between() -> None:
     alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     alpha[:, :8], alpha[:, -8:] = 0, 255
     out = Frame(room.data.copy(), Matrix.BT601)
-    blend_person(person, Mask(Box(0, 64, 0, 64), alpha, np.zeros((1, 1), np.float32)), out)
+    blend_person(person, Mask((Part(Box(0, 64, 0, 64), alpha),), np.zeros((1, 1), np.float32)), out)
     share = alpha.astype(float) / 255
     expected = person.y * share + room.y * (1 - share)
     assert np.abs(out.y - expected).max() <= 1

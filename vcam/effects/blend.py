@@ -15,16 +15,15 @@ def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
     Args:
         person: the captured frame.
         mask: of that frame.
-        out: the room's replacement, of the same size and matrix; changed in place, only inside the mask's box.
+        out: the room's replacement, of the same size and matrix; changed in place, only inside the mask's parts.
     """
-    if not mask.box.area:
-        return
-    alpha = mask.alpha
-    _blend(mask.box.of(person.y), mask.box.of(out.y), alpha)
-    half = (alpha.shape[1] // 2, alpha.shape[0] // 2)
-    alpha_half = np.asarray(cv2.resize(alpha, half, interpolation=cv2.INTER_AREA), np.uint8)
-    _blend(mask.box.of_chroma(person.u), mask.box.of_chroma(out.u), alpha_half)
-    _blend(mask.box.of_chroma(person.v), mask.box.of_chroma(out.v), alpha_half)
+    for part in mask.parts:
+        alpha, box = part.alpha, part.box
+        _blend(box.of(person.y), box.of(out.y), alpha)
+        half = (alpha.shape[1] // 2, alpha.shape[0] // 2)
+        alpha_half = np.asarray(cv2.resize(alpha, half, interpolation=cv2.INTER_AREA), np.uint8)
+        _blend(box.of_chroma(person.u), box.of_chroma(out.u), alpha_half)
+        _blend(box.of_chroma(person.v), box.of_chroma(out.v), alpha_half)
 
 
 def _blend(front: Plane, back: Plane, alpha: Plane) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from vcam.effects.base import Effect, Scene
-from vcam.effects.pyramid import LowFrame
+from vcam.effects.pyramid import Pyramid
 from vcam.effects.refine import RefineConfig, refine
 from vcam.effects.smooth import MatteSmoother
 from vcam.frame import Frame, Matte
@@ -60,19 +60,26 @@ class Composer:
     ) -> None:
         self._resources.close()
 
-    def compose(self, frame: Frame, matte: Matte | None) -> Frame:
-        """The picture that may leave. `matte` belongs to this very frame; None only where no effect needs one."""
+    def compose(self, frame: Frame, pyramid: Pyramid | None, matte: Matte | None) -> Frame:
+        """The picture that may leave.
+
+        Args:
+            frame: as captured.
+            pyramid: of this very frame.
+            matte: of this very frame. Both may be None only where no effect needs a matte.
+        """
         if not self.needs_matte:
             return frame
+        assert pyramid is not None, "a frame without its matte must not be composed"
         assert matte is not None, "a frame without its matte must not be composed"
+        low = pyramid.low
         with self._stats.stage("refine"):
-            low = LowFrame.of(frame)
             mask = refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)
         time_ns = frame.t_capture_ns if self._live else frame.pts_ns
         scene = Scene(frame, low, mask, time_ns, self._transparent, self._live)
         with self._stats.stage("effects"):
             for i, effect in enumerate(self._effects):
                 if i:
-                    scene = replace(scene, low=LowFrame.of(scene.frame))
+                    scene = replace(scene, low=Pyramid.of(scene.frame).low)
                 scene = replace(scene, frame=effect.apply(scene))
         return scene.frame

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 
 from vcam.frame import Matte, Plane, Size
 
-_RADIUS = 4
-"""Window of the guided filter: 2 * 4 + 1 pixels of the low frame."""
+_RADIUS_SHARE = 1 / 107
+"""Radius of the guided filter's window, as a share of the frame's width: about two pixels of a 224-pixel matte."""
 _EPSILON = 2.5e-4
 """Variance (luma 0..1) below which an edge is noise: a step of about 3 % of full scale."""
 _STRETCH = 0.12
@@ -19,8 +21,8 @@ _STRETCH = 0.12
 
 _ROOM = 0.02
 """Up to here the engine is sure of the room, and from 1 minus this on of the person."""
-_REACH = np.ones((2 * 3 + 1, 2 * 3 + 1), np.uint8)
-"""The filter may move the edge by 3 pixels of the low frame; beyond, texture of the room cannot pass for person."""
+_BANDS = 4
+"""Of a head and shoulders, four bands leave out half of the box around both."""
 
 Float = NDArray[np.float32]
 
@@ -49,21 +51,29 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Mask:
-    """Where the person is, at the frame's resolution.
-
-    box: everything outside it is room. alpha: uint8 [box height, box width], 0 room .. 255 person.
-    low: float32 [h, w] of the low frame's size, 0..1, before the refinement, a little generous.
-    """
+class Part:
+    """A piece of a mask. alpha: uint8 [box height, box width], 0 room .. 255 person."""
 
     box: Box
     alpha: Plane
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Where the person is, at the frame's resolution.
+
+    parts: do not overlap; everything outside them is room. low: float32 [h, w] of the low frame's size, 0..1, before
+    the refinement.
+    """
+
+    parts: tuple[Part, ...]
     low: Float
 
     def full(self, size: Size) -> Plane:
         """The alpha as a new plane uint8 [H, W] of the whole frame."""
         plane = np.zeros((size[1], size[0]), np.uint8)
-        self.box.of(plane)[:] = self.alpha
+        for part in self.parts:
+            part.box.of(plane)[:] = part.alpha
         return plane
 
 
@@ -93,15 +103,35 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     size_low = (low_luma.shape[1], low_luma.shape[0])
     small = _grow(matte.alpha, config.grow_px * matte.alpha.shape[1] / luma.shape[1])
     alpha = cv2.resize(small, size_low, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
-    box, box_low = _boxes(alpha, luma)
-    if not box.area:
-        return Mask(box, np.zeros((0, 0), np.uint8), alpha)
-    rows, columns = slice(box_low.top, box_low.bottom), slice(box_low.left, box_low.right)
-    a, b = _guided(low_luma[rows, columns], alpha[rows, columns])
-    full = _apply(a, b, box.of(luma))
-    if config.feather_px > 0:
-        full = _feather(full, config.feather_px)
-    return Mask(box, full, alpha)
+    factor = _whole_factor(luma, low_luma)
+    feather = config.feather_px * low_luma.shape[1] / luma.shape[1]
+    boxes = _bands(alpha, feather) if factor else [Box(0, alpha.shape[0], 0, alpha.shape[1])]
+    if not boxes:
+        return Mask((), alpha)
+    a, b = _guided(low_luma, alpha, boxes[0].top, boxes[-1].bottom)
+    if feather > 0:
+        a, b = np.zeros_like(a), _soften(a * low_luma * np.float32(1 / 255) + b, feather)
+    if not factor:
+        return Mask((Part(Box(0, luma.shape[0], 0, luma.shape[1]), _apply(a, b, luma)),), alpha)
+    return Mask(tuple(_refine_part(a, b, luma, box, factor) for box in boxes), alpha)
+
+
+def _whole_factor(luma: Plane, low_luma: Plane) -> int:
+    """How many frame pixels a low one spans; 0 where that is not a whole, even number along both axes."""
+    factor = luma.shape[0] // low_luma.shape[0]
+    exact = (low_luma.shape[0] * factor, low_luma.shape[1] * factor) == luma.shape
+    return factor if exact and factor % 2 == 0 else 0
+
+
+def _refine_part(a: Float, b: Float, luma: Plane, low: Box, factor: int) -> Part:
+    """Apply the coefficients inside one box of the low frame, its edges seen from both sides alike."""
+    top, bottom = max(0, low.top - 1), min(a.shape[0], low.bottom + 1)
+    left, right = max(0, low.left - 1), min(a.shape[1], low.right + 1)
+    wide = Box(top * factor, bottom * factor, left * factor, right * factor)
+    box = Box(low.top * factor, low.bottom * factor, low.left * factor, low.right * factor)
+    alpha = _apply(a[top:bottom, left:right], b[top:bottom, left:right], wide.of(luma))
+    inner = Box(box.top - wide.top, box.bottom - wide.top, box.left - wide.left, box.right - wide.left)
+    return Part(box, inner.of(alpha))
 
 
 def _grow(alpha: Plane, radius: float) -> Plane:
@@ -117,37 +147,42 @@ def _grow(alpha: Plane, radius: float) -> Plane:
     return np.asarray(cv2.addWeighted(near, 1 - rest, far, rest, 0), np.uint8)
 
 
-def _boxes(alpha: Float, luma: Plane) -> tuple[Box, Box]:
-    """The person's extent with a margin for the filter, in frame pixels and in low pixels."""
-    height, width = luma.shape
-    low_h, low_w = alpha.shape
-    factor = height // low_h
-    if (low_h * factor, low_w * factor) != (height, width):
-        return Box(0, height, 0, width), Box(0, low_h, 0, low_w)
-    present = alpha > np.float32(_ROOM)
-    rows, columns = np.flatnonzero(present.any(axis=1)), np.flatnonzero(present.any(axis=0))
+def _bands(alpha: Float, feather: float) -> list[Box]:
+    """The person's extent in horizontal bands of the low frame, each only as wide as the person is there."""
+    reach = _window(alpha).shape[0] + 2 * math.ceil(2 * feather)
+    present = cv2.dilate(_where(alpha > np.float32(_ROOM)), np.ones((reach, reach), np.uint8))
+    rows = np.flatnonzero(present.any(axis=1))
     if not rows.size:
-        return Box(0, 0, 0, 0), Box(0, 0, 0, 0)
-    margin = _REACH.shape[0] // 2 + 1
-    top, bottom = max(0, int(rows[0]) - margin), min(low_h, int(rows[-1]) + 1 + margin)
-    left, right = max(0, int(columns[0]) - margin), min(low_w, int(columns[-1]) + 1 + margin)
-    return Box(top * factor, bottom * factor, left * factor, right * factor), Box(top, bottom, left, right)
+        return []
+    edges = np.linspace(rows[0], rows[-1] + 1, _BANDS + 1).astype(int)
+    boxes = []
+    for top, bottom in pairwise(edges.tolist()):
+        columns = np.flatnonzero(present[top:bottom].any(axis=0))
+        if columns.size:
+            boxes.append(Box(top, bottom, int(columns[0]), int(columns[-1]) + 1))
+    return boxes
 
 
-def _guided(luma: Plane, alpha: Float) -> tuple[Float, Float]:
+def _guided(luma: Plane, alpha: Float, top: int, bottom: int) -> tuple[Float, Float]:
     """Coefficients a, b (float32 [h, w]) of alpha = a * luma / 255 + b, equations 5, 6 and 8 of the paper.
 
-    Where the engine is sure, and no edge of its own is near, the filter has no say.
+    They are computed in the rows from `top` to `bottom`; zero elsewhere. Where the engine is sure, and no edge of its
+    own is near, the filter has no say.
     """
-    guide = luma.astype(np.float32) * np.float32(1 / 255)
-    mean_g, mean_p = _mean(guide), _mean(alpha)
-    variance = _mean(guide * guide) - mean_g * mean_g
-    covariance = _mean(guide * alpha) - mean_g * mean_p
-    a = np.asarray(covariance / (variance + np.float32(_EPSILON)), np.float32)
-    b = mean_p - a * mean_g
-    a, b = _mean(a), _mean(b)
-    room = cv2.dilate(_where(alpha > np.float32(_ROOM)), _REACH) == 0
-    person = cv2.erode(_where(alpha > np.float32(1 - _ROOM)), _REACH) > 0
+    a, b = np.zeros_like(alpha), np.zeros_like(alpha)
+    rows, window = slice(top, bottom), _window(alpha)
+
+    def mean(plane: Float) -> Float:
+        return np.asarray(cv2.boxFilter(plane, -1, window.shape, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    guide, target = luma[rows].astype(np.float32) * np.float32(1 / 255), alpha[rows]
+    mean_g, mean_p = mean(guide), mean(target)
+    variance = mean(guide * guide) - mean_g * mean_g
+    covariance = mean(guide * target) - mean_g * mean_p
+    slope = np.asarray(covariance / (variance + np.float32(_EPSILON)), np.float32)
+    a[rows], b[rows] = mean(slope), mean(mean_p - slope * mean_g)
+    room = cv2.dilate(_where(alpha > np.float32(_ROOM)), window) == 0
+    person = cv2.erode(_where(alpha > np.float32(1 - _ROOM)), window) > 0
     a[room | person], b[room], b[person] = 0, 0, 1
     return a, b
 
@@ -156,9 +191,13 @@ def _where(condition: NDArray[np.bool_]) -> Plane:
     return condition.view(np.uint8)
 
 
-def _mean(plane: Float) -> Float:
-    window = (2 * _RADIUS + 1, 2 * _RADIUS + 1)
-    return np.asarray(cv2.boxFilter(plane, -1, window, borderType=cv2.BORDER_REFLECT), np.float32)
+def _window(alpha: Float) -> NDArray[np.uint8]:
+    """The filter's window on the low frame, as ones.
+
+    It is also how far the filter may move an edge: beyond, texture of the room cannot pass for person.
+    """
+    size = 2 * max(2, round(alpha.shape[1] * _RADIUS_SHARE)) + 1
+    return np.ones((size, size), np.uint8)
 
 
 def _apply(a: Float, b: Float, luma: Plane) -> Plane:
@@ -171,6 +210,7 @@ def _apply(a: Float, b: Float, luma: Plane) -> Plane:
     return np.asarray(cv2.add(slope, offset, dtype=cv2.CV_8U), np.uint8)  # rounds and saturates
 
 
-def _feather(alpha: Plane, radius_px: float) -> Plane:
-    size = 2 * max(1, round(radius_px)) + 1
-    return np.asarray(cv2.blur(cv2.blur(alpha, (size, size)), (size, size)), np.uint8)
+def _soften(plane: Float, radius: float) -> Float:
+    """Two box filters of `radius` pixels of the low frame."""
+    size = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.blur(cv2.blur(plane, (size, size)), (size, size)), np.float32)
