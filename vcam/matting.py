@@ -97,9 +97,10 @@ def small_rgb(planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[in
     small = Frame.empty((width, height), matrix)
     for plane, target in zip(planes, small.planes, strict=True):
         rows, columns = target.shape
-        while plane.shape[0] >= 2 * rows and plane.shape[1] >= 2 * columns:
-            plane = halve(plane)
-        cv2.resize(plane, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
+        shrunk = plane
+        while shrunk.shape[0] >= 2 * rows and shrunk.shape[1] >= 2 * columns:
+            shrunk = halve(shrunk)
+        cv2.resize(shrunk, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
     if matrix is Matrix.BT709:
         _bt709_to_bt601(small)
     return np.asarray(cv2.cvtColor(small.data, cv2.COLOR_YUV2RGB_I420), np.uint8)
