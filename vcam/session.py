@@ -124,7 +124,7 @@ def run_engine_bench(request: BenchRequest) -> Report:
     cv2.setNumThreads(1)
     spec = find_engine(request.engine, engine_folders(request.engines))
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
-    picture = small_rgb(frames[0], spec.size)
+    picture = small_rgb(frames[0].planes, frames[0].matrix, spec.size)
     backend = make_backend(request.backend, spec.verify(), request.threads)
     head: Report = {"engine": spec.name, "threads": request.threads}
     return head | bench_engine(backend, picture, request.runs)

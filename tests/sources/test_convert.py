@@ -118,6 +118,16 @@ def test_another_shape_is_cropped_around_the_centre_and_not_stretched(size: tupl
         assert abs(found.mean() + 0.5 - extent / 2) <= 1.5
 
 
+@pytest.mark.parametrize("source", [(64, 36), (64, 38), (480, 270), (66, 50)])
+@pytest.mark.parametrize("size", [(160, 96), (320, 180), (50, 30)])
+def test_planes_stay_apart_at_any_height(source: tuple[int, int], size: tuple[int, int]) -> None:
+    decoded = av.VideoFrame(*source, "yuv420p")
+    for plane, value in zip(decoded.planes, (50, 100, 150), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    frame = FrameMaker(SourceRequest(size=size, matrix=Matrix.BT601)).make(decoded, 0)
+    assert [(int(p.min()), int(p.max())) for p in frame.planes] == [(50, 50), (100, 100), (150, 150)]
+
+
 def test_the_first_picture_settles_size_and_matrix_for_all() -> None:
     maker = FrameMaker(SourceRequest())
     first = maker.make(picture(quadrants(SIZE), "yuv420p", Matrix.BT709, full=False), 0)

@@ -199,10 +199,11 @@ def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Pl
 
 
 def _wrap(frame: Frame) -> VideoFrame:
-    """A picture that shares the frame's memory."""
+    """A picture that shares the frame's memory, or a copy: PyAV 18 takes the height for a multiple of four."""
     from av import VideoFrame
 
-    picture = VideoFrame.from_numpy_buffer(frame.data, format="yuv420p")
+    wrap = VideoFrame.from_ndarray if frame.size[1] % 4 else VideoFrame.from_numpy_buffer
+    picture = wrap(frame.data, format="yuv420p")
     picture.color_range = _LIMITED
     picture.colorspace = _SPC_BT709 if frame.matrix is Matrix.BT709 else _SPC_SMPTE170M
     return picture
