@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from tests.helpers import frame_of
 from vcam.backends.fake import centre_is_person
@@ -29,7 +32,7 @@ def write_clip(path: Path) -> None:
     """Five grey pictures, ten per second."""
     codec, pixels = ("gif", "rgb8") if path.suffix == ".gif" else ("libx264", "yuv420p")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, CLIP_FPS)
+        stream = cast(VideoStream, container.add_stream(codec, CLIP_FPS))
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         for level in LEVELS:
             picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
@@ -91,5 +94,4 @@ def test_a_clip_that_breaks_later_says_so(tmp_path: Path) -> None:
     with composer_of(path) as composer:
         path.write_text("replaced")
         with pytest.raises(SourceError, match=r"room\.mp4"):
-            for step in range(60):
-                room_level(composer, step / 10)
+            list(map(partial(room_level, composer), np.arange(60) / 10))
