@@ -83,7 +83,7 @@ class Pipeline:
         """Run until the source ends or `stop` is called; return what happened.
 
         Args:
-            on_tick: called about five times a second, in this thread.
+            on_tick: called about five times a second and once at the end, in this thread.
 
         Raises:
             VcamError: the sink or an effect could not be opened, or a file could not be finished.
@@ -139,6 +139,8 @@ class _Run:
                     on_tick(self._source, self._stats.snapshot())
         finally:
             self._shut_down()
+        if on_tick is not None:
+            on_tick(self._source, self._stats.snapshot())
         if self._failure is not None:
             raise self._failure
 

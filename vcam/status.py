@@ -61,9 +61,11 @@ class Status:
             self._mode = source.mode
             self._display.console.print(f"{source.name}: {source.mode}", markup=False, highlight=False)
         total = self._total or source.frames
-        self._display.update(self._task, description=self._line(now), completed=now.frames, total=total)
+        self._display.update(self._task, description=self._line(now, total), completed=now.frames, total=total)
 
-    def _line(self, now: Snapshot) -> str:
+    def _line(self, now: Snapshot, total: int | None) -> str:
+        if total:  # a file: nobody waits for its single frames, and none is dropped
+            return f"{self._title}: {now.fps:.0f} fps"
         latency = f"latency {now.latency.p50_ms:.0f}/{now.latency.p95_ms:.0f} ms p50/p95"
         drops = ", ".join(f"{count} {cause}" for cause, count in now.drops.items()) or "none"
         return f"{self._title}: {now.fps:5.1f} fps  {latency}  drops {drops}"
