@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.catalogues import write_catalogue
+from vcam.backends.probe import probe_gpu
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -261,6 +262,53 @@ def test_bench_of_an_engine_and_of_the_pipeline(engines: Path) -> None:
     assert report["frames"] == 20
     assert report["size"] == [320, 180]
     assert {"infer", "refine", "effects"} <= set(report["stages"])
+
+
+def test_an_engine_is_measured_on_whatever_can_run_it(tmp_path: Path) -> None:
+    folder = write_catalogue(tmp_path / "engines", precisions=("fp32", "fp16"))
+    report = json.loads(vcam("bench", "--engines", folder, "--engine", "green_fp16", "--runs", 3, "--json").stdout)
+    assert report["asked_for"] == "green_fp16"
+    if report["backend"] == "onnxruntime":
+        assert report["engine"] == "green_fp32"
+        assert set(report["refused"]) == {"tensorrt", "onnxruntime-cuda"}
+    done = vcam("bench", "--all", "--engines", folder, "--runs", 10, "--json")
+    rows = {(row["engine"], row["backend"]): row for row in json.loads(done.stdout)["rows"]}
+    assert {engine for engine, _ in rows} >= {"green_fp32", "green_fp16", "sinet_fp32"}
+    assert all(("latency" in row) != ("reason" in row) for row in rows.values())
+    assert rows["green_fp32", "onnxruntime"]["runs"] == 10
+    assert rows["green_fp16", "onnxruntime"]["reason"] == "runs green_fp32 in its place"
+    text = vcam("bench", "--all", "--engines", folder, "--runs", 10).stdout.splitlines()
+    assert len(text) == len(rows)
+    refused(vcam("bench", "--all", "--pipeline"), "--all", "--pipeline")
+
+
+def test_verbose_says_what_runs_and_why(engines: Path) -> None:
+    plain = ("run", "-s", "pattern", "-o", "null", "--duration", 0.1, "--engines", engines, "--engine", "green_fp32")
+    assert vcam(*plain).stderr == ""
+    (line,) = vcam(*plain, "-v").stderr.splitlines()
+    assert line.startswith("vcam: green_fp32 by onnxruntime")
+    assert "; not tensorrt: " in line
+
+
+def test_engines_are_verified(tmp_path: Path) -> None:
+    folder = write_catalogue(tmp_path)
+    done = vcam("engines", "verify", "--engines", folder)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].split() == ["green_fp32", "ok"]
+    (folder / "green" / "green_fp32.onnx").write_bytes(b"")
+    done = vcam("engines", "verify", "--engines", folder)
+    refused(done, "green_fp32", "sha256")
+    assert "sinet_fp32" in done.stdout
+
+
+def test_what_needs_a_gpu_is_refused_in_one_line_without_one() -> None:
+    reason = probe_gpu().reason
+    if not reason:
+        pytest.skip("this machine has a GPU")
+    refused(vcam("engines", "build", "sinet_fp32"), "no plan can be built here", reason)
+    for backend in ("tensorrt", "onnxruntime-cuda"):
+        refused(vcam("run", "-s", "demo", "-o", "null", "--backend", backend), f"--backend {backend}", reason)
+    refused(vcam("engines", "build", "nope_fp16"), "unknown engine 'nope_fp16'")
 
 
 def test_settings_come_from_flag_then_environment_then_profile_then_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.catalogues import write_person_engine
+from tests.catalogues import spec_of, write_person_engine
 from vcam.backends import make_backend
 from vcam.backends.fake import FakeBackend
 from vcam.backends.onnxruntime import OnnxRuntimeBackend
@@ -43,9 +43,9 @@ def test_the_network_sees_the_right_colours(matrix: Matrix, size: tuple[int, int
 
 
 def test_a_real_graph_runs_in_onnx_runtime(tmp_path: Path) -> None:
-    path = tmp_path / "green.onnx"
+    path = tmp_path / "green_fp32.onnx"
     write_person_engine(path, size=(32, 48))
-    with Matter(make_backend("onnxruntime", path)) as matter:
+    with Matter(make_backend("onnxruntime", spec_of(path))) as matter:
         frame = _colours(Matrix.BT601)
         alpha = matter.matte(frame, Pyramid.of(frame)).alpha
         single = matter.matte_of_picture(np.full((7, 5, 3), (1, 99, 3), np.uint8)).alpha
@@ -56,24 +56,24 @@ def test_a_real_graph_runs_in_onnx_runtime(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a graph", None])
 def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "broken.onnx"
+    path = tmp_path / "broken_fp32.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(EngineError, match=r"broken\.onnx: ONNX Runtime cannot load it") as caught:
-        OnnxRuntimeBackend(path).__enter__()
+    with pytest.raises(EngineError, match=r"broken_fp32\.onnx: ONNX Runtime cannot load it") as caught:
+        OnnxRuntimeBackend(spec_of(path)).__enter__()
     assert "\n" not in str(caught.value)
 
 
 def test_an_engine_of_another_task_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "face.onnx"
+    path = tmp_path / "face_fp32.onnx"
     write_person_engine(path, bad_output=True)
     with pytest.raises(EngineError, match="not a person engine"):
-        Matter(make_backend("onnxruntime", path)).__enter__()
+        Matter(make_backend("onnxruntime", spec_of(path))).__enter__()
 
 
 def test_an_unknown_backend_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown backend 'abacus'; known: onnxruntime"):
-        make_backend("abacus", tmp_path / "x.onnx")
+        make_backend("abacus", spec_of(tmp_path / "x_fp32.onnx"))
 
 
 def test_opening_warms_up_and_closing_closes() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import vcam
 
 ROOT = Path(vcam.__file__).parent.parent
-BLOCKED = ("torch", "onnxruntime", "tensorrt", "pyvirtualcam", "onnx", "cuda", "pycuda")
+BLOCKED = ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "pyvirtualcam", "onnx", "cuda", "pycuda")
 
 
 def _project() -> dict[str, object]:
@@ -51,8 +51,10 @@ LAYERS = (
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
     ("pipeline", "mask", "devices"),
-    ("bench",),
+    ("bench", "bench_table"),
     ("session", "status"),
+    ("cli_options",),
+    ("cli_engines",),
     ("cli",),
 )
 

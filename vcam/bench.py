@@ -46,7 +46,7 @@ def bench_engine(backend: Backend, picture: NDArray[np.uint8], runs: int) -> Rep
         durations = [_timed_ns(matter, picture) for _ in range(runs)]
         resident = resident_bytes()
     return {
-        "backend": backend.name,
+        **backend.about(),
         "runs": runs,
         "latency": asdict(Percentiles.of_ns(durations)),
         "images_per_s": runs * 1e9 / sum(durations),

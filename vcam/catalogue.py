@@ -114,3 +114,15 @@ def find_engine(name: str, folders: Iterable[Path]) -> EngineSpec:
             return specs[name]
         known |= specs.keys()
     raise UsageError(f"unknown engine {name!r}; known: {', '.join(sorted(known))}")
+
+
+def with_precision(spec: EngineSpec, precision: str) -> EngineSpec | None:
+    """The same model of the same catalogue at another precision, where there is one.
+
+    Raises:
+        EngineError: its `engine.toml` cannot be read any more.
+    """
+    if spec.precision == precision:
+        return spec
+    siblings = {other.precision: other for other in _read(spec.path.parent / "engine.toml")}
+    return siblings.get(precision)

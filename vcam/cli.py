@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from vcam import __version__
+from vcam import __version__, cli_engines
 from vcam.catalogue import DEFAULT_ENGINE
+from vcam.cli_options import AsJson, Backend, Engine, Engines, Threads, Verbose, print_json
 from vcam.errors import UsageError, VcamError
 
 app = typer.Typer(
@@ -26,14 +27,7 @@ app = typer.Typer(
     epilog="Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink demo.mp4`.",
 )
 
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show where in the program an error came from.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
-Engines = Annotated[
-    list[Path] | None, typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable.")
-]
-Backend = Annotated[str, typer.Option(help="What runs the engine.")]
-Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one image is computed with.")]
+app.add_typer(cli_engines.app, name="engines")
 EffectList = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,13 +53,24 @@ def _print_version(on: bool) -> None:
 
 def main() -> None:
     """The program `vcam`."""
+    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
+    if verbose:
+        _listen()
     try:
         app()
     except VcamError as error:
-        if {"-v", "--verbose"} & set(sys.argv[1:]):
+        if verbose:
             raise
         Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _listen() -> None:
+    """Show on standard error what the package reports of its choices."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("vcam: %(message)s"))
+    logging.getLogger("vcam").addHandler(handler)
+    logging.getLogger("vcam").setLevel(logging.INFO)
 
 
 @app.callback()
@@ -101,7 +106,7 @@ def run(
     feather: Feather = 0.0,
     duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")] = False,
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
     as_json: AsJson = False,
@@ -143,7 +148,7 @@ def run(
     with _stop_on_signal(pipeline.stop), Status(sink, total) as status:
         final = pipeline.run(status.update)
     if as_json:
-        _print_json(final.to_dict())
+        print_json(final.to_dict())
 
 
 @contextmanager
@@ -172,38 +177,10 @@ def devices(as_json: AsJson = False, verbose: Verbose = False) -> None:
 
     found = find_devices()
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
         return
     for line in describe(found):
         print(line)
-
-
-@app.command(name="engines")
-def list_engines(engines: Engines = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
-    """List the engines at hand.
-
-    Example: `vcam engines --json`
-    """
-    from vcam.catalogue import read_catalogue
-    from vcam.session import engine_folders
-
-    specs = [spec for folder in engine_folders(tuple(engines or ())) for spec in read_catalogue(folder)]
-    rows = [
-        {
-            "name": spec.name,
-            "task": spec.task,
-            "input": f"{spec.size[1]}x{spec.size[0]}",
-            "file": str(spec.path),
-            "licence": spec.about.get("licence", ""),
-            "quality": spec.about.get("quality", {}),
-        }
-        for spec in specs
-    ]
-    if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['name']:<24}{row['task']:<8}{row['input']:<10}{row['licence']}")
 
 
 @app.command()
@@ -215,7 +192,7 @@ def mask(
         float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
     ] = None,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Keep the soft values 0..255.")] = False,
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
     verbose: Verbose = False,
@@ -237,7 +214,7 @@ def mask(
     pictures = find_pictures(images)
     failed = 0
     with (
-        open_matter(engine, tuple(engines or ()), backend, threads) as matter,
+        open_matter(engine, tuple(engines or ()), backend, threads, patient=False) as matter,
         progress("masks", len(pictures)) as step,
     ):
         for _, error in write_masks(matter, pictures, out, None if heatmap else (threshold or 0.5)):
@@ -253,6 +230,7 @@ def mask(
 def bench(
     engine: Engine = DEFAULT_ENGINE,
     pipeline: Annotated[bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")] = False,
     effect: EffectList = None,
     source: Annotated[str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")] = "demo",
     size: SizeOption = None,
@@ -260,7 +238,7 @@ def bench(
     live: Annotated[
         float | None, typer.Option(min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate.")
     ] = None,
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
     as_json: AsJson = False,
@@ -272,11 +250,14 @@ def bench(
 
     `vcam bench --engine sinet_fp32`
 
+    `vcam bench --all` a table of engines and backends, with reasons where there is no number
+
     `vcam bench --pipeline --effect blur --source talk.mp4`
 
     `vcam bench --pipeline --live 30` latency from source to sink
     """
-    from vcam.session import BenchRequest, run_engine_bench, run_pipeline_bench
+    from vcam.bench_table import ROUNDS, table_lines
+    from vcam.session import BenchRequest, run_engine_bench, run_pipeline_bench, run_table_bench
     from vcam.status import progress
 
     request = BenchRequest(
@@ -290,13 +271,20 @@ def bench(
         _parse_size(size),
         live,
     )
+    if pipeline and everything:
+        raise UsageError("--all measures engines by themselves; leave out --pipeline")
     if pipeline:
         with progress("frames", runs) as step:
             report = run_pipeline_bench(request, step)
+    elif everything:
+        with progress("rounds", ROUNDS) as step:
+            report = run_table_bench(request, step)
     else:
         report = run_engine_bench(request)
     if as_json:
-        _print_json(report)
+        print_json(report)
+    elif everything:
+        print("\n".join(table_lines(report)))
     else:
         _print_report(report)
 
@@ -308,10 +296,6 @@ def _print_report(report: dict[str, Any], indent: str = "") -> None:
             _print_report(value, indent + "  ")
         else:
             print(f"{indent}{key:<14} {f'{value:.2f}' if isinstance(value, float) else value}")
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=1))
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

@@ -51,6 +51,10 @@ class Matter:
     ) -> None:
         self._backend.__exit__(kind, error, trace)
 
+    def about(self) -> dict[str, object]:
+        """What runs the engine, for reports; see Backend."""
+        return self._backend.about()
+
     def reset(self) -> None:
         """Forget earlier pictures (only engines with states remember any)."""
         shapes = {k: v for k, v in self._backend.inputs.items() if k.startswith(_STATE_IN)}

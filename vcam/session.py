@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from vcam.backends import make_backend
+from vcam.backends import BACKENDS, make_backend, runs_as, why_not
+from vcam.backends.tensorrt import TensorRtBackend
 from vcam.bench import Report, bench_engine, bench_pipeline, read_frames
-from vcam.catalogue import find_engine, shipped_engines
+from vcam.bench_table import Cell, bench_table
+from vcam.catalogue import EngineSpec, find_engine, read_catalogue, shipped_engines
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
 from vcam.effects.refine import RefineConfig
@@ -53,15 +57,31 @@ def engine_folders(extra: tuple[Path, ...]) -> list[Path]:
     return [*extra, shipped_engines()]
 
 
-def open_matter(engine: str, engines: tuple[Path, ...], backend: str, threads: int) -> Matter:
-    """The person engine of that name, its file verified, not opened yet.
+def all_engines(extra: tuple[Path, ...]) -> list[EngineSpec]:
+    """Every engine of those catalogues.
 
     Raises:
-        UsageError: unknown engine or backend.
+        EngineError: a folder is no catalogue.
+    """
+    return [spec for folder in engine_folders(extra) for spec in read_catalogue(folder)]
+
+
+def open_matter(engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True) -> Matter:
+    """The person engine of that name, its file verified, not opened yet.
+
+    Args:
+        engine: its name.
+        engines: folders to look in before the shipped one.
+        backend: its name.
+        threads: that one image is computed with, on a CPU.
+        patient: wait where a plan must be built first; else another backend serves meanwhile.
+
+    Raises:
+        UsageError: unknown engine or backend, or one that cannot run here.
         EngineError: a damaged file.
     """
     spec = find_engine(engine, engine_folders(engines))
-    return Matter(make_backend(backend, spec.verify(), threads))
+    return Matter(make_backend(backend, spec, threads, patient=patient))
 
 
 def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
@@ -74,7 +94,7 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     """
     cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
     effects = [make_effect(text) for text in request.effects]
-    matter = open_matter(request.engine, request.engines, request.backend, request.threads)
+    matter = open_matter(request.engine, request.engines, request.backend, request.threads, patient=False)
     sink = make_sink(request.sink, SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True))
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
     source = make_source(request.source, wanted)
@@ -125,8 +145,8 @@ def run_engine_bench(request: BenchRequest) -> Report:
     spec = find_engine(request.engine, engine_folders(request.engines))
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
     picture = small_rgb(frames[0].planes, frames[0].matrix, spec.size)
-    backend = make_backend(request.backend, spec.verify(), request.threads)
-    head: Report = {"engine": spec.name, "threads": request.threads}
+    backend = make_backend(request.backend, spec, request.threads)
+    head: Report = {"asked_for": spec.name}
     return head | bench_engine(backend, picture, request.runs)
 
 
@@ -160,5 +180,63 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
         request.live_fps,
         tick,
     )
-    head: Report = {"effects": list(request.effects), "engine": request.engine, "decode_ms": decode_ms}
+    head: Report = {"effects": list(request.effects), **matter.about(), "decode_ms": decode_ms}
     return head | report
+
+
+def run_table_bench(request: BenchRequest, on_round: Callable[[int], None]) -> Report:
+    """Time every engine on every backend, on the demo portrait.
+
+    Args:
+        request: its engine and backend are of no consequence.
+        on_round: see `bench_table`.
+
+    Raises:
+        VcamError: a folder is no catalogue, or a file in it is damaged.
+    """
+    return bench_table(table_cells(request.engines, request.threads), request.runs, on_round)
+
+
+def table_cells(engines: tuple[Path, ...], threads: int) -> list[Cell]:
+    """What `bench_table` measures: each engine on each backend.
+
+    Raises:
+        VcamError: a folder is no catalogue, or a file in it is damaged.
+    """
+    cv2.setNumThreads(1)
+    frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
+    return [
+        _cell(spec, name, small_rgb(frames[0].planes, frames[0].matrix, spec.size), threads)
+        for spec in all_engines(engines)
+        for name in BACKENDS
+    ]
+
+
+def _cell(spec: EngineSpec, name: str, picture: NDArray[np.uint8], threads: int) -> Cell:
+    cell = Cell(spec.name, name, picture, reason=why_not(name, spec), threads=threads)
+    if not cell.reason and (other := runs_as(name, spec)) != spec:
+        cell.reason = f"runs {other.name} in its place"
+    if not cell.reason:
+        cell.backend = make_backend(name, spec, threads)
+    return cell
+
+
+def build_plan_ahead(spec: EngineSpec, on_percent: Callable[[int], None]) -> dict[str, object]:
+    """Build the TensorRT plan of an engine, where there is none that loads; return what the backend says of it.
+
+    Args:
+        spec: the engine.
+        on_percent: called with the percent done since its last call.
+
+    Raises:
+        EngineError: no GPU, no TensorRT, or they refuse it.
+    """
+    done = 0
+
+    def tick(share: float) -> None:
+        nonlocal done
+        on_percent(round(share * 100) - done)
+        done = round(share * 100)
+
+    with TensorRtBackend(spec, on_progress=tick) as backend:
+        return backend.about()

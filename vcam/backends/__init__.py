@@ -1,26 +1,95 @@
-"""Backends by name."""
+"""Backends by name, and the choice among them."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+from typing import Any
 
 from vcam.backends.base import Backend
+from vcam.backends.composed import FirstOf, SwappingBackend
+from vcam.backends.gpu_stack import EnginePlans, GpuStack
+from vcam.catalogue import EngineSpec, with_precision
 from vcam.errors import UsageError
 
 BACKENDS = {
     "onnxruntime": "vcam.backends.onnxruntime:OnnxRuntimeBackend",
+    "onnxruntime-cuda": "vcam.backends.onnxruntime:OnnxRuntimeCudaBackend",
+    "tensorrt": "vcam.backends.tensorrt:TensorRtBackend",
+    "openvino": "vcam.backends.openvino:OpenVinoBackend",
 }
+AUTO = "auto"
+_ORDER = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
+_ON_CPU = ("onnxruntime", "openvino")
+_HALF = "fp16"
 
 
-def make_backend(name: str, path: Path, threads: int = 1) -> Backend:
-    """The backend of that name for one engine file, not opened yet.
+def runs_as(name: str, spec: EngineSpec) -> EngineSpec:
+    """The engine that a backend runs when asked for this one: on a CPU, half precision costs time and gains nothing."""
+    return (with_precision(spec, "fp32") or spec) if name in _ON_CPU else spec
+
+
+def why_not(name: str, spec: EngineSpec, stack: GpuStack | None = None) -> str:
+    """Why that backend cannot run this engine here, in words for the user; empty where it can.
 
     Raises:
-        UsageError: there is no such backend; the message lists the known ones.
+        UsageError: there is no such backend.
     """
-    if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}")
-    module, _, attribute = BACKENDS[name].partition(":")
-    backend: Backend = getattr(importlib.import_module(module), attribute)(path, threads)
+    return str(_class(name).why_not(spec, stack or GpuStack()))
+
+
+def make_backend(
+    name: str, spec: EngineSpec, threads: int = 1, stack: GpuStack | None = None, patient: bool = True
+) -> Backend:
+    """The backend of that name for one engine, its files verified, not opened yet.
+
+    Args:
+        name: one of BACKENDS, or "auto": TensorRT, else ONNX Runtime on the GPU, else on the CPU.
+        spec: the engine; a CPU may run its single precision sibling in its place.
+        threads: that one image is computed with, on a CPU.
+        stack: where the GPU and its software come from.
+        patient: with "auto", wait for a plan that must be built first; else another backend serves meanwhile.
+
+    Raises:
+        UsageError: there is no such backend, or it cannot run here.
+        EngineError: a damaged file.
+    """
+    stack = stack or GpuStack()
+    if name == AUTO:
+        return _choose(spec, threads, stack, patient)
+    reason = why_not(name, spec, stack)
+    if reason:
+        raise UsageError(f"--backend {name} cannot run {spec.name} here: {reason}")
+    return _make(name, spec, threads, stack)
+
+
+def _choose(spec: EngineSpec, threads: int, stack: GpuStack, patient: bool) -> Backend:
+    refused: dict[str, str] = {}
+    if spec.precision != _HALF:  # without importing it
+        no_gpu = stack.probe().reason
+        refused["tensorrt"] = no_gpu or f"it is chosen for half precision; try --engine {spec.model}_{_HALF}"
+    for name in _ORDER:
+        if name not in refused and (reason := why_not(name, spec, stack)):
+            refused[name] = reason
+    names = [name for name in _ORDER if name not in refused]
+    if patient or "tensorrt" in refused:
+        return FirstOf([_make(name, spec, threads, stack) for name in names], refused)
+    others = FirstOf([_make(name, spec, threads, stack) for name in names if name != "tensorrt"], refused)
+    plans = EnginePlans(spec, stack)
+    better = _make("tensorrt", spec, threads, stack, may_build=False)
+    return SwappingBackend(others, better, lambda cancel: plans.build(cancel=cancel), plans.refuse)
+
+
+def _make(name: str, spec: EngineSpec, threads: int, stack: GpuStack, **options: object) -> Backend:
+    chosen = runs_as(name, spec)
+    chosen.verify()
+    if name == "tensorrt":
+        options["stack"] = stack
+    backend: Backend = _class(name)(chosen, threads, **options)
     return backend
+
+
+def _class(name: str) -> Any:
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}; known: {', '.join([*BACKENDS, AUTO])}")
+    module, _, attribute = BACKENDS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -42,3 +42,6 @@ class Backend(Protocol):
         Raises:
             EngineError: the run failed.
         """
+
+    def about(self) -> dict[str, object]:
+        """What runs, for reports: at least `backend`, its name, and `engine`, whose file it is; also when closed."""

@@ -69,3 +69,6 @@ class FakeBackend:
         if run == self._stall_at:
             self.release.wait(60)
         return {"alpha": self._rule(inputs["image"][0])[None]}
+
+    def about(self) -> dict[str, object]:
+        return {"backend": self.name, "engine": "fake"}

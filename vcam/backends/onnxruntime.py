@@ -1,8 +1,7 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU, or on an NVIDIA GPU by its CUDA provider."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Tensors
+from vcam.backends.gpu_stack import GpuStack
+from vcam.catalogue import EngineSpec
 from vcam.errors import EngineError
+
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeBackend:
@@ -18,17 +21,26 @@ class OnnxRuntimeBackend:
 
     One intra-op thread and no spinning by default: the other threads of the pipeline need the cores, and spinning
     workers cost more than they give as soon as anything else runs.
+
+    Args:
+        spec: the engine.
+        threads: that one image is computed with.
     """
 
     name = "onnxruntime"
+    provider = "CPUExecutionProvider"
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        self._path = path
+    def __init__(self, spec: EngineSpec, threads: int = 1) -> None:
+        self._spec = spec
         self._threads = threads
         self._session: Any = None
         self._names: list[str] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: dict[str, tuple[int, ...]] = {}
+
+    @staticmethod
+    def why_not(spec: EngineSpec, stack: GpuStack) -> str:
+        return ""
 
     def __enter__(self) -> Self:
         import onnxruntime
@@ -38,11 +50,14 @@ class OnnxRuntimeBackend:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        path = self._spec.path
         try:
-            session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(path), options, providers=[self.provider])
         except Exception as error:  # its own classes derive from nothing narrower
             reason = str(error).strip().splitlines()[0]
-            raise EngineError(f"{self._path}: ONNX Runtime cannot load it ({reason}); reinstall vcam") from error
+            raise EngineError(f"{path}: ONNX Runtime cannot load it ({reason}); reinstall vcam") from error
+        if session.get_providers()[0] != self.provider:  # it falls back to the CPU without a word
+            raise EngineError(f"{path}: ONNX Runtime does not start its {self.provider}; try --backend onnxruntime")
         self.inputs = {x.name: tuple(x.shape) for x in session.get_inputs()}
         self.outputs = {x.name: tuple(x.shape) for x in session.get_outputs()}
         self._names = list(self.outputs)
@@ -58,5 +73,33 @@ class OnnxRuntimeBackend:
         try:
             values = self._session.run(self._names, dict(inputs))
         except Exception as error:
-            raise EngineError(f"{self._path.name}: the run failed ({error}); try another --engine") from error
+            raise EngineError(f"{self._spec.path.name}: the run failed ({error}); try another --engine") from error
         return dict(zip(self._names, (np.asarray(v) for v in values), strict=True))
+
+    def about(self) -> dict[str, object]:
+        return {"backend": self.name, "engine": self._spec.name, "threads": self._threads}
+
+
+class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
+    """Runs an ONNX file on an NVIDIA GPU. Wants the package onnxruntime-gpu in place of onnxruntime."""
+
+    name = "onnxruntime-cuda"
+    provider = _CUDA
+
+    @staticmethod
+    def why_not(spec: EngineSpec, stack: GpuStack) -> str:
+        import onnxruntime
+
+        found = stack.probe()
+        if found.gpu is None:
+            return found.reason
+        if _CUDA not in onnxruntime.get_available_providers():
+            return "this ONNX Runtime has no CUDA provider; install onnxruntime-gpu in place of onnxruntime"
+        return ""
+
+    def __enter__(self) -> Self:
+        import onnxruntime
+
+        if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on: finds CUDA libraries that pip installed
+            onnxruntime.preload_dlls()
+        return super().__enter__()

@@ -1,0 +1,149 @@
+"""From an ONNX file to a TensorRT plan of the same precision."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcam.backends.tensorrt_api import UNIMPORTANT, Messages, TensorRt
+from vcam.errors import EngineError
+
+MIN_HALF_SHARE = 0.5
+"""Less of a 16-bit network in half precision means that something turned it back."""
+_WORKSPACE_BYTES = 1 << 30
+_TURING = (7, 5)
+
+OnProgress = Callable[[float], None]
+"""Called with the share that is done, 0..1, from whatever thread builds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan. half_share: how much of the network's floating-point layer outputs are half precision, 0..1."""
+
+    data: bytes
+    half_share: float
+
+
+def build_plan(
+    trt: TensorRt,
+    onnx: Path,
+    capability: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> Plan:
+    """Parse an ONNX file into a strongly typed network and build its plan.
+
+    Args:
+        trt: which TensorRT; the plain one needs a GPU, TensorRT-RTX does not.
+        onnx: of fixed shapes. A name that ends in `_fp16` promises half precision, which is checked.
+        capability: of the GPU; None: what TensorRT chooses by itself.
+        on_progress: see there.
+        cancel: set it to stop early.
+
+    Raises:
+        EngineError: it does not parse or build, is not of the promised precision, or was cancelled.
+    """
+    messages = Messages(trt)
+    try:
+        builder = trt.module.Builder(messages.logger)
+    except TypeError as error:  # what its bindings make of a null pointer
+        raise EngineError(f"TensorRT does not start ({messages.because(str(error))})") from error
+    network, parser = _parse(trt, builder, onnx, messages)  # the network borrows the parser's weights
+    half_share = _half_share(network)
+    if onnx.stem.endswith("_fp16") and half_share < MIN_HALF_SHARE:
+        raise EngineError(f"{onnx.name}: only {half_share:.0%} of it is half precision; export the engine again")
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
+    config.profiling_verbosity = trt.module.ProfilingVerbosity.DETAILED
+    config.progress_monitor = _make_monitor(trt.module, on_progress, cancel)
+    if trt.flavour == "tensorrt_rtx" and capability == _TURING:  # its plans are for 8.0 and newer unless told
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(trt.module.ComputeCapability.SM75, 0)
+    data = builder.build_serialized_network(network, config)
+    del parser
+    if data is None:
+        if cancel is not None and cancel.is_set():
+            raise EngineError(f"{onnx.name}: building its plan was stopped")
+        raise EngineError(f"{onnx.name}: TensorRT builds no plan ({messages.because('it does not say why')})")
+    return Plan(bytes(memoryview(data)), half_share)
+
+
+def _parse(trt: TensorRt, builder: Any, onnx: Path, messages: Messages) -> tuple[Any, Any]:
+    """The network and its parser."""
+    typed = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)  # 10 wants it, 11 knows nothing else
+    network = builder.create_network(typed)
+    parser = trt.module.OnnxParser(network, messages.logger)
+    try:
+        content = onnx.read_bytes()
+    except OSError as error:
+        raise EngineError(f"{onnx}: {error.strerror}; reinstall vcam or export the engine again") from error
+    if not parser.parse(content):
+        said = str(parser.get_error(0).desc()) if parser.num_errors else "it does not say why"
+        reason = " ".join(said.split()).partition(f" [{UNIMPORTANT}")[0]
+        raise EngineError(f"{onnx.name}: TensorRT does not parse it ({reason}); export the engine again")
+    if not network.num_layers:  # it takes some files that hold no graph at all for empty ones
+        raise EngineError(f"{onnx.name}: TensorRT finds no network in it; export the engine again")
+    return network, parser
+
+
+def _half_share(network: Any) -> float:
+    half = single = 0
+    for layer in map(network.get_layer, range(network.num_layers)):
+        for tensor in map(layer.get_output, range(layer.num_outputs)):
+            half += tensor.dtype.name == "HALF"
+            single += tensor.dtype.name == "FLOAT"
+    return half / max(1, half + single)
+
+
+def _make_monitor(module: Any, on_progress: OnProgress | None, cancel: threading.Event | None) -> Any:
+    """An object of TensorRT's own class that passes progress on, and the wish to stop."""
+    phases = _Phases()
+
+    class Monitor(module.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            module.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            phases.start(phase_name, parent_phase, num_steps)
+
+        def phase_finish(self, phase_name: str) -> None:
+            phases.finish(phase_name)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            phases.step(phase_name, step)
+            if on_progress is not None:
+                on_progress(phases.share())
+            return cancel is None or not cancel.is_set()
+
+    return Monitor()
+
+
+class _Phases:
+    """TensorRT's nested phases as one share, counted down to the second level; never less than before."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[str | None, int, int]] = {}
+        self._share = 0.0
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        self._open[name] = (parent, max(1, steps), 0)
+
+    def finish(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    def step(self, name: str, index: int) -> None:
+        if name in self._open:
+            parent, steps, _ = self._open[name]
+            self._open[name] = (parent, steps, index + 1)
+
+    def share(self) -> float:
+        for root, (parent, steps, done) in self._open.items():
+            if not parent:
+                inner = [d / n for p, n, d in self._open.values() if p == root]
+                self._share = max(self._share, min(1.0, (done + max(inner, default=0.0)) / steps))
+                break
+        return self._share

@@ -1,0 +1,117 @@
+"""TensorRT plans on disk: one file per engine, TensorRT version and kind of GPU, in the user's cache folder.
+
+A plan is good for one TensorRT version and one GPU architecture, so it never travels; everything that it depends on is
+in its name. A file starts with the sha256 of the rest: a damaged plan is found before TensorRT reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcam.errors import EngineError
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, slots=True)
+class PlanKey:
+    """What a plan depends on.
+
+    model: for people who look into the folder. onnx_sha256: of the ONNX file. flavour: "tensorrt" or "tensorrt_rtx";
+    version: its version. architecture: of the GPU, "sm_89". precision: "fp16". size: (height, width) of the input.
+    """
+
+    model: str
+    onnx_sha256: str
+    flavour: str
+    version: str
+    architecture: str
+    precision: str
+    size: tuple[int, int]
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without a suffix."""
+        height, width = self.size
+        runtime = f"{self.flavour}-{self.version}-{self.architecture}"
+        return f"{self.model}_{self.precision}-{width}x{height}-{self.onnx_sha256[:16]}-{runtime}"
+
+
+def plan_folder() -> Path:
+    """Where plans are kept: below the user's cache folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vcam", appauthor=False)) / "plans"
+
+
+class PlanStore:
+    """Reads and writes plans below one folder, which need not exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: PlanKey) -> Path:
+        """Where the plan is, or would be."""
+        return self.folder / f"{key.stem}.plan"
+
+    def load(self, key: PlanKey) -> bytes | None:
+        """The plan as it was saved; None where there is none or its file is damaged."""
+        try:
+            data = self.path(key).read_bytes()
+        except OSError:
+            return None
+        digest, plan = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        return plan if hashlib.sha256(plan).digest() == digest else None
+
+    def save(self, key: PlanKey, plan: bytes) -> Path:
+        """Write a plan, whole or not at all; an earlier refusal is forgotten.
+
+        Raises:
+            EngineError: the folder cannot be written to.
+        """
+        path = self.path(key)
+        self._write(path, hashlib.sha256(plan).digest() + plan)
+        self._refusal(key).unlink(missing_ok=True)
+        return path
+
+    def drop(self, key: PlanKey) -> None:
+        """Forget a plan that did not load."""
+        self.path(key).unlink(missing_ok=True)
+
+    def refuse(self, key: PlanKey, reason: str) -> None:
+        """Remember that a plan fresh from the builder did not load, so that it is not built at every start.
+
+        Raises:
+            EngineError: the folder cannot be written to.
+        """
+        self.drop(key)
+        self._write(self._refusal(key), reason.encode())
+
+    def refusal(self, key: PlanKey) -> str | None:
+        """The reason given to `refuse`, if it was called and no plan saved since."""
+        try:
+            return self._refusal(key).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
+    def _refusal(self, key: PlanKey) -> Path:
+        return self.folder / f"{key.stem}.refused"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write under a name of its own and rename, so that two programs may build the same plan at once."""
+        partial: Path | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=self.folder)
+            partial = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            partial.replace(path)
+        except OSError as error:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            raise EngineError(f"{path}: {error.strerror}; free some space or set XDG_CACHE_HOME") from error
