@@ -1,4 +1,4 @@
-"""`python -m export`: train, convert, verify, evaluate. Errors are one line and exit status 1."""
+"""`python -m export`: train, convert, verify, plan, evaluate. Errors are one line and exit status 1."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from export.errors import ExportError
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines.")
 
 _Model = Annotated[str, typer.Argument(help="Name of the network, for example sinet.")]
+_Folder = Annotated[Path, typer.Argument(help="An engine folder.")]
+_Images = Annotated[
+    Path | None, typer.Option(help="Pictures for parity, at least 8; default: views of the photo in the runtime.")
+]
+_Preset = Annotated[str | None, typer.Option(help="Published weights by name; known files are recognised.")]
 _Data = Annotated[Path, typer.Option(help="Folder with the sets person/ccp, person/cutouts, ...")]
 
 
@@ -30,13 +35,17 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.")] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
+    finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
     from export.train import TrainConfig
     from export.train import train as run
 
     folder = out or Path(__file__).resolve().parent / "runs" / model
-    config = TrainConfig(model, data, folder, samples, batch, seed=seed, workers=workers, compile=compiled)
+    config = TrainConfig(
+        model, data, folder, samples, batch, rate, seed=seed, workers=workers, compile=compiled, finish=finish
+    )
     print(run(config, resume, init))
 
 
@@ -45,17 +54,20 @@ def convert(
     model: _Model,
     checkpoint: Annotated[Path, typer.Option(help="Weights: .safetensors, or a torch file.")],
     out: Annotated[Path | None, typer.Option(help="Engine folder; default engines/MODEL.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Pictures for the parity check, at least 8.")] = None,
+    images: _Images = None,
     data: Annotated[Path | None, typer.Option(help="Data folder: quality, and pictures for parity.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Names with commas between, or their number.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Published weights by name; known files are recognised.")] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights, where they are ours.")] = "Apache-2.0",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per run, fixed.")] = 1,
+    preset: _Preset = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
 ) -> None:
-    """Turn a checkpoint into an engine folder."""
+    """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
     from export.convert import ENGINES, ConvertConfig
     from export.convert import convert as run
 
-    config = ConvertConfig(model, checkpoint, out or ENGINES / model, _size(size), preset, images, data, licence)
+    folder = out or ENGINES / model
+    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch)
     print(run(config))
 
 
@@ -69,11 +81,27 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="An engine folder.")]) -> None:
-    """Check an engine folder against its engine.toml."""
+def verify(
+    folder: _Folder,
+    images: _Images = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder with pictures for parity.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Compare with torch, too.")] = None,
+    preset: _Preset = None,
+) -> None:
+    """Check an engine folder against its engine.toml, and recompute parity."""
+    from export.verify import VerifyConfig
     from export.verify import verify as run
 
-    print("\n".join(run(folder)))
+    print("\n".join(run(VerifyConfig(folder, images, data, checkpoint, preset))))
+
+
+@app.command()
+def plan(folder: _Folder) -> None:
+    """Build the TensorRT plans of an engine folder for this machine's GPU, into the user's cache."""
+    from export.plan import plan as run
+
+    for line in run(folder):
+        print(line)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 
 from export.data.sources import SOURCES
 from export.evaluate import Score
+from export.models import ModelSpec
 
 _TEMPLATES = Path(__file__).parent / "cards"
+_TEMPLATE = {"portraitnet_prior": "portraitnet"} | dict.fromkeys(
+    ("segformer_b0", "segformer_b2", "segformer_b5"), "segformer"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +30,47 @@ class Training:
     counts: Mapping[str, int]
 
 
-def card(model: str, size: tuple[int, int], training: Training, files: Sequence[Any], scores: Sequence[Score]) -> str:
+def card(
+    spec: ModelSpec,
+    size: tuple[int, int],
+    batch: int,
+    training: Training,
+    files: Sequence[Any],
+    scores: Sequence[Score],
+) -> str:
     """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`."""
-    template = Template((_TEMPLATES / f"{model}.md").read_text(encoding="utf-8"))
+    template = Template((_TEMPLATES / f"{_TEMPLATE.get(spec.name, spec.name)}.md").read_text(encoding="utf-8"))
     return template.substitute(
-        model=model,
+        model=spec.name,
         origin=training.origin,
         licence=training.licence,
-        height=size[0],
-        width=size[1],
+        contract=_contract(spec, size, batch),
+        classes=", ".join(spec.classes),
         quality=_quality(scores),
         recipe=_recipe(training),
         files=_files(files),
         data=_data(training),
     )
+
+
+def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
+    plane = f"{size[0]}, {size[1]}"
+    lines = [
+        f"Input `image` uint8 [{batch}, {plane}, 3] RGB, the frame stretched to this size. Normalisation is inside."
+    ]
+    if spec.task == "face":
+        lines.append(
+            f"Output `probs` uint8 [{batch}, {len(spec.classes)}, {plane}], one plane per class, sum about 255."
+        )
+        lines.append(f"Classes: {', '.join(spec.classes)}.")
+    else:
+        lines.append(f"Output `alpha` uint8 [{batch}, {plane}], 0 room .. 255 person.")
+    if spec.stateful:
+        lines.append(
+            f"`state_in` and `state_out` float32 [{batch}, 1, {plane}]: the previous share of person, 0..1; zeros "
+            "for the first frame."
+        )
+    return "\n  ".join(textwrap.fill(line, 116, subsequent_indent="  ") for line in lines)
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -57,16 +89,24 @@ def _quality(scores: Sequence[Score]) -> str:
 def _recipe(training: Training) -> str:
     if not training.settings:
         return "As published; not trained here."
-    run = training.settings
     return (
-        f"Trained from scratch on {training.samples} random samples of {run['spec']['size'][0]}x"
-        f"{run['spec']['size'][1]} pixels, batch {run['batch']}, AdamW with a peak rate of {run['rate']}, "
-        f"{run['warmup_samples']} samples of warm-up and a cosine decay, weight decay {run['weight_decay']}, seed "
-        f"{run['seed']}. The file holds the moving average of the weights over about {run['ema_samples']} samples. "
+        f"Trained from scratch. {_phases(training.settings)} "
         "Loss: cross-entropy with triple weight at outlines, soft dice, and a cross-entropy on the coarse answer. "
         "Nearly half of the samples paste cut-out people into other rooms; light, colour, sharpness, noise and JPEG "
         "compression vary. `python -m export train` repeats it."
     )
+
+
+def _phases(run: Mapping[str, Any]) -> str:
+    """A sentence for each phase, the first one first."""
+    size = run["spec"]["size"]
+    sentence = (
+        f"{'Last phase' if run.get('finish') else 'Phase'}: {run['seen']} random samples of {size[0]}x{size[1]} pixels"
+        f"{', changed less' if run.get('finish') else ''}, batch {run['batch']}, AdamW with a peak rate of "
+        f"{run['rate']}, {run['warmup_samples']} samples of warm-up and a cosine decay, weight decay "
+        f"{run['weight_decay']}, seed {run['seed']}; moving average over about {run['ema_samples']} samples."
+    )
+    return f"{_phases(run['init'])} {sentence}" if run.get("init") else sentence
 
 
 def _files(files: Sequence[Any]) -> str:
@@ -75,12 +115,21 @@ def _files(files: Sequence[Any]) -> str:
             f"`{file['name']}`",
             file["precision"],
             f"{file['bytes'] / 1e6:.2f} MB",
-            f"{file['parity']['logit_max']:.1e} in logits, {file['parity']['alpha_max']}/255 in alpha, "
-            f"{file['parity']['images']} pictures",
+            file["parity"]["reference"],
+            f"{file['parity']['logit_max']:.1e} in logits, {file['parity']['output_max']}/255 in the output",
+            _agreement(file["parity"]),
+            str(file["parity"]["images"]),
         ]
         for file in files
     ]
-    return _table(["File", "precision", "size", "largest difference from torch"], body)
+    return _table(["File", "precision", "size", "against", "largest difference", "answers agree", "pictures"], body)
+
+
+def _agreement(parity: Mapping[str, Any]) -> str:
+    if "metric" not in parity:
+        return "-"
+    measured = {"iou": "IoU of the masks", "agreement": "same class"}[parity["metric"]]
+    return f"{measured} {parity['mean']:.4f}, worst picture {parity['worst']:.4f}"
 
 
 def _data(training: Training) -> str:

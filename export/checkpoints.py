@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from export.errors import ExportError
+from export.layouts import identify, is_weights_of
 from export.models import PRESETS, ModelSpec
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
@@ -32,8 +35,26 @@ def read_checkpoint(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
     Raises:
         ExportError: no such file, not a checkpoint, damaged, unsafe, or the weights of another network.
     """
+    return fit_weights(path, spec, read_weights(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Everything in a safetensors or torch file that is a named tensor, without the prefixes of `DataParallel`.
+
+    Raises:
+        ExportError: no such file, not a checkpoint, damaged or unsafe.
+    """
     loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    state = {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
+    return {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
+
+
+def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `path` as `read_checkpoint` returns them.
+
+    Raises:
+        ExportError: they are those of another network, not all of them, or not finite.
+    """
+    state = dict(weights)
     wanted = spec.build().state_dict()
     for key, value in wanted.items():
         if key.endswith(_COUNTER):
@@ -75,11 +96,35 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         raise ExportError(f"{path}: not a complete safetensors file ({error}); fetch or save it again") from error
 
 
+class _Ignored:
+    """Stands for a NumPy scalar or type beside the weights, a loss say: what it was is neither built nor needed."""
+
+    def __init__(self, *parts: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_HARMLESS: list[Any] = [
+    (_Ignored, "numpy.core.multiarray.scalar"),
+    (_Ignored, "numpy._core.multiarray.scalar"),
+    (_Ignored, "numpy.dtype"),
+    (_Ignored, "_codecs.encode"),
+]
+"""PortraitNet's training files, written by Python 2, keep their loss as such a scalar."""
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            # torch says that this has no effect here, but it has: a string of Python 2 may be any bytes
+            warnings.filterwarnings("ignore", "pickle_load_args only works")
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except pickle.UnpicklingError as error:
-        reason = "would run code when loaded" if "GLOBAL" in str(error) else "is not a torch checkpoint"
+        found = _GLOBAL.search(str(error))
+        reason = f"would run code when loaded ({found[1]})" if found else "is not a torch checkpoint"
         raise ExportError(f"{path}: {reason}; save its state_dict alone, best as safetensors") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ExportError(f"{path}: damaged or not a torch checkpoint; fetch or save it again") from error
@@ -108,7 +153,8 @@ def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: M
     named = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
     problems = [f"{len(keys)} {what} ({_few(keys)})" for what, keys in named if keys]
     if problems:
-        raise ExportError(f"{path}: not the weights of {spec.name}: {'; '.join(problems)}")
+        other = "" if is_weights_of(spec, state) else f" but of {identify(state)}"
+        raise ExportError(f"{path}: not the weights of {spec.name}{other}: {'; '.join(problems)}")
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ExportError(f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged")

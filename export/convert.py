@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -12,27 +10,39 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from torch import nn
 
 from export import toml
 from export.card import Training, card
-from export.checkpoints import preset_of, read_checkpoint
+from export.checkpoints import fit_weights, preset_of, read_weights
+from export.data.augment import Image
 from export.data.person import read_manifest
-from export.data.scenes import pictures
+from export.data.scenes import own_pictures, pictures
 from export.data.sources import SOURCES
 from export.errors import ExportError
 from export.evaluate import OnnxMatting, Score, evaluate
+from export.half import to_half
+from export.layouts import resolve
 from export.models import PRESETS, ModelSpec, find_model, find_preset
-from export.onnx_graph import OPSET, check_size, engine_graph
-from export.parity import check_parity
+from export.onnx_graph import OPSET, check_size, engine_graphs
+from export.parity import check_half, check_parity
+from export.record import read_record, samples_seen
 
 ENGINES = Path(__file__).resolve().parent.parent / "engines"
-_PARITY_IMAGES = 32
-_PARITY_SET = "person/wild"
+_MANY_IMAGES, _FEW_IMAGES = 32, 12
+_LARGE = 1_000_000
+_OWN_LICENCE, _NO_LICENCE = "Apache-2.0", "unknown; ask the authors of the weights"
+_PARITY_SETS = {"person": "person/wild", "face": "face/real"}
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertConfig:
-    """What to convert. Pictures for parity come from `images`, else from `data`; with `data`, quality is measured."""
+    """What to convert. Pictures for parity come from `images`, else from `data`; with `data`, quality is measured.
+
+    Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
+    commas between, or their number, where the checkpoint leaves a choice.
+    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given.
+    """
 
     model: str
     checkpoint: Path
@@ -41,7 +51,9 @@ class ConvertConfig:
     preset: str | None = None
     images: Path | None = None
     data: Path | None = None
-    licence: str = "Apache-2.0"
+    licence: str | None = None
+    classes: str | None = None
+    batch: int = 1
 
 
 def convert(config: ConvertConfig) -> Path:
@@ -50,33 +62,71 @@ def convert(config: ConvertConfig) -> Path:
     Raises:
         ExportError: the checkpoint, the pictures or the data are not usable, or parity fails; `out` is as before.
     """
-    spec = _spec(config)
+    spec, network = load_network(config.model, config.checkpoint, config.preset, config.classes)
     size = config.size or spec.size
     check_size(size)
-    network = spec.build()
-    network.load_state_dict(read_checkpoint(config.checkpoint, spec))
-    folder = config.images or (config.data / _PARITY_SET if config.data else None)
-    if folder is None:
-        raise ExportError("parity needs real pictures: name a folder with --images or --data")
-    images = pictures(folder, size, _PARITY_IMAGES)
-    model = engine_graph(network, spec, size)
-    parity = check_parity(network, spec, model, images)
+    images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
+    single, plain = engine_graphs(network, spec, size, config.batch)
+    half = to_half(plain)
+    parity = {
+        "fp32": asdict(check_parity(network, spec, single, images)),
+        "fp16": asdict(check_half(single, half, images)),
+    }
     config.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{config.out.name}-", dir=config.out.parent) as temporary:
         made = Path(temporary) / "engine"
         made.mkdir()
-        file = _write_graph(made, f"{spec.name}_fp32", "fp32", model) | {"parity": asdict(parity)}
-        scores = evaluate(OnnxMatting(made / file["name"]), config.data) if config.data else []
+        files = [
+            _write_graph(made, f"{spec.name}_{precision}", precision, model) | {"parity": parity[precision]}
+            for precision, model in (("fp32", single), ("fp16", half))
+        ]
+        measured = config.data if spec.task == "person" else None
+        scores = evaluate(OnnxMatting(made / files[0]["name"]), measured) if measured else []
         training = _training(config)
-        (made / "engine.toml").write_text(toml.dumps(_document(spec, size, training, [file], scores)), encoding="utf-8")
-        (made / "CARD.md").write_text(card(spec.name, size, training, [file], scores), encoding="utf-8")
+        document = _document(spec, size, config, training, files, scores)
+        (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
+        (made / "CARD.md").write_text(card(spec, size, config.batch, training, files, scores), encoding="utf-8")
         _put(made, config.out, Path(temporary) / "old")
     return config.out
 
 
-def _spec(config: ConvertConfig) -> ModelSpec:
-    name = config.preset or preset_of(config.checkpoint)
-    return find_preset(name, config.model).spec if name else find_model(config.model)
+def load_network(
+    model: str, checkpoint: Path, preset: str | None = None, classes: str | None = None
+) -> tuple[ModelSpec, nn.Module]:
+    """The variant of a model that a checkpoint holds, with its weights.
+
+    Raises:
+        ExportError: the model or the preset is unknown, or the checkpoint is not usable.
+    """
+    spec = find_model(model)
+    name = preset or preset_of(checkpoint)
+    if preset is None and name and PRESETS[name].spec.name != model:
+        raise ExportError(
+            f"{checkpoint}: the published weights of {PRESETS[name].spec.name}, not of {model}; "
+            f"convert {PRESETS[name].spec.name}"
+        )
+    if name:
+        spec = find_preset(name, model).spec
+    weights = read_weights(checkpoint)
+    spec = resolve(checkpoint, spec, weights, classes)
+    network = spec.build()
+    network.load_state_dict(fit_weights(checkpoint, spec, weights))
+    return spec, network.eval()
+
+
+def parity_images(network: nn.Module) -> int:
+    """How many pictures to compare: fewer of a large network, which takes long on each."""
+    return _FEW_IMAGES if sum(x.numel() for x in network.parameters()) > _LARGE else _MANY_IMAGES
+
+
+def parity_pictures(task: str, size: tuple[int, int], images: Path | None, data: Path | None, most: int) -> Image:
+    """uint8 [N, H, W, 3] RGB of `size`: from `images`, else from a set of `data`, else of the photo in the runtime.
+
+    Raises:
+        ExportError: the folder has no pictures, or one cannot be read.
+    """
+    folder = images or (data / _PARITY_SETS[task] if data else None)
+    return pictures(folder, size, most) if folder else own_pictures(size, most)
 
 
 def _write_graph(folder: Path, engine: str, precision: str, model: onnx.ModelProto) -> dict[str, Any]:
@@ -97,14 +147,18 @@ def _training(config: ConvertConfig) -> Training:
     if name:
         preset = PRESETS[name]
         return Training(f"published, {preset.source}", preset.licence, {}, 0, {})
-    folder = config.checkpoint.parent
-    try:
-        settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        with (folder / "log.csv").open(newline="") as file:
-            samples = int(list(csv.reader(file))[-1][0])
-    except (OSError, ValueError, IndexError):
-        return Training("given by the user; no record of a training beside them", config.licence, {}, 0, {})
-    return Training("trained by this project", config.licence, settings, samples, _counts(config.data))
+    settings = read_record(config.checkpoint.parent)
+    if settings is None:
+        return Training(
+            "given by the user; no record of a training beside them", config.licence or _NO_LICENCE, {}, 0, {}
+        )
+    return Training(
+        "trained by this project",
+        config.licence or _OWN_LICENCE,
+        settings,
+        samples_seen(settings),
+        _counts(config.data),
+    )
 
 
 def _counts(data: Path | None) -> dict[str, int]:
@@ -115,17 +169,24 @@ def _counts(data: Path | None) -> dict[str, int]:
 
 
 def _document(
-    spec: ModelSpec, size: tuple[int, int], training: Training, files: list[dict[str, Any]], scores: list[Score]
+    spec: ModelSpec,
+    size: tuple[int, int],
+    config: ConvertConfig,
+    training: Training,
+    files: list[dict[str, Any]],
+    scores: list[Score],
 ) -> dict[str, Any]:
+    state = {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.stateful else {}
     return {
         "format": 1,
-        "task": "person",
+        "task": spec.task,
         "model": spec.name,
         "classes": list(spec.classes),
         "licence": training.licence,
         "opset": OPSET,
-        "input": {"name": "image", "height": size[0], "width": size[1]},
-        "output": {"name": "alpha"},
+        "input": {"name": "image", "batch": config.batch, "height": size[0], "width": size[1]},
+        "output": {"name": "alpha" if spec.task == "person" else "probs"},
+        **state,
         "training": {"origin": training.origin, "samples": training.samples, "sets": list(training.counts)},
         "file": files,
         "quality": [{"engine": files[0]["engine"], **asdict(score)} for score in scores],

@@ -43,22 +43,30 @@ class Score:
 
 
 class OnnxMatting:
-    """An ONNX file in the engine contract, in ONNX Runtime on one CPU thread."""
+    """An ONNX file in the engine contract, in ONNX Runtime on one CPU thread. A state is that of a first frame."""
 
     def __init__(self, path: Path) -> None:
-        self._session = _load(path)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [(x.name, x.type) for x in (*inputs, *outputs)] != [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
+        self._session = load_session(path)
+        image, *states = self._session.get_inputs()
+        answer, *_ = self._session.get_outputs()
+        if [(x.name, x.type) for x in (image, answer)] != [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
             raise ExportError(f"{path}: not a person engine (uint8 `image` in, uint8 `alpha` out)")
-        self.size = (int(inputs[0].shape[1]), int(inputs[0].shape[2]))
+        self.size = (int(image.shape[1]), int(image.shape[2]))
+        self._batch = int(image.shape[0])
+        self._states = {x.name: np.zeros(x.shape, np.float32) for x in states}
 
     def alpha(self, image: Image) -> Image:
-        small = fit(image, self.size)
-        matte: Image = self._session.run(None, {"image": small[None]})[0][0]
+        small = np.repeat(fit(image, self.size)[None], self._batch, axis=0)
+        matte: Image = self._session.run(["alpha"], {"image": small} | self._states)[0][0]
         return np.asarray(cv2.resize(matte, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _load(path: Path) -> Any:
+def load_session(path: Path) -> Any:
+    """An ONNX Runtime session on one CPU thread.
+
+    Raises:
+        ExportError: the file cannot be read or loaded.
+    """
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     from export.parity import cpu_session

@@ -45,7 +45,7 @@ def rewrite_prelu(model: onnx.ModelProto) -> int:
         replaced += 1
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_unused(graph)
+    drop_unused(graph)
     return replaced
 
 
@@ -93,23 +93,31 @@ def _by_product(writer: _Writer, slope: NDArray[np.float32]) -> None:
     writer.add("Add", "", straight, bent)
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove the weights that no node reads."""
     used = {name for node in graph.node for name in node.input}
     kept = [item for item in graph.initializer if item.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
 
 
+def answer_node(graph: onnx.GraphProto) -> onnx.NodeProto:
+    """The last sigmoid or softmax of an engine, from which its uint8 output is made."""
+    makers: dict[str, onnx.NodeProto] = {name: node for node in graph.node for name in node.output}
+    node = makers[graph.output[0].name]
+    while node.op_type not in {"Sigmoid", "Softmax"}:
+        node = makers[node.input[0]]
+    return node
+
+
 def score_variant(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose output is `score`, the float32 logit before the last sigmoid [N, H, W], instead of uint8 alpha."""
+    """A copy whose first output is `score`, float32, what the last sigmoid or softmax reads, instead of its answer."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    makers = {name: node for node in copy.graph.node for name in node.output}
-    node = makers[copy.graph.output[0].name]
-    while node.op_type != "Sigmoid":
-        node = makers[node.input[0]]
     shape = [d.dim_value for d in copy.graph.output[0].type.tensor_type.shape.dim]
-    copy.graph.node.append(helper.make_node("Identity", [node.input[0]], ["score"], name="score"))
+    copy.graph.node.append(helper.make_node("Identity", [answer_node(copy.graph).input[0]], ["score"], name="score"))
+    others = list(copy.graph.output)[1:]
     del copy.graph.output[:]
     copy.graph.output.append(helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, shape))
+    copy.graph.output.extend(others)
     return copy

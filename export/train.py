@@ -29,11 +29,17 @@ from export.checkpoints import read_checkpoint
 from export.data.person import Library, draw
 from export.errors import ExportError
 from export.models import ModelSpec, find_model
+from export.record import read_record
+
+_TRAINED = "sinet"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs."""
+    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs.
+
+    `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
+    """
 
     model: str
     data: Path
@@ -48,20 +54,21 @@ class TrainConfig:
     seed: int = 1
     workers: int = 1
     compile: bool = False
+    finish: bool = False
 
 
 class _Draws(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """An endless stream of samples; `start` moves the seed so that a resumed run does not repeat itself."""
 
-    def __init__(self, library: Library, size: tuple[int, int], seed: int, start: int) -> None:
-        self._library, self._size, self._seed = library, size, (seed, start)
+    def __init__(self, library: Library, size: tuple[int, int], config: TrainConfig, start: int) -> None:
+        self._library, self._size, self._seed, self._finish = library, size, (config.seed, start), config.finish
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         cv2.setNumThreads(1)
         info = get_worker_info()
         rng = np.random.default_rng([*self._seed, info.id if info else 0])
         while True:
-            sample = draw(self._library, self._size, rng)
+            sample = draw(self._library, self._size, rng, self._finish)
             yield torch.from_numpy(sample.image), torch.from_numpy(sample.alpha), torch.from_numpy(sample.valid)
 
 
@@ -136,6 +143,7 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
     library = Library.read(config.data, "train")
     config.out.mkdir(parents=True, exist_ok=True)
     described = asdict(config) | {"spec": asdict(run.spec), "torch": torch.__version__, "resumed_at": run.seen}
+    described["init"] = read_record(init.parent) if init else None
     (config.out / "run.json").write_text(json.dumps(described, indent=1, default=str) + "\n")
     if run.seen < config.samples:
         _loop(run, library)
@@ -144,6 +152,8 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
 
 def _start(config: TrainConfig, init: Path | None) -> _Run:
     spec = find_model(config.model)
+    if spec.name != _TRAINED:
+        raise ExportError(f"{spec.name}: only {_TRAINED} is trained here; convert published weights instead")
     torch.manual_seed(config.seed)
     network = spec.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if init is not None:
@@ -155,7 +165,7 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
 def _loop(run: _Run, library: Library) -> None:
     config = run.config
     cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
-    draws = _Draws(library, run.spec.size, config.seed, run.seen)
+    draws = _Draws(library, run.spec.size, config, run.seen)
     loader = DataLoader(draws, batch_size=config.batch, num_workers=config.workers)
     forward: Any = torch.compile(run.network) if config.compile else run.network
     run.network.train()

@@ -90,10 +90,10 @@ _STEPS: tuple[tuple[float, Any], ...] = (
 )
 
 
-def photometric(image: Image, rng: np.random.Generator) -> Image:
-    """Each step by its probability, in the order light takes through a camera."""
+def photometric(image: Image, rng: np.random.Generator, often: float = 1.0) -> Image:
+    """Each step by its probability times `often`, in the order light takes through a camera."""
     for probability, step in _STEPS:
-        if rng.random() < probability:
+        if rng.random() < probability * often:
             image = step(image, rng)
     return image
 

@@ -140,20 +140,24 @@ class Library:
 
 _KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room")
 _SHARES = (0.22, 0.26, 0.27, 0.08, 0.10, 0.07)
+_FINISH_SHARES = (0.33, 0.22, 0.22, 0.04, 0.12, 0.07)
+_FINISH_OFTEN = 0.5
+"""The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
 _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 
 
-def draw(library: Library, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
     """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
-    kind = str(rng.choice(_KINDS, p=_SHARES))
+    kind = str(rng.choice(_KINDS, p=_FINISH_SHARES if finish else _SHARES))
     people = {"cutout": library.cutouts, "avatar": library.avatars, "moved": library.photos}.get(kind, [])
     source = {"photo": library.photos, "wild": library.wild}.get(kind, library.rooms)
     sample = _window(_pick(source, rng), size, rng)
     if people:
         for _ in range(2 if rng.random() < 0.12 else 1):
             sample = _paste(_pick(people, rng), sample, rng)
-    return Sample(photometric(sample.image, rng), sample.alpha, sample.valid)
+    image = photometric(sample.image, rng, _FINISH_OFTEN if finish else 1.0)
+    return Sample(image, sample.alpha, sample.valid)
 
 
 def _pick(items: list[Labelled], rng: np.random.Generator) -> Labelled:

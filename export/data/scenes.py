@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,18 @@ from export.errors import ExportError
 _WHOLE_PX = 100_000
 _FRAME = (360, 640)
 _SEED = 20
+_PHOTO_PX = 512
+_VIEWS = (
+    (512, 0, 0),
+    (448, 0, 0),
+    (448, 64, 64),
+    (384, 0, 64),
+    (384, 128, 0),
+    (320, 0, 96),
+    (320, 96, 160),
+    (256, 0, 96),
+)
+"""Side, top and left of square views, pixels of the photo."""
 
 
 def test_set(data: Path, name: str) -> list[Labelled]:
@@ -86,6 +99,19 @@ def pictures(folder: Path, size: tuple[int, int], most: int) -> Image:
         raise ExportError(f"{folder}: no .jpg or .png pictures")
     chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
     return np.stack([_picture(path, size) for path in chosen])
+
+
+def own_pictures(size: tuple[int, int], most: int) -> Image:
+    """At most 16 views of the photo that ships with the runtime: uint8 [N, H, W, 3] RGB of `size`.
+
+    Half of them are mirrored; they show the person whole and cut, large and small.
+    """
+    photo = importlib.resources.files("vcam.sources").joinpath("astronaut.jpg")
+    with importlib.resources.as_file(photo) as path:
+        image = _picture(path, (_PHOTO_PX, _PHOTO_PX))
+    views = [image[top : top + side, left : left + side] for side, top, left in _VIEWS]
+    both = [np.ascontiguousarray(x) for view in views for x in (view, view[:, ::-1])]
+    return np.stack([fit(view, size) for view in both[:most]])
 
 
 def _picture(path: Path, size: tuple[int, int]) -> Image:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
+
+_NETWORKS = {
+    "sinet": "export.models.sinet:SINet",
+    "extremec3": "export.models.extremec3:ExtremeC3Net",
+    "portraitnet": "export.models.portraitnet:PortraitNet",
+    "portraitnet_prior": "export.models.portraitnet:PortraitNet",
+    "segformer_b0": "export.models.segformer:SegFormer",
+    "segformer_b2": "export.models.segformer:SegFormer",
+    "segformer_b5": "export.models.segformer:SegFormer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +27,7 @@ class ModelSpec:
     """How a network sees pixels: `(x - mean) / std` of RGB 0..255, input `size` (height, width), its classes.
 
     `bgr`: the network was trained on blue, green, red; `mean` and `std` stay in the order red, green, blue.
+    `options`: what else its constructor takes. `gain`: alpha is the sigmoid of `gain` times the logit.
     """
 
     name: str
@@ -23,20 +36,42 @@ class ModelSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    gain: float = 1.0
+
+    @property
+    def task(self) -> str:
+        """Two classes separate a person from the room; more are the parts of a face."""
+        return "person" if len(self.classes) == 2 else "face"
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the network also reads its previous answer."""
+        return dict(self.options).get("channels") == 4
 
     def build(self) -> nn.Module:
         """A new network with random weights."""
-        if self.name == "sinet":
-            from export.models.sinet import SINet
-
-            return SINet(len(self.classes))
-        raise ExportError(f"model {self.name!r} has no network")
+        module, _, name = _NETWORKS[self.name].partition(":")
+        network: nn.Module = getattr(importlib.import_module(module), name)(
+            **({"classes": len(self.classes)} | dict(self.options))
+        )
+        return network
 
     def normalise(self, image: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB to float32 [N, 3, H, W] as the network wants it."""
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (self.mean, self.std))
-        pixels = (image.permute(0, 3, 1, 2).float() - mean) / std
+        pixels = (image.float().permute(0, 3, 1, 2) - mean) / std  # in this order: TensorRT moves no uint8
         return pixels.flip(1) if self.bgr else pixels
+
+    def score(self, logits: Tensor) -> Tensor:
+        """What the last sigmoid or softmax reads. logits: float32 [N, K, h, w].
+
+        Person: float32 [N, 1, h, w], person minus room. Face: the logits themselves.
+        """
+        if self.task == "face":
+            return logits
+        score = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+        return score if self.gain == 1 else score * self.gain
 
     def fold(self, network: nn.Module, size: tuple[int, int]) -> nn.Module | None:
         """The same network rewritten for speed, or None: float32 [1, 3, H, W] RGB 0..255 to logits [1, H, W]."""
@@ -49,20 +84,48 @@ class ModelSpec:
         return FoldedSINet(network, torch.tensor(self.mean), torch.tensor(self.std), self.bgr, size)
 
 
+# etc/Visualize_video.py there: blue, green, red; (x - mean) / std and after that / 255
+_CLOVAAI_MEAN = (132.35703, 115.69884, 107.304565)
+_CLOVAAI_STD = (255 * 68.29726, 255 * 65.1337, 255 * 63.97182)
+_PERSON = ("room", "person")
+
+_SINET = ModelSpec("sinet", (224, 224), _PERSON, mean=(127.5, 127.5, 127.5), std=(63.75, 63.75, 63.75))
+# Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A plain sigmoid of that is
+# 0.73 or 0.27: a ghost of the room everywhere. Times 6, the margins are 0.9975 and 0.0025.
+_EXTREMEC3 = ModelSpec(
+    "extremec3", (224, 224), _PERSON, _CLOVAAI_MEAN, _CLOVAAI_STD, bgr=True, options=(("classes", 1),), gain=6.0
+)
+# config/*.yaml there: blue, green, red; (x - mean) * 0.017
+_PORTRAITNET = ModelSpec(
+    "portraitnet", (224, 224), _PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
+)
+# pipelines/local_configs/easyportrait_experiments_v2/ of EasyPortrait
+_SEGFORMER = ModelSpec(
+    "segformer_b0",
+    (384, 384),
+    ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth"),
+    mean=(143.55267075, 132.96705975, 126.94924335),
+    std=(60.2625333, 60.32740275, 59.30988645),
+    options=(("encoder", "b0"),),
+)
+
 MODELS = {
-    "sinet": ModelSpec(
-        name="sinet",
-        size=(224, 224),
-        classes=("room", "person"),
-        mean=(127.5, 127.5, 127.5),
-        std=(63.75, 63.75, 63.75),
-    ),
+    spec.name: spec
+    for spec in (
+        _SINET,
+        _EXTREMEC3,
+        _PORTRAITNET,
+        replace(_PORTRAITNET, name="portraitnet_prior", options=(("channels", 4),)),
+        _SEGFORMER,
+        replace(_SEGFORMER, name="segformer_b2", options=(("encoder", "b2"),)),
+        replace(_SEGFORMER, name="segformer_b5", options=(("encoder", "b5"),)),
+    )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Published weights that see pixels in another way than our own training of the same network."""
+    """Published weights, known by their sha256; they may see pixels in another way than our own training."""
 
     spec: ModelSpec
     sha256: str
@@ -71,16 +134,16 @@ class Preset:
 
 
 PRESETS = {
-    # etc/Visualize_video.py there: blue, green, red; (x - mean) / std and after that / 255
     "clovaai": Preset(
-        spec=replace(
-            MODELS["sinet"],
-            mean=(132.35703, 115.69884, 107.304565),
-            std=(255 * 68.29726, 255 * 65.1337, 255 * 63.97182),
-            bgr=True,
-        ),
+        spec=replace(_SINET, mean=_CLOVAAI_MEAN, std=_CLOVAAI_STD, bgr=True),
         sha256="d164a9643c6e6765fc6dd4ec73f6018ad2526c21336911b4484715f33e6981a4",
         source="clovaai/ext_portrait_segmentation@9bc1bad, result/SINet/",
+        licence="MIT",
+    ),
+    "clovaai_extremec3": Preset(
+        spec=_EXTREMEC3,
+        sha256="52ff1681c7f65899f203106a64562c3a709172f3a65aa1ad5bef7bb9a22a39db",
+        source="clovaai/ext_portrait_segmentation@9bc1bad, result/ExtremeC3/",
         licence="MIT",
     ),
 }

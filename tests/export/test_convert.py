@@ -14,10 +14,11 @@ from torch import nn
 from export.convert import ConvertConfig, convert
 from export.data.scenes import pictures
 from export.errors import ExportError
+from export.half import to_half
 from export.models import find_model
 from export.onnx_graph import engine_graph
 from export.parity import check_parity
-from export.verify import verify
+from export.verify import VerifyConfig, verify
 
 _SIZE = (96, 160)
 
@@ -49,17 +50,26 @@ def test_contract(engine: Path) -> None:
 def test_engine_toml(engine: Path) -> None:
     document = tomllib.loads((engine / "engine.toml").read_text())
     assert (document["task"], document["model"], document["classes"]) == ("person", "sinet", ["room", "person"])
-    assert document["input"] == {"name": "image", "height": 96, "width": 160}
-    [file] = document["file"]
-    assert file["engine"] == "sinet_fp32"
-    assert file["parity"]["images"] == 9
-    assert file["parity"]["logit_max"] < 1e-4
-    assert file["parity"]["alpha_max"] <= 1
+    assert document["input"] == {"name": "image", "batch": 1, "height": 96, "width": 160}
+    single, half = document["file"]
+    assert (single["engine"], half["engine"]) == ("sinet_fp32", "sinet_fp16")
+    assert (single["parity"]["reference"], single["parity"]["images"]) == ("torch", 9)
+    assert single["parity"]["logit_max"] < 1e-4
+    assert single["parity"]["output_max"] <= 1
+    assert (half["parity"]["reference"], half["parity"]["metric"]) == ("fp32", "iou")
+    assert 0.985 <= half["parity"]["mean"] <= 1
+    assert half["bytes"] < single["bytes"]
     assert [x["set"] for x in document["quality"]][:2] == ["person/ccp", "person/cutouts composited"]
-    assert verify(engine) == [f"sinet_fp32: sinet_fp32.onnx, {file['bytes']} bytes, opset 18, input 96x160, runs"]
 
 
-def test_graph_has_no_slow_operators(engine: Path) -> None:
+def test_verify(engine: Path, checkpoint: Path, pictures_folder: Path) -> None:
+    lines = verify(VerifyConfig(engine, images=pictures_folder, checkpoint=checkpoint))
+    size = (engine / "sinet_fp32.onnx").stat().st_size
+    assert lines[0] == f"sinet_fp32: sinet_fp32.onnx, {size} bytes, opset 18, input 96x160, runs"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["sinet_fp16", "fp32 against torch", "fp16 against fp32"]
+
+
+def test_cpu_graph_has_no_slow_operators(engine: Path) -> None:
     kinds = {node.op_type for node in onnx.load(engine / "sinet_fp32.onnx").graph.node}
     assert not kinds & {"PRelu", "Softmax", "BatchNormalization"}
 
@@ -75,9 +85,10 @@ def test_same_weights_same_bytes(engine: Path, network: nn.Module) -> None:
     assert model.SerializeToString(deterministic=True) == (engine / "sinet_fp32.onnx").read_bytes()
 
 
-def test_plain_form_answers_alike(network: nn.Module, pictures_folder: Path) -> None:
+def test_plain_form_answers_alike(engine: Path, network: nn.Module, pictures_folder: Path) -> None:
     spec = find_model("sinet")
     plain = engine_graph(network, spec, _SIZE, fold=False)
+    assert to_half(plain).SerializeToString(deterministic=True) == (engine / "sinet_fp16.onnx").read_bytes()
     assert "PRelu" in {node.op_type for node in plain.graph.node}
     parity = check_parity(network, spec, plain, pictures(pictures_folder, _SIZE, 9))
     assert parity.logit_max < 1e-4
@@ -100,8 +111,10 @@ def test_parity_refuses_other_weights(engine: Path, pictures_folder: Path) -> No
     ("change", "message"),
     [
         ({"size": (100, 160)}, "multiples of 32"),
-        ({"images": None}, "--images or --data"),
-        ({"model": "nosuch"}, "unknown model 'nosuch'; known: sinet"),
+        ({"images": Path("nosuch")}, r"nosuch: no \.jpg or \.png pictures"),
+        ({"classes": "3"}, "holds 2 classes, --classes says 3"),
+        ({"model": "nosuch"}, "unknown model 'nosuch'; known: extremec3, portraitnet, "),
+        ({"model": "segformer_b0"}, "not the weights of segformer_b0 but of sinet: "),
         ({"preset": "nosuch"}, "unknown preset 'nosuch' for sinet; known: clovaai"),
         ({"checkpoint": Path("nosuch.pth")}, "cannot be read"),
     ],
@@ -135,10 +148,10 @@ def test_verify_notices_changes(tmp_path: Path, engine: Path) -> None:
     path = tmp_path / "sinet" / "sinet_fp32.onnx"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ExportError, match=r"not the file that engine\.toml describes"):
-        verify(tmp_path / "sinet")
+        verify(VerifyConfig(tmp_path / "sinet"))
     path.unlink()
     with pytest.raises(ExportError, match="cannot be read"):
-        verify(tmp_path / "sinet")
+        verify(VerifyConfig(tmp_path / "sinet"))
     (tmp_path / "sinet" / "engine.toml").write_text("format = 1")
-    with pytest.raises(ExportError, match="the key 'input' is missing"):
-        verify(tmp_path / "sinet")
+    with pytest.raises(ExportError, match="the key 'file' is missing"):
+        verify(VerifyConfig(tmp_path / "sinet"))

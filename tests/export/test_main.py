@@ -47,5 +47,5 @@ def test_train_convert_verify_evaluate(
     assert "input 64x96, runs" in capsys.readouterr().out
     assert json.loads(scores.read_text())["scores"][0]["set"] == "person/ccp"
     card = (engine / "CARD.md").read_text()
-    assert "Trained from scratch on 2 random samples" in card
+    assert "2 random samples of 224x224 pixels" in card
     assert "10.6084/m9.figshare.5047666.v5" in card

@@ -1,0 +1,122 @@
+"""PortraitNet: a MobileNetV2 encoder and a light decoder with skip connections.
+
+Zhang, Dong, Li, Li, Yang, Jia, "PortraitNet: Real-time portrait segmentation network for mobile device", Computers &
+Graphics 80, 2019; the encoder: Sandler et al., "MobileNetV2", CVPR 2018, arXiv 1801.04381 (with ReLU instead of
+ReLU6). Parameter names follow the authors' training files, so that they load strictly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_STAGES = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
+"""MobileNetV2, table 2: expansion, width, blocks, stride of stages 2 to 6."""
+_WIDTHS = (16, 24, 32, 96, 320)
+"""Width of the encoder at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+_LAST_WIDTH = 8
+
+
+def _conv_norm(
+    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> tuple[nn.Module, nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return conv, nn.BatchNorm2d(out_channels)
+
+
+class _InvertedResidual(nn.Module):
+    """MobileNetV2 block: widen, filter each channel, narrow; a residual where size and width stay."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = in_channels * expansion
+        self.conv = nn.Sequential(
+            *_conv_norm(in_channels, wide),
+            nn.ReLU(),
+            *_conv_norm(wide, wide, kernel=3, stride=stride, groups=wide),
+            nn.ReLU(),
+            *_conv_norm(wide, out_channels),
+        )
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
+
+
+class _Transition(nn.Module):
+    """Decoder block: two separable convolutions beside a 1x1 convolution, summed, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Sequential(
+                *_conv_norm(in_channels, in_channels, kernel=3, groups=in_channels),
+                nn.ReLU(),
+                *_conv_norm(in_channels, out_channels),
+                nn.ReLU(),
+            ),
+            *_conv_norm(out_channels, out_channels, kernel=3, groups=out_channels),
+            nn.ReLU(),
+            *_conv_norm(out_channels, out_channels),
+        )
+        self.residual = nn.Sequential(*_conv_norm(in_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.block(x) + self.residual(x))
+
+
+def _stage(in_channels: int, expansion: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    first = _InvertedResidual(in_channels, width, stride, expansion)
+    return nn.Sequential(first, *(_InvertedResidual(width, width, 1, expansion) for _ in range(blocks - 1)))
+
+
+def _enlarge(channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+
+
+class PortraitNet(nn.Module):
+    """Two-class portrait segmentation.
+
+    Input: float32 [N, C, H, W], normalised, H and W multiples of 32; C is 3, or 4 where the last channel is the
+    previous frame's probability of person (0 for the first frame). Output: float32 logits [N, classes, H, W]. With
+    `edge`, training mode gives (logits, boundary logits [N, 2, H, W]); inference does not compute the boundary.
+    """
+
+    def __init__(self, classes: int = 2, channels: int = 3, edge: bool = False) -> None:
+        super().__init__()
+        self.stage0 = nn.Sequential(*_conv_norm(channels, 32, kernel=3, stride=2), nn.ReLU())
+        self.stage1 = _InvertedResidual(32, _WIDTHS[0], stride=1, expansion=1)
+        width_in = _WIDTHS[0]
+        for index, (expansion, width, blocks, stride) in enumerate(_STAGES, start=2):
+            self.add_module(f"stage{index}", _stage(width_in, expansion, width, blocks, stride))
+            width_in = width
+        self.stage7 = _InvertedResidual(width_in, _WIDTHS[4], stride=1, expansion=6)
+        outputs = (*_WIDTHS[3::-1], _LAST_WIDTH)
+        for index, (width_in, width) in enumerate(zip(_WIDTHS[::-1], outputs, strict=True), start=1):
+            self.add_module(f"transit{index}", _Transition(width_in, width))
+            self.add_module(f"deconv{index}", _enlarge(width))
+        self.pred = nn.Conv2d(_LAST_WIDTH, classes, 3, padding=1, bias=False)
+        self.edge = nn.Conv2d(_LAST_WIDTH, 2, 3, padding=1, bias=False) if edge else None
+
+    def _run(self, x: Tensor, *names: str) -> Tensor:
+        for name in names:
+            x = self.get_submodule(name)(x)
+        return x
+
+    def features(self, x: Tensor) -> Tensor:
+        """What both heads read: float32 [N, 8, H, W]."""
+        half = self._run(x, "stage0", "stage1")
+        quarter = self._run(half, "stage2")
+        eighth = self._run(quarter, "stage3")
+        sixteenth = self._run(eighth, "stage4", "stage5")
+        y = self._run(sixteenth, "stage6", "stage7", "transit1", "deconv1")
+        y = self._run(y + sixteenth, "transit2", "deconv2")
+        y = self._run(y + eighth, "transit3", "deconv3")
+        y = self._run(y + quarter, "transit4", "deconv4")
+        return self._run(y, "transit5", "deconv5")
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        features = self.features(x)
+        logits: Tensor = self.pred(features)
+        return (logits, self.edge(features)) if self.training and self.edge is not None else logits
