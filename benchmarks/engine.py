@@ -12,7 +12,7 @@ from vcam.catalogue import DEFAULT_ENGINE
 from vcam.session import BenchRequest, run_engine_bench, run_pipeline_bench
 
 _CAMERA_FPS = 30.0
-_SECONDS = 60
+_SECONDS = 40
 
 
 def main() -> None:
