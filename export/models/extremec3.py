@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_BATCH_NORM_EPS = 1e-3  # of the published checkpoint, but not inside the C3-blocks and of `upsample`
+from export.models.layers import Conv, ConvNormAct, NormAct, norm, upsample
+
 _Rates = tuple[int, int, int]
 _DOWN_2: _Rates = (1, 2, 3)
 _STAGE_2: _Rates = (1, 3, 4)
@@ -19,48 +20,6 @@ _DOWN_3: _Rates = (1, 3, 5)
 _STAGE_3: _Rates = (2, 4, 8)
 _FINE: _Rates = (2, 4, 8)
 """Dilation rates of the three branches of each advanced C3-module; a kernel of 2d - 1 precedes dilation d > 1."""
-
-
-def _upsample(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=_BATCH_NORM_EPS)
-
-
-class _NormAct(nn.Module):
-    """Batch normalisation, then PReLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bn = _norm(channels)
-        self.act = nn.PReLU(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.bn(x))  # type: ignore[no-any-return]
-
-
-class _Conv(nn.Module):
-    """A convolution without bias; a module of its own only for the parameter's name."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]
-
-
-class _ConvNormAct(_NormAct):
-    """A convolution without bias, batch normalisation, PReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
-        super().__init__(out_channels)
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.conv(x))
 
 
 class _C3Block(nn.Module):
@@ -99,7 +58,7 @@ class _Branches(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, rates: _Rates, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
         third = out_channels // 3
-        self.c1 = _Conv(in_channels, third, kernel, stride)
+        self.c1 = Conv(in_channels, third, kernel, stride)
         self.d1 = _C3Block(third, out_channels - 2 * third, rates[0])
         self.d2 = _C3Block(third, third, rates[1])
         self.d3 = _C3Block(third, third, rates[2])
@@ -114,7 +73,7 @@ class _Down(_Branches):
 
     def __init__(self, in_channels: int, out_channels: int, rates: _Rates) -> None:
         super().__init__(in_channels, out_channels, rates, kernel=3, stride=2)
-        self.bn = _norm(out_channels)
+        self.bn = norm(out_channels)
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,7 +85,7 @@ class _C3Module(_Branches):
 
     def __init__(self, in_channels: int, out_channels: int, rates: _Rates) -> None:
         super().__init__(in_channels, out_channels, rates)
-        self.bn = _NormAct(out_channels)
+        self.bn = NormAct(out_channels)
         self.residual = in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,14 +96,14 @@ class _C3Module(_Branches):
 class _Encoder(nn.Module):
     def __init__(self, p: int, q: int) -> None:
         super().__init__()
-        self.level1 = _ConvNormAct(3, 24, kernel=3, stride=2)
-        self.b1 = _NormAct(27)
+        self.level1 = ConvNormAct(3, 24, kernel=3, stride=2)
+        self.b1 = NormAct(27)
         self.level2_0 = _Down(27, 48, _DOWN_2)
         self.level2 = nn.ModuleList(_C3Module(48, 48, _STAGE_2) for _ in range(p))
-        self.b2 = _NormAct(99)
+        self.b2 = NormAct(99)
         self.level3_0 = _C3Module(99, 56, _DOWN_3)
         self.level3 = nn.ModuleList(_C3Module(56, 56, _STAGE_3) for _ in range(q))
-        self.b3 = _NormAct(112)
+        self.b3 = NormAct(112)
 
     def forward(self, x: Tensor) -> Tensor:
         half = functional.avg_pool2d(x, 2)
@@ -171,11 +130,11 @@ class ExtremeC3Net(nn.Module):
         super().__init__()
         self.encoder = _Encoder(p, q)
         self.upsample = nn.Sequential(nn.Conv2d(112, 24, 1, bias=False), nn.BatchNorm2d(24))
-        self.Fine = nn.Sequential(_Conv(3, 24, kernel=3, stride=2), _C3Module(24, 24, _FINE))
-        self.classifier = nn.Sequential(_NormAct(24), nn.Identity(), nn.Conv2d(24, classes, 1, bias=False))
+        self.Fine = nn.Sequential(Conv(3, 24, kernel=3, stride=2), _C3Module(24, 24, _FINE))
+        self.classifier = nn.Sequential(NormAct(24), nn.Identity(), nn.Conv2d(24, classes, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        coarse = _upsample(self.upsample(self.encoder(x)))
+        coarse = upsample(self.upsample(self.encoder(x)), 2)
         act, _, pointwise = self.classifier
-        logits: Tensor = pointwise(_upsample(act(coarse + self.Fine(x))))
+        logits: Tensor = pointwise(upsample(act(coarse + self.Fine(x)), 2))
         return logits

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_BATCH_NORM_EPS = 1e-3  # of the published checkpoint
+from export.models.layers import Conv, ConvNormAct, NormAct, norm, upsample
+
 _STAGE_2 = (((3, 1), (5, 1)), ((3, 1), (3, 1)))
 _STAGE_3 = (
     ((3, 1), (5, 1)),
@@ -26,48 +27,6 @@ _STAGE_3 = (
     ((3, 1), (5, 2)),
 )
 """Table 2 of the paper: (kernel size, spatial squeeze) of the two branches of each S2 module."""
-
-
-def _upsample(x: Tensor, scale: int) -> Tensor:
-    return functional.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=True)
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=_BATCH_NORM_EPS)
-
-
-class _NormAct(nn.Module):
-    """Batch normalisation, then PReLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bn = _norm(channels)
-        self.act = nn.PReLU(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.bn(x))  # type: ignore[no-any-return]
-
-
-class _Conv(nn.Module):
-    """A convolution without bias; a module of its own only for the parameter's name."""
-
-    def __init__(self, in_channels: int, out_channels: int, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]
-
-
-class _ConvNormAct(_NormAct):
-    """A convolution without bias, batch normalisation, PReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(out_channels)
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.conv(x))
 
 
 class _SqueezeExcite(nn.Module):
@@ -86,7 +45,7 @@ class _SqueezeExcite(nn.Module):
         return x * gate[:, :, None, None]
 
 
-class _SeparableDown(_NormAct):
+class _SeparableDown(NormAct):
     """Depthwise 3x3 with stride 2, squeeze-and-excite, 1x1, batch normalisation, PReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, squeeze: int) -> None:
@@ -108,16 +67,16 @@ class _SpatialSqueeze(nn.Module):
         super().__init__()
         self.squeeze = squeeze
         depthwise = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=channels, bias=False)
-        self.conv = nn.Sequential(depthwise, _norm(channels))
+        self.conv = nn.Sequential(depthwise, norm(channels))
         self.act_conv1x1 = nn.Sequential(nn.PReLU(channels), nn.Conv2d(channels, channels, 1, bias=False))
-        self.bn = _norm(channels)
+        self.bn = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.squeeze > 1:
             x = functional.avg_pool2d(x, self.squeeze)
         x = self.act_conv1x1(self.conv(x))
         if self.squeeze > 1:
-            x = _upsample(x, self.squeeze)
+            x = upsample(x, self.squeeze)
         return self.bn(x)  # type: ignore[no-any-return]
 
 
@@ -127,10 +86,10 @@ class _S2Module(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, branches: tuple[tuple[int, int], ...]) -> None:
         super().__init__()
         half = out_channels // 2
-        self.c1 = _Conv(in_channels, half, groups=2)
+        self.c1 = Conv(in_channels, half, groups=2)
         self.d1 = _SpatialSqueeze(half, *branches[0])
         self.d2 = _SpatialSqueeze(half, *branches[1])
-        self.BR = _NormAct(out_channels)
+        self.BR = NormAct(out_channels)
         self.residual = in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,14 +107,14 @@ def _stage(in_channels: int, out_channels: int, config: tuple[tuple[tuple[int, i
 class _Encoder(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.level1 = _ConvNormAct(3, 12, kernel=3, stride=2)
+        self.level1 = ConvNormAct(3, 12, kernel=3, stride=2)
         self.level2_0 = _SeparableDown(12, 16, squeeze=1)
         self.level2 = _stage(16, 48, _STAGE_2)
-        self.BR2 = _NormAct(64)
+        self.BR2 = NormAct(64)
         self.level3_0 = _SeparableDown(64, 48, squeeze=2)
         self.level3 = _stage(48, 96, _STAGE_3)
-        self.BR3 = _NormAct(144)
-        self.classifier = _Conv(144, classes)
+        self.BR3 = NormAct(144)
+        self.classifier = Conv(144, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         down2 = self.level2_0(self.level1(x))
@@ -179,17 +138,17 @@ class SINet(nn.Module):
     def __init__(self, classes: int = 2) -> None:
         super().__init__()
         self.encoder = _Encoder(classes)
-        self.bn_3 = _norm(classes)
-        self.level2_C = _ConvNormAct(48, classes, kernel=1)
-        self.bn_2 = _norm(classes)
+        self.bn_3 = norm(classes)
+        self.level2_C = ConvNormAct(48, classes, kernel=1)
+        self.bn_2 = norm(classes)
         self.classifier = nn.Sequential(
             nn.UpsamplingBilinear2d(scale_factor=2), nn.Conv2d(classes, classes, 3, padding=1, bias=False)
         )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         fine, coarse = self.encoder(x)
-        quarter = self.bn_3(_upsample(coarse, 2))
+        quarter = self.bn_3(upsample(coarse, 2))
         doubt = 1 - torch.softmax(quarter, dim=1).amax(dim=1, keepdim=True)
-        half = self.bn_2(_upsample(self.level2_C(fine) * doubt + quarter, 2))
+        half = self.bn_2(upsample(self.level2_C(fine) * doubt + quarter, 2))
         logits: Tensor = self.classifier(half)
         return (logits, coarse) if self.training else logits

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.models.folding import EnlargeConv, Slopes, affine, bilinear, columns, conv, rows
-from export.models.sinet import SINet, _NormAct, _S2Module, _SeparableDown, _SpatialSqueeze, _upsample
+from export.models.layers import NormAct, upsample
+from export.models.sinet import SINet, _S2Module, _SeparableDown, _SpatialSqueeze
 
 
 def _conv_norm(weight: Tensor, norm: nn.BatchNorm2d, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -23,7 +24,7 @@ def _conv_norm(weight: Tensor, norm: nn.BatchNorm2d, stride: int = 1, groups: in
     return conv(rows(weight, scale), shift, stride, groups)
 
 
-def _slopes(source: _NormAct, flip: Tensor) -> Slopes:
+def _slopes(source: NormAct, flip: Tensor) -> Slopes:
     """Batch normalisation and PReLU of a tensor that is stored as `flip` times its value."""
     scale, shift = affine(source.bn)
     return Slopes(source.act.weight, scale * flip, shift)
@@ -68,7 +69,7 @@ class _Branch(nn.Module):
         if self.squeeze > 1:
             x = functional.avg_pool2d(x, self.squeeze)
         x = self.pointwise(self.act(self.depthwise(x)))
-        return _upsample(x, self.squeeze) if self.squeeze > 1 else x
+        return upsample(x, self.squeeze) if self.squeeze > 1 else x
 
 
 class _Module(nn.Module):
@@ -97,7 +98,7 @@ class _Module(nn.Module):
 class _Stage(nn.Module):
     """Modules one after the other, then their output beside the input, normalised and activated."""
 
-    def __init__(self, source: nn.ModuleList, both: _NormAct, flip: Tensor) -> None:
+    def __init__(self, source: nn.ModuleList, both: NormAct, flip: Tensor) -> None:
         super().__init__()
         steps: list[_Module] = []
         first = flip
