@@ -69,6 +69,16 @@ def test_the_main_job_makes_a_video(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["demo.mp4"]
 
 
+def test_a_long_file_keeps_every_frame_and_a_duration_is_in_its_own_time(tmp_path: Path) -> None:
+    long, out, short = (tmp_path / name for name in ("long.mp4", "out.mp4", "short.mp4"))
+    made = vcam("run", "-s", "pattern", "-e", "none", "-o", long, "--duration", 16, "--fps", 25, "--size", "64x64")
+    assert made.returncode == 0, made.stderr
+    assert vcam("run", "-s", long, "-e", "none", "-o", out).returncode == 0
+    assert vcam("run", "-s", long, "-e", "none", "-o", short, "--duration", 2).returncode == 0
+    assert video_info(out)[0] == video_info(long)[0] == 400
+    assert video_info(short)[0] == 50
+
+
 def test_run_reports_as_json(tmp_path: Path) -> None:
     done = vcam("run", "-s", "demo", "-o", "null", "--duration", 0.5, "--json")
     report = json.loads(done.stdout)

@@ -37,11 +37,13 @@ Inferred = tuple[Frame, Pyramid | None, Matte | None]
 class PipelineConfig:
     """How a pipeline behaves in time.
 
-    max_frames: stop after so many captured frames. card_after_s: how long a live sink repeats the last frame before
+    max_frames: stop after so many captured frames. duration_s: stop at this time of the source's own timeline.
+    card_after_s: how long a live sink repeats the last frame before
     it shows the card. stop_s: how long the threads may take to end.
     """
 
     max_frames: int | None = None
+    duration_s: float | None = None
     card_after_s: float = 2.0
     stop_s: float = 1.5
 
@@ -168,11 +170,15 @@ class _Run:
                 if self._stop.is_set():
                     break
                 frame = self._read(source)
-                if frame is None:
+                if frame is None or self._is_over(frame):
                     break
                 self._captured.put(clock.wait_until_due(frame) if paced else frame)
                 self._stats.set_drops("engine busy", self._captured.dropped)
         return self._captured.close()
+
+    def _is_over(self, frame: Frame) -> bool:
+        duration_s = self._config.duration_s
+        return duration_s is not None and frame.pts_ns >= round(duration_s * 1e9)
 
     def _read(self, source: Source) -> Frame | None:
         if source.live:  # mostly waiting, which is no work

@@ -22,7 +22,7 @@ from vcam.frame import Size
 from vcam.matting import Matter, small_rgb
 from vcam.pipeline import Pipeline, PipelineConfig
 from vcam.sinks import SinkRequest, make_sink
-from vcam.sources import make_source
+from vcam.sources import is_endless, make_source
 from vcam.sources.base import SourceRequest
 from vcam.stats import Stats
 
@@ -97,10 +97,9 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     matter = open_matter(request.engine, request.engines, request.backend, request.threads, patient=False)
     sink = make_sink(request.sink, SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True))
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
-    source = make_source(request.source, wanted)
-    frames = round(request.duration_s * request.fps) if request.duration_s else None
-    if frames is None and source.frames is None and not (source.live or sink.live):
-        frames = round(_GENERATED_S * request.fps)
+    make_source(request.source, wanted)  # a mistake in it is told before anything opens
+    endless = is_endless(request.source)
+    duration_s = request.duration_s or (_GENERATED_S if endless and not sink.live else None)
     stats = Stats()
     pipeline = Pipeline(
         lambda final: make_source(request.source, final),
@@ -115,9 +114,9 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         ),
         sink,
         stats,
-        PipelineConfig(max_frames=frames),
+        PipelineConfig(duration_s=duration_s),
     )
-    return pipeline, frames
+    return pipeline, round(duration_s * request.fps) if endless and duration_s else None
 
 
 @dataclass(frozen=True, slots=True)

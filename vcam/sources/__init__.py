@@ -30,6 +30,11 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 _KNOWN = "demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or image"
 
 
+def is_endless(text: str) -> bool:
+    """Whether `--source TEXT` is generated and never ends by itself."""
+    return text.partition(":")[0] in ("demo", "pattern")
+
+
 def make_source(text: str, request: SourceRequest) -> Source:
     """The source that a user means; not opened yet.
 
