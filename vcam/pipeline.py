@@ -118,7 +118,7 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._source, self._matter, self._composer, self._sink = source, matter, composer, sink
-        self._live, self._stats, self._config, self._stop = live, stats, config, stop
+        self._stats, self._config, self._stop = stats, config, stop
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
         self._inferred: Slot[Inferred] = Slot(policy)
