@@ -37,6 +37,10 @@ def train(
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
+    teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a larger network, as a second label.")] = None,
+    teacher_model: Annotated[str, typer.Option(help="The model of --teacher.")] = "portraitnet",
+    consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
+    task: Annotated[str, typer.Option(help="person: teach a face network's encoder people first.")] = "",
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
     from export.train import TrainConfig
@@ -44,7 +48,20 @@ def train(
 
     folder = out or Path(__file__).resolve().parent / "runs" / model
     config = TrainConfig(
-        model, data, folder, samples, batch, rate, seed=seed, workers=workers, compile=compiled, finish=finish
+        model,
+        data,
+        folder,
+        samples,
+        batch,
+        rate,
+        seed=seed,
+        workers=workers,
+        compile=compiled,
+        finish=finish,
+        task=task,
+        teacher=teacher,
+        teacher_model=teacher_model,
+        consistency=consistency,
     )
     print(run(config, resume, init))
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.layouts import identify, is_weights_of
 from export.models import PRESETS, ModelSpec
+from export.models.efficientnet_lite import from_published
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
@@ -61,6 +62,24 @@ def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> d
             state.setdefault(key, torch.zeros_like(value))
     _compare(path, spec, state, wanted)
     return {key: state[key].to(wanted[key].dtype) for key in wanted}
+
+
+def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """Those weights of a file that fit a network, to start a training from; another head is left out.
+
+    Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder.
+
+    Raises:
+        ExportError: not a checkpoint, or less than half of the network's tensors are in it.
+    """
+    weights = read_weights(path)
+    if "_conv_stem.weight" in weights:
+        weights = {f"encoder.{key}": value for key, value in from_published(weights).items()}
+    wanted = network.state_dict()
+    found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if k in wanted and v.shape == wanted[k].shape}
+    if len(found) < len([k for k in wanted if not k.endswith(_COUNTER)]) / 2:
+        raise ExportError(f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without")
+    return found
 
 
 def preset_of(path: Path) -> str | None:

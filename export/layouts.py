@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from export.errors import ExportError
-from export.models import ModelSpec
+from export.models import TRAINED, ModelSpec
 
 _MARKS = {
     "level2_C.conv.weight": "sinet",
@@ -18,6 +18,8 @@ _MARKS = {
     "decode_head.fusion_conv.conv.weight": "segformer",
 }
 _FIRST_CONV = "stage0.0.weight"
+_LITE_STEM = "encoder.stem.0.weight"
+_PREDICTION = "pred.weight"
 _CLASSIFIER = "decode_head.conv_seg.weight"
 _EMBED = "backbone.layers.0.0.projection.weight"
 _DEEP = "backbone.layers.2.1.39.norm1.weight"  # block 40 of stage 3: only the largest has it
@@ -33,6 +35,8 @@ SEGFORMER_CLASSES = {
 def identify(state: Mapping[str, Tensor]) -> str | None:
     """The network whose weights these are, as far as their names tell."""
     family = next((name for key, name in _MARKS.items() if key in state), None)
+    if family == "portraitnet" and len(state.get(_PREDICTION, ())) > 2:
+        return "portraitnet_face"
     if family == "portraitnet" and _FIRST_CONV in state and state[_FIRST_CONV].shape[1] == 4:
         return "portraitnet_prior"
     if family != "segformer" or _EMBED not in state:
@@ -56,7 +60,8 @@ def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: s
         ExportError: the number of classes has no usual names, or is not that of `classes`.
     """
     if spec.name.startswith("portraitnet"):
-        return _named(path, _portraitnet(spec, state), classes, count=2)
+        spec = _portraitnet(spec, state)
+        return _named(path, spec, classes, len(state.get(_PREDICTION, spec.classes)))
     if spec.name.startswith("segformer") and _CLASSIFIER in state and is_weights_of(spec, state):
         count, head = state[_CLASSIFIER].shape[:2]
         spec = replace(spec, classes=SEGFORMER_CLASSES.get(count, ()), options=(*spec.options, ("head", head)))
@@ -65,6 +70,8 @@ def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: s
 
 
 def _portraitnet(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
+    if spec.name == "portraitnet" and _LITE_STEM in state:
+        spec = replace(TRAINED["portraitnet"], options=())
     options = dict(spec.options)
     if spec.name == "portraitnet" and identify(state) == "portraitnet_prior":
         options["channels"] = 4

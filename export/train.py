@@ -1,4 +1,4 @@
-"""Train a person network from scratch on composited and real pictures; stop and go on at any time.
+"""Train a network on composited and real pictures; stop and go on at any time.
 
 The schedule counts samples, not seconds, so a run that was paused or resumed ends like one that was not.
 Everything a run writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export),
@@ -12,8 +12,8 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,28 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from export.checkpoints import read_checkpoint
-from export.data.person import Library, draw
+from export.checkpoints import start_weights
+from export.convert import load_network
+from export.data.faces import FaceLibrary, draw_face
+from export.data.person import Library, Sample, draw
 from export.errors import ExportError
-from export.models import ModelSpec, find_model
+from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
+from export.models import PERSON, TRAINED, ModelSpec
 from export.record import read_record
-
-_TRAINED = "sinet"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs.
 
+    `warmup_samples` and `ema_samples` are at most a tenth and a sixth of `samples`.
+
     `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
+    `task`: "person" teaches the encoder of a face network to see people first; else the model's own.
+    `teacher`: a checkpoint of `teacher_model`, a larger network whose soft answer is a second label, and the only one
+    where the first says ignore. `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
     """
 
     model: str
@@ -55,53 +60,53 @@ class TrainConfig:
     workers: int = 1
     compile: bool = False
     finish: bool = False
+    task: str = ""
+    teacher: Path | None = None
+    teacher_model: str = "portraitnet"
+    consistency: float = 0.0
 
 
-class _Draws(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+_Drawn = tuple[Tensor, ...]
+"""Image, label, valid, and the image before it was spoilt, of a sample or a batch; see `Sample`."""
+
+
+class _Draws(IterableDataset[_Drawn]):
     """An endless stream of samples; `start` moves the seed so that a resumed run does not repeat itself."""
 
-    def __init__(self, library: Library, size: tuple[int, int], config: TrainConfig, start: int) -> None:
-        self._library, self._size, self._seed, self._finish = library, size, (config.seed, start), config.finish
+    def __init__(self, draw_one: Callable[[np.random.Generator], Sample], seed: tuple[int, int]) -> None:
+        self._draw, self._seed = draw_one, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        cv2.setNumThreads(1)
+    def __iter__(self) -> Iterator[_Drawn]:
         info = get_worker_info()
         rng = np.random.default_rng([*self._seed, info.id if info else 0])
         while True:
-            sample = draw(self._library, self._size, rng, self._finish)
-            yield torch.from_numpy(sample.image), torch.from_numpy(sample.alpha), torch.from_numpy(sample.valid)
-
-
-def _boundary_weight(alpha: Tensor) -> Tensor:
-    """1 away from the outline, 3 within about three pixels of it. alpha: float [N, H, W] 0..1."""
-    thick = functional.max_pool2d(alpha[:, None], 7, 1, 3)[:, 0]
-    thin = -functional.max_pool2d(-alpha[:, None], 7, 1, 3)[:, 0]
-    return 1 + 2 * (thick - thin)
-
-
-def person_loss(logits: Tensor, coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
-    """Boundary-weighted cross-entropy plus soft dice, and a plain cross-entropy on the coarse answer.
-
-    logits float [N, 2, H, W], coarse float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
-    """
-    score = logits[:, 1] - logits[:, 0]
-    entropy = functional.binary_cross_entropy_with_logits(score, alpha, reduction="none")
-    weight = _boundary_weight(alpha) * valid
-    fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
-    share = torch.sigmoid(score) * valid
-    target = alpha * valid
-    overlap = (2 * (share * target).sum((1, 2)) + 100) / (share.sum((1, 2)) + target.sum((1, 2)) + 100)
-    small = functional.interpolate(alpha[:, None], coarse.shape[2:], mode="area")[:, 0]
-    rough = functional.binary_cross_entropy_with_logits(coarse[:, 1] - coarse[:, 0], small)
-    return fine + (1 - overlap).mean() + 0.3 * rough
+            sample = self._draw(rng)
+            yield tuple(torch.from_numpy(x) for x in (sample.image, sample.alpha, sample.valid, sample.clean))
 
 
 def _rate(config: TrainConfig, seen: int) -> float:
     """Linear warm-up, then half a cosine down to one hundredth."""
-    if seen < config.warmup_samples:
-        return config.rate * (seen + config.batch) / config.warmup_samples
-    progress = min(1.0, (seen - config.warmup_samples) / max(1, config.samples - config.warmup_samples))
+    warmup = min(config.warmup_samples, max(1, config.samples // 10))
+    if seen < warmup:
+        return config.rate * (seen + config.batch) / warmup
+    progress = min(1.0, (seen - warmup) / max(1, config.samples - warmup))
     return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+class Teacher:
+    """A larger person network that has been trained: its answer is a soft label."""
+
+    def __init__(self, model: str, checkpoint: Path) -> None:
+        self._spec, network = load_network(model, checkpoint)
+        if self._spec.task != "person":
+            raise ExportError(f"{checkpoint}: {self._spec.name} cannot teach; give a person network")
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def alpha(self, image: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] RGB to float32 [N, H, W], 0 room .. 1 person."""
+        pixels = self._spec.normalise(image).contiguous(memory_format=torch.channels_last)
+        return torch.sigmoid(self._spec.score(self._network(pixels)))[:, 0]
 
 
 class _Average:
@@ -128,6 +133,7 @@ class _Run:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     average: _Average
+    teacher: Teacher | None = None
     seen: int = 0
 
 
@@ -140,38 +146,65 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
     run = _start(config, init)
     if resume:
         _resume(run)
-    library = Library.read(config.data, "train")
+    cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
+    draw_one = _drawing(run)
     config.out.mkdir(parents=True, exist_ok=True)
     described = asdict(config) | {"spec": asdict(run.spec), "torch": torch.__version__, "resumed_at": run.seen}
     described["init"] = read_record(init.parent) if init else None
     (config.out / "run.json").write_text(json.dumps(described, indent=1, default=str) + "\n")
     if run.seen < config.samples:
-        _loop(run, library)
+        _loop(run, draw_one)
     return config.out / "ema.safetensors"
 
 
+def _trained(config: TrainConfig) -> ModelSpec:
+    """What is trained.
+
+    Raises:
+        ExportError: this project trains no such model, or it has no such task.
+    """
+    spec = TRAINED.get(config.model)
+    if spec is None:
+        known = ", ".join(TRAINED)
+        raise ExportError(f"{config.model}: only {known} are trained here; convert published weights instead")
+    if config.task not in ("", "person", spec.task):
+        raise ExportError(f"--task {config.task}: {spec.name} learns {spec.task} or person")
+    return replace(spec, classes=PERSON) if config.task == "person" else spec
+
+
 def _start(config: TrainConfig, init: Path | None) -> _Run:
-    spec = find_model(config.model)
-    if spec.name != _TRAINED:
-        raise ExportError(f"{spec.name}: only {_TRAINED} is trained here; convert published weights instead")
+    spec = _trained(config)
     torch.manual_seed(config.seed)
     network = spec.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if init is not None:
-        network.load_state_dict(read_checkpoint(init, spec))
+        fresh = network.load_state_dict(start_weights(init, network), strict=False).missing_keys
+        if fresh:
+            parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in fresh))
+            print(f"{init}: has no {parts} of {spec.name}; these start at random", flush=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.weight_decay)
-    return _Run(config, spec, network, optimiser, _Average(network))
+    teacher = Teacher(config.teacher_model, config.teacher) if config.teacher else None
+    return _Run(config, spec, network, optimiser, _Average(network), teacher)
 
 
-def _loop(run: _Run, library: Library) -> None:
+def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
+    """What draws one random sample for the network."""
+    size, finish = run.spec.size, run.config.finish
+    if run.spec.task == "face":
+        faces = FaceLibrary.read(run.config.data, "train")
+        return lambda rng: draw_face(faces, size, rng, finish)
+    library = Library.read(run.config.data, "train")
+    return lambda rng: draw(library, size, rng, finish)
+
+
+def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
     config = run.config
-    cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
-    draws = _Draws(library, run.spec.size, config, run.seen)
+    draws = _Draws(draw_one, (config.seed, run.seen))
     loader = DataLoader(draws, batch_size=config.batch, num_workers=config.workers)
     forward: Any = torch.compile(run.network) if config.compile else run.network
     run.network.train()
     saved_at, losses = time.monotonic(), []
     for batch in loader:
-        losses.append(_step(run, forward, *batch))
+        losses.append(_step(run, forward, batch))
         done = run.seen >= config.samples
         if done or time.monotonic() - saved_at > config.checkpoint_s:
             _save(run, sum(losses) / len(losses))
@@ -180,24 +213,39 @@ def _loop(run: _Run, library: Library) -> None:
             return
 
 
-def _step(run: _Run, forward: Any, image: Tensor, alpha: Tensor, valid: Tensor) -> float:
-    """One update; the loss. image: uint8 [N, H, W, 3] RGB, alpha: uint8 [N, H, W], valid: uint8 [N, H, W] 0 or 1."""
+def _step(run: _Run, forward: Any, batch: _Drawn) -> float:
+    """One update; the loss."""
     config = run.config
     for group in run.optimiser.param_groups:
         group["lr"] = _rate(config, run.seen)
-    pixels = run.spec.normalise(image).contiguous(memory_format=torch.channels_last)
-    logits, coarse = forward(pixels)
-    loss = person_loss(logits, coarse, alpha.float() / 255, valid.float())
+    loss = _loss(run, forward, *batch)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
     run.optimiser.step()
     run.seen += config.batch
     # at the start the average would otherwise remember the random weights for thousands of samples
-    run.average.update(
-        run.network, min(1 - config.batch / config.ema_samples, run.seen / (run.seen + 10 * config.batch))
-    )
+    horizon = max(config.batch, min(config.ema_samples, config.samples // 6))
+    run.average.update(run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch)))
     return loss.item()
+
+
+def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor) -> Tensor:
+    """image, clean: uint8 [N, H, W, 3] RGB; label and valid: uint8 [N, H, W], see `total_loss`."""
+
+    def answer_to(pictures: Tensor) -> Any:
+        return forward(run.spec.normalise(pictures).contiguous(memory_format=torch.channels_last))
+
+    answer = answer_to(image)
+    loss = total_loss(run.spec, answer, label, valid)
+    logits = logits_of(answer)
+    if run.teacher is not None:
+        loss = loss + teacher_loss(logits, run.teacher.alpha(image))
+    if run.config.consistency:
+        with torch.no_grad():
+            calm = logits_of(answer_to(clean))
+        loss = loss + run.config.consistency * consistency_loss(logits, calm)
+    return loss
 
 
 def _save(run: _Run, loss: float) -> None:

@@ -42,11 +42,15 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the loss needs: image uint8 [H, W, 3] RGB, alpha uint8 [H, W], valid uint8 [H, W] (0 = ignore)."""
+    """What the loss needs: image uint8 [H, W, 3] RGB, alpha uint8 [H, W], valid uint8 [H, W] (0 = ignore).
+
+    `clean`: the image before light, blur and compression spoilt it.
+    """
 
     image: Image
     alpha: Image
     valid: Image
+    clean: Image
 
 
 def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[Labelled]:
@@ -79,8 +83,8 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
 def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     match = re.search(r"alpha/\S+\.png", row["notes"])
     label = match.group() if match else row["label"]
-    image = _u8(cv2.cvtColor(_read(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-    alpha = _read(folder / label, cv2.IMREAD_GRAYSCALE) if label else np.zeros(image.shape[:2], np.uint8)
+    image = _u8(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    alpha = read_picture(folder / label, cv2.IMREAD_GRAYSCALE) if label else np.zeros(image.shape[:2], np.uint8)
     ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
     valid = _u8(~ignored)
     alpha = _u8(np.where(ignored, 0, alpha))
@@ -99,7 +103,12 @@ def _shrink(picture: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _read(path: Path, flags: int) -> Image:
+def read_picture(path: Path, flags: int) -> Image:
+    """What `cv2.imread` gives for these flags: uint8 [H, W, 3] BGR or [H, W].
+
+    Raises:
+        ExportError: the file is missing or no picture.
+    """
     picture = cv2.imread(str(path), flags)
     if picture is None:
         raise ExportError(f"{path}: named in the manifest, but missing or not a picture")
@@ -152,26 +161,27 @@ def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, fini
     kind = str(rng.choice(_KINDS, p=_FINISH_SHARES if finish else _SHARES))
     people = {"cutout": library.cutouts, "avatar": library.avatars, "moved": library.photos}.get(kind, [])
     source = {"photo": library.photos, "wild": library.wild}.get(kind, library.rooms)
-    sample = _window(_pick(source, rng), size, rng)
+    sample = window(_pick(source, rng), size, rng)
     if people:
         for _ in range(2 if rng.random() < 0.12 else 1):
             sample = _paste(_pick(people, rng), sample, rng)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else 1.0)
-    return Sample(image, sample.alpha, sample.valid)
+    return Sample(image, sample.alpha, sample.valid, sample.image)
 
 
 def _pick(items: list[Labelled], rng: np.random.Generator) -> Labelled:
     return items[int(rng.integers(len(items)))]
 
 
-def _warp(picture: Image, matrix: NDArray[np.float64], size: tuple[int, int], border: int) -> Image:
+def warp(picture: Image, matrix: NDArray[np.float64], size: tuple[int, int], border: int) -> Image:
+    """uint8 [H, W] or [H, W, 3] through an affine map (float64 [2, 3]) into `size` (height, width), no aliasing."""
     shrink = min(np.hypot(matrix[0, 0], matrix[0, 1]), np.hypot(matrix[1, 0], matrix[1, 1]))
     if shrink < 0.6:  # against aliasing: bilinear sampling alone would skip pixels
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.35 / float(shrink)), np.uint8)
     return np.asarray(cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
 
 
-def _matrix(
+def affine(
     source: tuple[float, float], target: tuple[float, float], scale: tuple[float, float], degrees: float, flip: bool
 ) -> NDArray[np.float64]:
     """The affine map that takes `source` (x, y) to `target`: mirrored, turned, then scaled per axis."""
@@ -182,7 +192,7 @@ def _matrix(
     return np.hstack([linear, offset[:, None]])
 
 
-def _window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+def window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
     """A window of the picture with the aspect ratio of some camera, stretched to `size`."""
     height, width = item.image.shape[:2]
     aspect = width / height if rng.random() < 0.4 else float(rng.choice(_ASPECTS, p=_ASPECT_SHARES))
@@ -191,9 +201,9 @@ def _window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> 
     slack_x, slack_y = max(0.0, width - window_w) / 2, max(0.0, height - window_h) / 2
     centre = (width / 2 + slack_x * rng.uniform(-1, 1), height / 2 + slack_y * rng.uniform(-1, 1))
     scale = (size[1] / window_w, size[0] / window_h)
-    matrix = _matrix(centre, (size[1] / 2, size[0] / 2), scale, rng.normal(0, 5), rng.random() < 0.5)
-    image, alpha, valid = (_warp(x, matrix, size, cv2.BORDER_REFLECT_101) for x in (item.image, item.alpha, item.valid))
-    return Sample(image, alpha, valid)
+    matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, rng.normal(0, 5), rng.random() < 0.5)
+    image, alpha, valid = (warp(x, matrix, size, cv2.BORDER_REFLECT_101) for x in (item.image, item.alpha, item.valid))
+    return Sample(image, alpha, valid, image)
 
 
 def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
@@ -207,13 +217,13 @@ def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
     flip = bool(rng.random() < 0.5)
     anchor = ((left + right) / 2, float(bottom))
     target = (width * (0.5 + rng.normal(0, 0.2)), height * (1 + max(0.0, rng.normal(0.0, 0.15))))
-    matrix = _matrix(anchor, target, scale, rng.normal(0, 5), flip)
+    matrix = affine(anchor, target, scale, rng.normal(0, 5), flip)
     look = light(person.image, rng) if rng.random() < 0.6 else person.image
-    colour = _warp(look, matrix, (height, width), cv2.BORDER_REPLICATE)
-    alpha = _warp(person.alpha, matrix, (height, width), cv2.BORDER_CONSTANT)
+    colour = warp(look, matrix, (height, width), cv2.BORDER_REPLICATE)
+    alpha = warp(person.alpha, matrix, (height, width), cv2.BORDER_CONSTANT)
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB).astype(np.float32) / 255
     image = (colour * weight + into.image * (1 - weight)).astype(np.uint8)
-    return Sample(image, np.maximum(alpha, into.alpha), into.valid)
+    return Sample(image, np.maximum(alpha, into.alpha), into.valid, image)
 
 
 def extent(alpha: Image) -> tuple[int, int, int, int]:

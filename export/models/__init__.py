@@ -16,6 +16,7 @@ _NETWORKS = {
     "extremec3": "export.models.extremec3:ExtremeC3Net",
     "portraitnet": "export.models.portraitnet:PortraitNet",
     "portraitnet_prior": "export.models.portraitnet:PortraitNet",
+    "portraitnet_lite": "export.models.portraitnet:PortraitNetLite",
     "segformer_b0": "export.models.segformer:SegFormer",
     "segformer_b2": "export.models.segformer:SegFormer",
     "segformer_b5": "export.models.segformer:SegFormer",
@@ -28,6 +29,7 @@ class ModelSpec:
 
     `bgr`: the network was trained on blue, green, red; `mean` and `std` stay in the order red, green, blue.
     `options`: what else its constructor takes. `gain`: alpha is the sigmoid of `gain` times the logit.
+    `network`: which network it is, where that is not its name.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ModelSpec:
     bgr: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     gain: float = 1.0
+    network: str = ""
 
     @property
     def task(self) -> str:
@@ -51,7 +54,7 @@ class ModelSpec:
 
     def build(self) -> nn.Module:
         """A new network with random weights."""
-        module, _, name = _NETWORKS[self.name].partition(":")
+        module, _, name = _NETWORKS[self.network or self.name].partition(":")
         network: nn.Module = getattr(importlib.import_module(module), name)(
             **({"classes": len(self.classes)} | dict(self.options))
         )
@@ -87,18 +90,21 @@ class ModelSpec:
 # etc/Visualize_video.py there: blue, green, red; (x - mean) / std and after that / 255
 _CLOVAAI_MEAN = (132.35703, 115.69884, 107.304565)
 _CLOVAAI_STD = (255 * 68.29726, 255 * 65.1337, 255 * 63.97182)
-_PERSON = ("room", "person")
+PERSON = ("room", "person")
 
-_SINET = ModelSpec("sinet", (224, 224), _PERSON, mean=(127.5, 127.5, 127.5), std=(63.75, 63.75, 63.75))
+_SINET = ModelSpec("sinet", (224, 224), PERSON, mean=(127.5, 127.5, 127.5), std=(63.75, 63.75, 63.75))
 # Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A plain sigmoid of that is
 # 0.73 or 0.27: a ghost of the room everywhere. Times 6, the margins are 0.9975 and 0.0025.
 _EXTREMEC3 = ModelSpec(
-    "extremec3", (224, 224), _PERSON, _CLOVAAI_MEAN, _CLOVAAI_STD, bgr=True, options=(("classes", 1),), gain=6.0
+    "extremec3", (224, 224), PERSON, _CLOVAAI_MEAN, _CLOVAAI_STD, bgr=True, options=(("classes", 1),), gain=6.0
 )
 # config/*.yaml there: blue, green, red; (x - mean) * 0.017
 _PORTRAITNET = ModelSpec(
-    "portraitnet", (224, 224), _PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
+    "portraitnet", (224, 224), PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
 )
+_LITE = {"mean": (127.0,) * 3, "std": (128.0,) * 3, "network": "portraitnet_lite"}
+_FACE = ("background", "person", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
+_OWN_PORTRAITNET = ModelSpec("portraitnet", (224, 224), PERSON, **_LITE)
 # pipelines/local_configs/easyportrait_experiments_v2/ of EasyPortrait
 _SEGFORMER = ModelSpec(
     "segformer_b0",
@@ -116,11 +122,24 @@ MODELS = {
         _EXTREMEC3,
         _PORTRAITNET,
         replace(_PORTRAITNET, name="portraitnet_prior", options=(("channels", 4),)),
+        ModelSpec("portraitnet_face", (224, 224), _FACE, **_LITE),
         _SEGFORMER,
         replace(_SEGFORMER, name="segformer_b2", options=(("encoder", "b2"),)),
         replace(_SEGFORMER, name="segformer_b5", options=(("encoder", "b5"),)),
     )
 }
+
+
+TRAINED = {
+    spec.name: spec
+    for spec in (
+        _SINET,
+        replace(_OWN_PORTRAITNET, options=(("edge", True),)),
+        MODELS["portraitnet_face"],
+        replace(_SEGFORMER, size=(256, 256), classes=_FACE),
+    )
+}
+"""What `train` trains: the variants of `MODELS` that this project ships."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""PortraitNet: a MobileNetV2 encoder and a light decoder with skip connections.
+"""PortraitNet: a light encoder and a light decoder with skip connections.
 
 Zhang, Dong, Li, Li, Yang, Jia, "PortraitNet: Real-time portrait segmentation network for mobile device", Computers &
 Graphics 80, 2019; the encoder: Sandler et al., "MobileNetV2", CVPR 2018, arXiv 1801.04381 (with ReLU instead of
-ReLU6). Parameter names follow the authors' training files, so that they load strictly.
+ReLU6). Parameter names follow the authors' training files, so that they load strictly. This project trains the same
+decoder, twice as wide at the end, on an EfficientNet-Lite0 encoder, because ImageNet weights of that one can be had.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.models import efficientnet_lite
+
 _STAGES = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
 """MobileNetV2, table 2: expansion, width, blocks, stride of stages 2 to 6."""
 _WIDTHS = (16, 24, 32, 96, 320)
 """Width of the encoder at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
 _LAST_WIDTH = 8
+_LITE_LAST_WIDTH = 16
 
 
 def _conv_norm(
@@ -75,29 +79,32 @@ def _enlarge(channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
 
 
-class PortraitNet(nn.Module):
-    """Two-class portrait segmentation.
+class _Portrait(nn.Module):
+    """The decoder and its heads; a subclass adds the encoder.
 
     Input: float32 [N, C, H, W], normalised, H and W multiples of 32; C is 3, or 4 where the last channel is the
     previous frame's probability of person (0 for the first frame). Output: float32 logits [N, classes, H, W]. With
     `edge`, training mode gives (logits, boundary logits [N, 2, H, W]); inference does not compute the boundary.
+
+    Args:
+        widths: of the encoder's planes at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
+        last: channels of the decoder's last plane.
+        classes: of the answer.
+        edge: whether there is a boundary head.
     """
 
-    def __init__(self, classes: int = 2, channels: int = 3, edge: bool = False) -> None:
+    def __init__(self, widths: tuple[int, ...], last: int, classes: int, edge: bool) -> None:
         super().__init__()
-        self.stage0 = nn.Sequential(*_conv_norm(channels, 32, kernel=3, stride=2), nn.ReLU())
-        self.stage1 = _InvertedResidual(32, _WIDTHS[0], stride=1, expansion=1)
-        width_in = _WIDTHS[0]
-        for index, (expansion, width, blocks, stride) in enumerate(_STAGES, start=2):
-            self.add_module(f"stage{index}", _stage(width_in, expansion, width, blocks, stride))
-            width_in = width
-        self.stage7 = _InvertedResidual(width_in, _WIDTHS[4], stride=1, expansion=6)
-        outputs = (*_WIDTHS[3::-1], _LAST_WIDTH)
-        for index, (width_in, width) in enumerate(zip(_WIDTHS[::-1], outputs, strict=True), start=1):
+        outputs = (*widths[3::-1], last)
+        for index, (width_in, width) in enumerate(zip(widths[::-1], outputs, strict=True), start=1):
             self.add_module(f"transit{index}", _Transition(width_in, width))
             self.add_module(f"deconv{index}", _enlarge(width))
-        self.pred = nn.Conv2d(_LAST_WIDTH, classes, 3, padding=1, bias=False)
-        self.edge = nn.Conv2d(_LAST_WIDTH, 2, 3, padding=1, bias=False) if edge else None
+        self.pred = nn.Conv2d(last, classes, 3, padding=1, bias=False)
+        self.edge = nn.Conv2d(last, 2, 3, padding=1, bias=False) if edge else None
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The planes at 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+        raise NotImplementedError
 
     def _run(self, x: Tensor, *names: str) -> Tensor:
         for name in names:
@@ -105,12 +112,9 @@ class PortraitNet(nn.Module):
         return x
 
     def features(self, x: Tensor) -> Tensor:
-        """What both heads read: float32 [N, 8, H, W]."""
-        half = self._run(x, "stage0", "stage1")
-        quarter = self._run(half, "stage2")
-        eighth = self._run(quarter, "stage3")
-        sixteenth = self._run(eighth, "stage4", "stage5")
-        y = self._run(sixteenth, "stage6", "stage7", "transit1", "deconv1")
+        """What both heads read: float32 [N, last, H, W]."""
+        quarter, eighth, sixteenth, y = self.encode(x)
+        y = self._run(y, "transit1", "deconv1")
         y = self._run(y + sixteenth, "transit2", "deconv2")
         y = self._run(y + eighth, "transit3", "deconv3")
         y = self._run(y + quarter, "transit4", "deconv4")
@@ -120,3 +124,34 @@ class PortraitNet(nn.Module):
         features = self.features(x)
         logits: Tensor = self.pred(features)
         return (logits, self.edge(features)) if self.training and self.edge is not None else logits
+
+
+class PortraitNet(_Portrait):
+    """The authors' network, on MobileNetV2."""
+
+    def __init__(self, classes: int = 2, channels: int = 3, edge: bool = False) -> None:
+        super().__init__(_WIDTHS, _LAST_WIDTH, classes, edge)
+        self.stage0 = nn.Sequential(*_conv_norm(channels, 32, kernel=3, stride=2), nn.ReLU())
+        self.stage1 = _InvertedResidual(32, _WIDTHS[0], stride=1, expansion=1)
+        width_in = _WIDTHS[0]
+        for index, (expansion, width, blocks, stride) in enumerate(_STAGES, start=2):
+            self.add_module(f"stage{index}", _stage(width_in, expansion, width, blocks, stride))
+            width_in = width
+        self.stage7 = _InvertedResidual(width_in, _WIDTHS[4], stride=1, expansion=6)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        quarter = self._run(x, "stage0", "stage1", "stage2")
+        eighth = self._run(quarter, "stage3")
+        sixteenth = self._run(eighth, "stage4", "stage5")
+        return [quarter, eighth, sixteenth, self._run(sixteenth, "stage6", "stage7")]
+
+
+class PortraitNetLite(_Portrait):
+    """The same decoder, wider at its end, on EfficientNet-Lite0."""
+
+    def __init__(self, classes: int = 2, channels: int = 3, edge: bool = False) -> None:
+        super().__init__(efficientnet_lite.WIDTHS, _LITE_LAST_WIDTH, classes, edge)
+        self.encoder = efficientnet_lite.EfficientNetLite0(channels)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        return self.encoder(x)[1:]  # type: ignore[no-any-return]

@@ -83,9 +83,42 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_data(folder: Path) -> Path:
-    for name in ("person/ccp", "person/cutouts", "person/wild", "face/avatars", "backgrounds", "backgrounds_rooms"):
+    for name in ("person/ccp", "person/cutouts", "person/wild", "backgrounds", "backgrounds_rooms"):
         make_set(folder / name, people=not name.startswith("backgrounds"), empty_too=name == "person/wild")
+    for name in ("face/real", "face/avatars"):
+        make_faces(folder / name)
     return folder
+
+
+def make_faces(folder: Path) -> None:
+    """Two train and two test faces: grey skin, dark eyes and brows, red lips around white teeth, on a green wall."""
+    import cv2
+    import numpy as np
+
+    parts = {
+        1: ((6, 60, 14, 50), (60, 60, 60)),
+        2: ((10, 50, 18, 46), (170, 170, 170)),
+        3: ((18, 21, 22, 29), (30, 30, 60)),
+        4: ((18, 21, 35, 42), (60, 30, 30)),
+        5: ((23, 27, 22, 29), (20, 20, 20)),
+        6: ((23, 27, 35, 42), (20, 60, 20)),
+        7: ((36, 46, 24, 40), (210, 40, 40)),
+        8: ((39, 43, 27, 37), (250, 250, 240)),
+    }
+    for part in ("images", "labels", "alpha"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    lines = ["file,label,identity,split,width,height,notes"]
+    for index, split in enumerate(("train", "train", "test", "test")):
+        image = np.full((60, 64, 3), (20, 160, 40), np.uint8)
+        label = np.zeros((60, 64), np.uint8)
+        for value, ((top, bottom, left, right), colour) in parts.items():
+            image[top:bottom, left:right], label[top:bottom, left:right] = colour, value
+        cv2.imwrite(str(folder / f"images/{index}.png"), image[..., ::-1])
+        cv2.imwrite(str(folder / f"labels/{index}.png"), label)
+        cv2.imwrite(str(folder / f"alpha/{index}.png"), np.where(label > 0, 255, 0).astype(np.uint8))
+        notes = f"alpha alpha/{index}.png; teeth_checked"
+        lines.append(f"images/{index}.png,labels/{index}.png,{folder.name}_{index},{split},64,60,{notes}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
 
 
 def make_set(folder: Path, people: bool, empty_too: bool) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from export.checkpoints import read_checkpoint
+from export.checkpoints import read_checkpoint, read_weights
 from export.errors import ExportError
 from export.models import find_model
-from export.train import TrainConfig, person_loss, train
+from export.models.efficientnet_lite import EfficientNetLite0
+from export.train import Teacher, TrainConfig, train
 
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:
@@ -56,20 +59,75 @@ def test_no_data(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_loss_prefers_the_right_answer() -> None:
-    alpha = torch.zeros(1, 16, 16)
-    alpha[:, 4:12, 4:12] = 1
-    right = torch.stack([1 - alpha, alpha], dim=1) * 8
-    coarse = torch.zeros(1, 2, 2, 2)
-    valid = torch.ones_like(alpha)
-    assert person_loss(right, coarse, alpha, valid) < person_loss(right.flip(1), coarse, alpha, valid)
+@pytest.mark.parametrize(
+    ("model", "task", "classes"),
+    [("portraitnet", "", 2), ("portraitnet_face", "", 9), ("segformer_b0", "", 9), ("segformer_b0", "person", 2)],
+)
+def test_every_network_and_task(data: Path, tmp_path: Path, model: str, task: str, classes: int) -> None:
+    config = replace(_config(data, tmp_path, 2), model=model, task=task, consistency=1.0 if task else 0.0)
+    weights = read_weights(train(config))
+    last = weights["decode_head.conv_seg.weight" if model == "segformer_b0" else "pred.weight"]
+    assert len(last) == classes
+    assert all(torch.isfinite(x).all() for x in weights.values())
 
 
-def test_loss_ignores_pixels() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits, coarse = torch.randn(1, 2, 16, 16, generator=generator), torch.zeros(1, 2, 2, 2)
-    alpha, valid = torch.zeros(1, 16, 16), torch.ones(1, 16, 16)
-    valid[:, :, 8:] = 0
-    changed = logits.clone()
-    changed[..., 8:] = 50
-    torch.testing.assert_close(person_loss(logits, coarse, alpha, valid), person_loss(changed, coarse, alpha, valid))
+def test_another_head_starts_from_the_same_encoder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(replace(_config(data, tmp_path / "first", 2), model="segformer_b0", task="person"))
+    second = train(replace(_config(data, tmp_path / "second", 2), model="segformer_b0", rate=0.0), init=first)
+    assert "has no decode_head of segformer_b0" in capsys.readouterr().out
+    before, after = read_weights(first), read_weights(second)
+    name = "backbone.layers.2.1.0.ffn.layers.0.weight"
+    torch.testing.assert_close(after[name], before[name])
+
+
+def test_published_encoder(data: Path, tmp_path: Path) -> None:
+    """The names of the PyTorch port of EfficientNet-Lite0's ImageNet weights."""
+    encoder = EfficientNetLite0()
+    theirs = {".expand.0.": "._expand_conv.", ".expand.1.": "._bn0.", ".spatial.0.": "._depthwise_conv."}
+    theirs |= {".spatial.1.": "._bn1.", ".project.0.": "._project_conv.", ".project.1.": "._bn2."}
+    theirs |= {"stem.0.": "_conv_stem.", "stem.1.": "_bn0.", "blocks.": "_blocks."}
+    weights = {}
+    for key, value in encoder.state_dict().items():
+        name = key
+        for ours, published in theirs.items():
+            name = name.replace(ours, published)
+        weights[name] = value
+    torch.save(weights | {"_fc.weight": torch.zeros(1000, 1280)}, tmp_path / "lite0.pth")
+    config = replace(_config(data, tmp_path / "run", 2), model="portraitnet", rate=0.0)
+    after = read_weights(train(config, init=tmp_path / "lite0.pth"))
+    for key, value in encoder.named_parameters():
+        torch.testing.assert_close(after[f"encoder.{key}"], value.detach())
+
+
+def test_a_teacher_is_heard(data: Path, tmp_path: Path) -> None:
+    save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
+    teacher = Teacher("portraitnet", tmp_path / "teacher.safetensors")
+    alpha = teacher.alpha(torch.zeros(2, 64, 96, 3, dtype=torch.uint8))
+    assert alpha.shape == (2, 64, 96)
+    assert 0 <= alpha.min() <= alpha.max() <= 1
+    alone = read_weights(train(_config(data, tmp_path / "alone", 2)))
+    config = replace(_config(data, tmp_path / "taught", 2), teacher=tmp_path / "teacher.safetensors")
+    taught = read_weights(train(config))
+    assert not torch.equal(alone["bn_2.weight"], taught["bn_2.weight"])
+
+
+def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
+    save_file(find_model("portraitnet_face").build().state_dict(), tmp_path / "teacher.safetensors")
+    config = replace(_config(data, tmp_path, 2), teacher=tmp_path / "teacher.safetensors")
+    with pytest.raises(ExportError, match="portraitnet_face cannot teach; give a person network"):
+        train(replace(config, teacher_model="portraitnet_face"))
+
+
+def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="extremec3: only sinet, portraitnet, portraitnet_face, segformer_b0 are"):
+        train(replace(_config(data, tmp_path, 2), model="extremec3"))
+    with pytest.raises(ExportError, match="--task face: sinet learns person or person"):
+        train(replace(_config(data, tmp_path, 2), task="face"))
+
+
+def test_start_from_another_network(data: Path, tmp_path: Path, network: nn.Module) -> None:
+    torch.save(network.state_dict(), tmp_path / "sinet.pth")
+    with pytest.raises(ExportError, match="weights of another network"):
+        train(replace(_config(data, tmp_path / "run", 2), model="portraitnet"), init=tmp_path / "sinet.pth")

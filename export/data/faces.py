@@ -1,0 +1,171 @@
+"""Readers of labelled faces, and the random pictures that training of a face parser sees.
+
+A data folder holds `face/real` (photographs, most with the alpha of the same person in `person/cutouts`) and
+`face/avatars` (renders with alpha). Classes are those of EasyPortrait version 1: 0 background, 1 person, 2 skin, 3 left
+brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth; left is the left of the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from export.data.augment import Image, light, photometric
+from export.data.person import Labelled, Sample, affine, read_manifest, read_picture, read_set, warp, window
+from export.errors import ExportError
+
+SKIN, TEETH = 2, 8
+_MIRRORED = np.arange(256, dtype=np.uint8)
+_MIRRORED[3:7] = (4, 3, 6, 5)
+"""The class that each becomes in a mirrored picture."""
+_LONGEST_PX = 640
+_MIN_TEETH_PX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A picture with the classes of its pixels.
+
+    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], 0..8. alpha: uint8 [H, W] to paste the person with, or None.
+    box: left, top, right, bottom of the facial skin, pixels.
+    """
+
+    name: str
+    image: Image
+    label: Image
+    alpha: Image | None
+    box: tuple[int, int, int, int]
+
+
+def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[Face]:
+    """One set of faces, pictures shrunk to `longest_px`.
+
+    Raises:
+        ExportError: no manifest in the folder, or a picture that it names is missing.
+    """
+    return [_read(folder, row, longest_px) for row in read_manifest(folder) if row["split"] == split]
+
+
+def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
+    image = cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
+    found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
+    path = folder / found[1] if found else None
+    alpha = read_picture(path, cv2.IMREAD_GRAYSCALE) if path and path.exists() else None
+    scale = longest_px / max(label.shape)
+    if scale < 1:
+        size = (round(label.shape[1] * scale), round(label.shape[0] * scale))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        alpha = None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    pictures = (np.asarray(x, np.uint8) for x in (image, label))
+    return Face(row["file"], *pictures, None if alpha is None else np.asarray(alpha, np.uint8), skin_box(label))
+
+
+def skin_box(label: Image) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of skin and the parts on it; the whole picture where there is no face."""
+    rows, columns = np.flatnonzero((label >= SKIN).any(1)), np.flatnonzero((label >= SKIN).any(0))
+    if not rows.size:
+        return 0, 0, label.shape[1], label.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLibrary:
+    """Everything that training of a face parser draws from. smiling: those of `real` that show teeth."""
+
+    real: list[Face]
+    smiling: list[Face]
+    avatars: list[Face]
+    rooms: list[Labelled]
+
+    @classmethod
+    def read(cls, data: Path, split: str) -> FaceLibrary:
+        """Read the sets of a data folder; photographs without anybody are among the rooms.
+
+        Raises:
+            ExportError: a set is missing, damaged or has nothing in this split.
+        """
+        real, avatars = read_faces(data / "face/real", split), read_faces(data / "face/avatars", split)
+        wild = [x for x in read_set(data / "person/wild", split) if not x.alpha.any() and x.valid.all()]
+        rooms = [*read_set(data / "backgrounds", split), *read_set(data / "backgrounds_rooms", split), *wild]
+        for name, items in (("face/real", real), ("face/avatars", avatars), ("backgrounds", rooms)):
+            if not items:
+                raise ExportError(f"{data}: no {name} in the {split} split")
+        smiling = [x for x in real if np.count_nonzero(x.label == TEETH) >= _MIN_TEETH_PX]
+        return cls(real, smiling or real, avatars, rooms)
+
+
+_KINDS = ("real", "smiling", "avatar", "room")
+_SHARES = (0.42, 0.2, 0.33, 0.05)
+
+_OCCLUDED, _OWN_WALL = 0.12, 0.35
+_OFTEN, _FINISH_OFTEN = 0.7, 0.35
+
+
+def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
+    """Draw one training sample of `size` (height, width): a face, usually large, before its own or another wall.
+
+    The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less.
+    """
+    kind = str(rng.choice(_KINDS, p=_SHARES))
+    room = library.rooms[int(rng.integers(len(library.rooms)))]
+    if kind == "room":
+        sample = window(room, size, rng)
+    else:
+        faces = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}[kind]
+        sample = _face(faces[int(rng.integers(len(faces)))], room, size, rng)
+    image, label = sample.image, sample.alpha
+    if kind != "room" and rng.random() < _OCCLUDED:
+        image, label = occlude(image, label, rng)
+    return Sample(photometric(image, rng, _FINISH_OFTEN if finish else _OFTEN), label, sample.valid, image)
+
+
+def _face(face: Face, room: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """A square around the face, its side 1.5 to 2.8 times the face's height, at times far more.
+
+    Where the square leaves the picture, and the person can be cut out, another room is behind.
+    """
+    left, top, right, bottom = face.box
+    tall = bottom - top
+    many = np.exp(rng.uniform(np.log(2.8), np.log(7))) if rng.random() < 0.15 else np.exp(rng.uniform(0.40, 1.03))
+    side = tall * float(many)
+    jitter = rng.normal(0, 0.1, 2) * side
+    centre = ((left + right) / 2 + float(jitter[0]), (top + bottom) / 2 + float(jitter[1]))
+    flip = bool(rng.random() < 0.5)
+    stretch = float(np.exp(rng.normal(0, 0.05)))
+    scale = (size[1] / side * stretch, size[0] / side / stretch)
+    matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, float(rng.normal(0, 9)), flip)
+    label = np.asarray(cv2.warpAffine(face.label, matrix, size[::-1], flags=cv2.INTER_NEAREST), np.uint8)
+    label = _MIRRORED[label] if flip else label
+    if face.alpha is None or rng.random() < _OWN_WALL:
+        image = warp(face.image, matrix, size, cv2.BORDER_REPLICATE)
+        inside = cv2.warpAffine(np.ones(face.label.shape, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST)
+        return Sample(image, label, np.asarray(inside, np.uint8), image)
+    behind = window(room, size, rng)
+    look = light(face.image, rng) if rng.random() < 0.5 else face.image
+    colour, alpha = warp(look, matrix, size, cv2.BORDER_REPLICATE), warp(face.alpha, matrix, size, cv2.BORDER_CONSTANT)
+    weight = alpha.astype(np.float32)[..., None] / 255
+    image = (colour * weight + behind.image * (1 - weight)).astype(np.uint8)
+    return Sample(image, label, np.ones(size, np.uint8), image)
+
+
+def occlude(image: Image, label: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+    """Something in front of the face, a hand say: a soft-edged blob of the face's or another colour, called person."""
+    height, width = label.shape
+    blob = np.zeros((height, width), np.uint8)
+    centre = (int(rng.uniform(0.15, 0.85) * width), int(rng.uniform(0.3, 1.0) * height))
+    axes = (int(rng.uniform(0.05, 0.2) * width), int(rng.uniform(0.08, 0.35) * height))
+    cv2.ellipse(blob, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
+    skin = image[label == SKIN]
+    own = skin.size and rng.random() < 0.7
+    colour = skin[int(rng.integers(len(skin)))].astype(np.float32) if own else rng.uniform(0, 255, 3)
+    shade = cv2.resize(rng.normal(0, 18, (5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    filled = np.clip(colour + shade[..., None] + rng.normal(0, 3, (height, width, 1)), 0, 255)
+    weight = cv2.GaussianBlur(blob, (0, 0), 0.8).astype(np.float32)[..., None] / 255
+    mixed = (filled * weight + image * (1 - weight)).astype(np.uint8)
+    return mixed, np.where(blob > 0, 1, label).astype(np.uint8)

@@ -1,0 +1,113 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from export.models import ModelSpec
+
+IGNORED = 255
+"""The class of pixels that `face_loss` leaves out."""
+_FACE_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 4.0)
+"""Cross-entropy weight of each class of a face: the smaller, the more."""
+_PARTS = slice(3, 9)
+_FOCAL_POWER = 2.0
+
+
+def boundary(alpha: Tensor, width_px: int) -> Tensor:
+    """How much alpha changes within `width_px` (odd): float [N, H, W] 0..1, from float [N, H, W] 0..1."""
+    pad = width_px // 2
+    thick = functional.max_pool2d(alpha[:, None], width_px, 1, pad)
+    thin = -functional.max_pool2d(-alpha[:, None], width_px, 1, pad)
+    return (thick - thin)[:, 0]
+
+
+def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy, three times as heavy within about three pixels of the outline, plus soft dice.
+
+    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    """
+    score = logits[:, 1] - logits[:, 0]
+    entropy = functional.binary_cross_entropy_with_logits(score, alpha, reduction="none")
+    weight = (1 + 2 * boundary(alpha, 7)) * valid
+    fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
+    share = torch.sigmoid(score) * valid
+    target = alpha * valid
+    overlap = (2 * (share * target).sum((1, 2)) + 100) / (share.sum((1, 2)) + target.sum((1, 2)) + 100)
+    return fine + (1 - overlap).mean()
+
+
+def coarse_loss(coarse: Tensor, alpha: Tensor) -> Tensor:
+    """Cross-entropy of SINet's coarse answer. coarse float [N, 2, h, w], alpha float [N, H, W] 0..1."""
+    small = functional.interpolate(alpha[:, None], coarse.shape[2:], mode="area")[:, 0]
+    return functional.binary_cross_entropy_with_logits(coarse[:, 1] - coarse[:, 0], small)
+
+
+def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Focal cross-entropy of the outline (PortraitNet, section 3.3, the boundary loss), four pixels wide.
+
+    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    """
+    score, target = logits[:, 1] - logits[:, 0], (boundary(alpha, 5) > 0.5).float()
+    entropy = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
+    missed = torch.abs(target - torch.sigmoid(score)) ** _FOCAL_POWER
+    return (entropy * missed * valid).sum() / (target * valid).sum().clamp(min=1)
+
+
+def consistency_loss(logits: Tensor, clean: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the answer for a spoilt picture from that for the clean one (PortraitNet, 3.4).
+
+    Both float [N, K, H, W]; no gradient flows to `clean`.
+    """
+    wanted = torch.log_softmax(clean.detach(), dim=1)
+    return functional.kl_div(torch.log_softmax(logits, dim=1), wanted, log_target=True, reduction="none").sum(1).mean()
+
+
+def face_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Weighted cross-entropy, plus soft dice of each small part over the batch.
+
+    logits float [N, 9, H, W]; label int64 [N, H, W], 0..8 or `IGNORED`.
+    """
+    entropy = functional.cross_entropy(logits, label, logits.new_tensor(_FACE_WEIGHTS), ignore_index=IGNORED)
+    known = (label != IGNORED)[:, None]
+    share = (torch.softmax(logits, dim=1) * known)[:, _PARTS]
+    target = functional.one_hot(label.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(0, 3, 1, 2)
+    target = (target * known)[:, _PARTS]
+    overlap = (2 * (share * target).sum((0, 2, 3)) + 10) / (share.sum((0, 2, 3)) + target.sum((0, 2, 3)) + 10)
+    return entropy + (1 - overlap).mean()
+
+
+def teacher_loss(logits: Tensor, alpha: Tensor) -> Tensor:
+    """Cross-entropy against a teacher's soft answer. logits float [N, 2, h, w], alpha float [N, H, W] 0..1."""
+    wanted = alpha if alpha.shape[1:] == logits.shape[2:] else _resized(alpha[:, None], logits.shape[2:])[:, 0]
+    return functional.binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], wanted)
+
+
+def logits_of(answer: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The logits of a network's answer in training mode, with or without a second head's."""
+    return answer[0] if isinstance(answer, tuple) else answer
+
+
+def _resized(planes: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    return functional.interpolate(planes, list(size), mode="bilinear", align_corners=False)
+
+
+def total_loss(spec: ModelSpec, answer: Tensor | tuple[Tensor, Tensor], label: Tensor, valid: Tensor) -> Tensor:
+    """The whole loss of a network's answer in training mode.
+
+    answer: logits float [N, K, h, w], alone or with SINet's coarse or PortraitNet's boundary logits. label: uint8
+    [N, H, W], alpha 0..255 of a person network, the class of a face network. valid: uint8 [N, H, W] 0 or 1.
+    """
+    logits, extra = answer if isinstance(answer, tuple) else (answer, None)
+    if logits.shape[2:] != label.shape[1:]:
+        logits = _resized(logits, label.shape[1:])
+    if spec.task == "face":
+        return face_loss(logits, label.long().masked_fill(valid == 0, IGNORED))
+    alpha, counts = label.float() / 255, valid.float()
+    loss = person_loss(logits, alpha, counts)
+    if extra is not None:
+        is_boundary = extra.shape[2:] == label.shape[1:]
+        loss = loss + (0.3 * boundary_loss(extra, alpha, counts) if is_boundary else 0.3 * coarse_loss(extra, alpha))
+    return loss

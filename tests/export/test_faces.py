@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.data.faces import TEETH, FaceLibrary, draw_face, occlude, read_faces, skin_box
+from export.errors import ExportError
+from tests.export.conftest import make_data
+
+
+def test_faces_and_their_boxes(data: Path) -> None:
+    faces = read_faces(data / "face/real", "train")
+    assert [face.name for face in faces] == ["images/0.png", "images/1.png"]
+    assert faces[0].box == (18, 10, 46, 50)
+    assert faces[0].alpha is not None
+    assert set(np.unique(faces[0].label)) == set(range(9))
+    assert faces[0].image[11, 40].tolist() == [170, 170, 170]
+    assert skin_box(np.zeros((4, 6), np.uint8)) == (0, 0, 6, 4)
+
+
+def test_shrunk(data: Path) -> None:
+    face = read_faces(data / "face/real", "train", longest_px=32)[0]
+    assert face.label.shape == face.image.shape[:2] == (30, 32)
+    assert face.alpha is not None
+    assert face.alpha.shape == (30, 32)
+    assert face.label.max() <= TEETH
+
+
+def test_mirroring_swaps_left_and_right(data: Path) -> None:
+    """The left eye of the made-up faces is green, the right one blue: whatever is drawn, left stays left."""
+    library = FaceLibrary.read(data, "train")
+    checked = 0
+    for seed in range(60):
+        sample = draw_face(library, (96, 96), np.random.default_rng(seed), finish=True)
+        left, right = (np.argwhere(sample.alpha == value) for value in (5, 6))
+        if len(left) > 8 and len(right) > 8:
+            assert left[:, 1].mean() < right[:, 1].mean()
+            checked += 1
+    assert checked > 20
+
+
+def test_samples(data: Path) -> None:
+    library = FaceLibrary.read(data, "train")
+    first, second = (draw_face(library, (64, 96), np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(first.image, second.image)
+    assert first.image.shape == (64, 96, 3)
+    assert first.alpha.shape == first.valid.shape == (64, 96)
+    labels = [draw_face(library, (64, 96), np.random.default_rng(seed)).alpha for seed in range(40)]
+    assert any(not label.any() for label in labels)  # a room without anybody
+    assert any((label == TEETH).any() for label in labels)
+
+
+def test_what_hides_the_face_is_person(data: Path) -> None:
+    face = read_faces(data / "face/real", "train")[0]
+    image, label = occlude(face.image, face.label, np.random.default_rng(1))
+    changed = label != face.label
+    assert changed.any()
+    assert (label[changed] == 1).all()
+    assert (image[changed] != face.image[changed]).any()
+
+
+def test_no_faces(tmp_path: Path) -> None:
+    folder = make_data(tmp_path)
+    manifest = folder / "face/avatars/manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",train,", ",test,"))
+    with pytest.raises(ExportError, match="no face/avatars in the train split"):
+        FaceLibrary.read(folder, "train")
