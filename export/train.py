@@ -2,7 +2,7 @@
 
 The schedule counts samples, not seconds, so a run that was paused or resumed ends like one that was not.
 Everything a run writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export),
-`run.json` (how to repeat it), `log.csv`.
+`run.json` (how to repeat it), `log.csv`, `board` (for TensorBoard).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from export.board import Board
 from export.checkpoints import start_weights
 from export.convert import load_network
 from export.data.faces import FaceLibrary, draw_face
@@ -203,22 +205,25 @@ def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
     forward: Any = torch.compile(run.network) if config.compile else run.network
     run.network.train()
     saved_at, losses = time.monotonic(), []
-    for batch in loader:
-        losses.append(_step(run, forward, batch))
-        done = run.seen >= config.samples
-        if done or time.monotonic() - saved_at > config.checkpoint_s:
-            _save(run, sum(losses) / len(losses))
-            saved_at, losses = time.monotonic(), []
-        if done:
-            return
+    with closing(Board(config.out / "board")) as board:
+        for batch in loader:
+            loss, logits = _step(run, forward, batch)
+            losses.append(loss)
+            done = run.seen >= config.samples
+            if done or time.monotonic() - saved_at > config.checkpoint_s:
+                _save(run, sum(losses) / len(losses))
+                board.write(run.seen, sum(losses) / len(losses), _rate(config, run.seen), batch[0], logits)
+                saved_at, losses = time.monotonic(), []
+            if done:
+                return
 
 
-def _step(run: _Run, forward: Any, batch: _Drawn) -> float:
-    """One update; the loss."""
+def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
+    """One update; the loss, and the logits float [N, K, h, w]."""
     config = run.config
     for group in run.optimiser.param_groups:
         group["lr"] = _rate(config, run.seen)
-    loss = _loss(run, forward, *batch)
+    loss, logits = _loss(run, forward, *batch)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -227,11 +232,11 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> float:
     # at the start the average would otherwise remember the random weights for thousands of samples
     horizon = max(config.batch, min(config.ema_samples, config.samples // 6))
     run.average.update(run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch)))
-    return loss.item()
+    return loss.item(), logits
 
 
-def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor) -> Tensor:
-    """image, clean: uint8 [N, H, W, 3] RGB; label and valid: uint8 [N, H, W], see `total_loss`."""
+def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss and the logits. Pictures: uint8 [N, H, W, 3] RGB; label, valid: uint8 [N, H, W], see `total_loss`."""
 
     def answer_to(pictures: Tensor) -> Any:
         return forward(run.spec.normalise(pictures).contiguous(memory_format=torch.channels_last))
@@ -245,7 +250,7 @@ def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, 
         with torch.no_grad():
             calm = logits_of(answer_to(clean))
         loss = loss + run.config.consistency * consistency_loss(logits, calm)
-    return loss
+    return loss, logits
 
 
 def _save(run: _Run, loss: float) -> None:

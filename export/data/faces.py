@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[
 
 
 def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
-    image = cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = _u8(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
     label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
     found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
     path = folder / found[1] if found else None
@@ -59,11 +60,14 @@ def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
     scale = longest_px / max(label.shape)
     if scale < 1:
         size = (round(label.shape[1] * scale), round(label.shape[0] * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-        alpha = None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    pictures = (np.asarray(x, np.uint8) for x in (image, label))
-    return Face(row["file"], *pictures, None if alpha is None else np.asarray(alpha, np.uint8), skin_box(label))
+        image = _u8(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        label = _u8(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
+        alpha = None if alpha is None else _u8(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    return Face(row["file"], image, label, alpha, skin_box(label))
+
+
+def _u8(array: Any) -> Image:
+    return np.asarray(array, np.uint8)
 
 
 def skin_box(label: Image) -> tuple[int, int, int, int]:

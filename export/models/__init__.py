@@ -102,9 +102,10 @@ _EXTREMEC3 = ModelSpec(
 _PORTRAITNET = ModelSpec(
     "portraitnet", (224, 224), PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
 )
-_LITE = {"mean": (127.0,) * 3, "std": (128.0,) * 3, "network": "portraitnet_lite"}
 _FACE = ("background", "person", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
-_OWN_PORTRAITNET = ModelSpec("portraitnet", (224, 224), PERSON, **_LITE)
+_OWN_PORTRAITNET = ModelSpec(
+    "portraitnet", (224, 224), PERSON, mean=(127, 127, 127), std=(128, 128, 128), network="portraitnet_lite"
+)
 # pipelines/local_configs/easyportrait_experiments_v2/ of EasyPortrait
 _SEGFORMER = ModelSpec(
     "segformer_b0",
@@ -122,7 +123,7 @@ MODELS = {
         _EXTREMEC3,
         _PORTRAITNET,
         replace(_PORTRAITNET, name="portraitnet_prior", options=(("channels", 4),)),
-        ModelSpec("portraitnet_face", (224, 224), _FACE, **_LITE),
+        replace(_OWN_PORTRAITNET, name="portraitnet_face", classes=_FACE),
         _SEGFORMER,
         replace(_SEGFORMER, name="segformer_b2", options=(("encoder", "b2"),)),
         replace(_SEGFORMER, name="segformer_b5", options=(("encoder", "b5"),)),

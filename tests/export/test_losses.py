@@ -97,6 +97,6 @@ def test_loss_of_every_network(name: str) -> None:
     label = torch.zeros(2, *size, dtype=torch.uint8)
     label[:, 16:48, 16:48] = 8 if spec.task == "face" else 255
     loss = total_loss(spec, answer, label, torch.ones_like(label))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert logits_of(answer).shape[1] == len(spec.classes)
     assert all(x.grad is not None for x in network.parameters())

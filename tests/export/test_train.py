@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from export.board import overlays
 from export.checkpoints import read_checkpoint, read_weights
 from export.errors import ExportError
 from export.models import find_model
@@ -23,7 +24,13 @@ def _config(data: Path, out: Path, samples: int) -> TrainConfig:
 def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     weights = train(_config(data, tmp_path, 4))
     assert weights == tmp_path / "ema.safetensors"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ema.safetensors", "last.pt", "log.csv", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "board",
+        "ema.safetensors",
+        "last.pt",
+        "log.csv",
+        "run.json",
+    ]
     train(_config(data, tmp_path, 6), resume=True)
     seen = [int(line.split(",")[0]) for line in (tmp_path / "log.csv").read_text().split()]
     assert seen == [2, 4, 6]
@@ -32,6 +39,20 @@ def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     spec = find_model("sinet")
     averaged, kept = read_checkpoint(weights, spec), read_checkpoint(tmp_path / "last.pt", spec)
     torch.testing.assert_close(averaged["bn_2.weight"], kept["bn_2.weight"])
+
+
+def test_board(data: Path, tmp_path: Path) -> None:
+    train(_config(data, tmp_path, 4))
+    events = b"".join(path.read_bytes() for path in (tmp_path / "board").iterdir())
+    assert events.count(b"loss") == 2
+    assert events.count(b"answers") == 2
+    assert events.count(b"PNG") == 2
+    image = torch.full((1, 4, 4, 3), 100, dtype=torch.uint8)
+    logits = torch.zeros(1, 9, 2, 2)
+    logits[:, 8, :, 1] = 9
+    shown = overlays(image, logits)
+    assert shown[0, 0, 0].tolist() == [100, 100, 100]
+    assert shown[0, 0, 3].tolist() == [177, 177, 177]
 
 
 def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> None:
