@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from export.data.sources import SOURCES
-from export.evaluate import Score
+from export.measures import Score
 from export.models import ModelSpec
 
 _TEMPLATES = Path(__file__).parent / "cards"

@@ -13,6 +13,7 @@ import onnx
 from torch import nn
 
 from export import toml
+from export.answers import open_onnx
 from export.card import Training, card
 from export.checkpoints import fit_weights, preset_of, read_weights
 from export.data.augment import Image
@@ -20,9 +21,10 @@ from export.data.person import read_manifest
 from export.data.scenes import own_pictures, pictures
 from export.data.sources import SOURCES
 from export.errors import ExportError
-from export.evaluate import OnnxMatting, Score, evaluate
+from export.evaluate import evaluate
 from export.half import to_half
 from export.layouts import resolve
+from export.measures import Score
 from export.models import PRESETS, ModelSpec, find_model, find_preset
 from export.onnx_graph import OPSET, check_size, engine_graphs
 from export.parity import check_half, check_parity
@@ -80,8 +82,7 @@ def convert(config: ConvertConfig) -> Path:
             _write_graph(made, f"{spec.name}_{precision}", precision, model) | {"parity": parity[precision]}
             for precision, model in (("fp32", single), ("fp16", half))
         ]
-        measured = config.data if spec.task == "person" else None
-        scores = evaluate(OnnxMatting(made / files[0]["name"]), measured) if measured else []
+        scores = evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data) if config.data else []
         training = _training(config)
         document = _document(spec, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
@@ -189,7 +190,7 @@ def _document(
         **state,
         "training": {"origin": training.origin, "samples": training.samples, "sets": list(training.counts)},
         "file": files,
-        "quality": [{"engine": files[0]["engine"], **asdict(score)} for score in scores],
+        "quality": [{"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition],
     }
 
 
