@@ -60,13 +60,14 @@ def convert(
     batch: Annotated[int, typer.Option(min=1, help="Pictures per run, fixed.")] = 1,
     preset: _Preset = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
+    peers: Annotated[Path | None, typer.Option(help="Others' scores (JSON), for the card.")] = None,
 ) -> None:
     """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
     from export.convert import ENGINES, ConvertConfig
     from export.convert import convert as run
 
     folder = out or ENGINES / model
-    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch)
+    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers)
     print(run(config))
 
 

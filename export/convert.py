@@ -15,6 +15,7 @@ from torch import nn
 from export import toml
 from export.answers import open_onnx
 from export.card import Training, card
+from export.card_quality import read_peers
 from export.checkpoints import fit_weights, preset_of, read_weights
 from export.data.augment import Image
 from export.data.person import read_manifest
@@ -43,7 +44,8 @@ class ConvertConfig:
 
     Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
     commas between, or their number, where the checkpoint leaves a choice.
-    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given.
+    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given. `peers`: others' scores, for
+    the card.
     """
 
     model: str
@@ -56,6 +58,7 @@ class ConvertConfig:
     licence: str | None = None
     classes: str | None = None
     batch: int = 1
+    peers: Path | None = None
 
 
 def convert(config: ConvertConfig) -> Path:
@@ -67,6 +70,7 @@ def convert(config: ConvertConfig) -> Path:
     spec, network = load_network(config.model, config.checkpoint, config.preset, config.classes)
     size = config.size or spec.size
     check_size(size)
+    peers = read_peers(config.peers, spec.task) if config.peers else []
     images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
     single, plain = engine_graphs(network, spec, size, config.batch)
     half = to_half(plain)
@@ -86,7 +90,8 @@ def convert(config: ConvertConfig) -> Path:
         training = _training(config)
         document = _document(spec, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
-        (made / "CARD.md").write_text(card(spec, size, config.batch, training, files, scores), encoding="utf-8")
+        text = card(spec, size, config.batch, training, files, scores, peers)
+        (made / "CARD.md").write_text(text, encoding="utf-8")
         _put(made, config.out, Path(temporary) / "old")
     return config.out
 
