@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -78,13 +77,14 @@ def convert(
     batch: Annotated[int, typer.Option(min=1, help="Pictures per run, fixed.")] = 1,
     preset: _Preset = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
+    peers: Annotated[Path | None, typer.Option(help="Others' scores (JSON), for the card.")] = None,
 ) -> None:
     """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
     from export.convert import ENGINES, ConvertConfig
     from export.convert import convert as run
 
     folder = out or ENGINES / model
-    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch)
+    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers)
     print(run(config))
 
 
@@ -124,18 +124,21 @@ def plan(folder: _Folder) -> None:
 @app.command()
 def evaluate(
     engine: Annotated[Path, typer.Argument(help="An engine folder, an .onnx file, or a MediaPipe .tflite file.")],
-    data: _Data,
+    data: Annotated[list[Path], typer.Option(help="Folder with test pictures; may be given several times.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores there, too.")] = None,
 ) -> None:
-    """Measure an engine on the test splits of a data folder."""
+    """Measure an engine on the test splits of data folders."""
+    from export.answers import open_engine
     from export.evaluate import evaluate as run
-    from export.evaluate import open_matting
 
-    scores = run(open_matting(engine), data)
+    opened = open_engine(engine)
+    scores = [score for folder in data for score in run(opened, folder)]
     for x in scores:
-        print(f"{x.set:28} {x.metric:12} {x.images:4} pictures  mean {x.mean:.4f}  median {x.median:.4f}")
+        where = f"{x.set} ({x.condition})" if x.condition else x.set
+        pooled = "" if x.pooled is None else f"  pooled {x.pooled:.4f}"
+        print(f"{where:52} {x.metric:14} {x.images:4} pictures  mean {x.mean:.4f}  median {x.median:.4f}{pooled}")
     if json_file:
-        text = json.dumps({"engine": engine.name, "scores": [asdict(x) for x in scores]}, indent=1)
+        text = json.dumps({"engine": engine.name, "scores": [x.row() for x in scores]}, indent=1)
         json_file.write_text(text + "\n", encoding="utf-8")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from export.card_quality import quality, table
 from export.data.sources import SOURCES
-from export.evaluate import Score
+from export.measures import Score
 from export.models import ModelSpec
 
 _TEMPLATES = Path(__file__).parent / "cards"
@@ -37,8 +38,9 @@ def card(
     training: Training,
     files: Sequence[Any],
     scores: Sequence[Score],
+    peers: Sequence[tuple[str, Sequence[Score]]] = (),
 ) -> str:
-    """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`."""
+    """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`; peers: see `export.card_quality`."""
     template = Template((_TEMPLATES / f"{_TEMPLATE.get(spec.name, spec.name)}.md").read_text(encoding="utf-8"))
     return template.substitute(
         model=spec.name,
@@ -46,7 +48,7 @@ def card(
         licence=training.licence,
         contract=_contract(spec, size, batch),
         classes=", ".join(spec.classes),
-        quality=_quality(scores),
+        quality=quality(scores, peers),
         recipe=_recipe(training),
         files=_files(files),
         data=_data(training),
@@ -71,19 +73,6 @@ def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
             "for the first frame."
         )
     return "\n  ".join(textwrap.fill(line, 116, subsequent_indent="  ") for line in lines)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _quality(scores: Sequence[Score]) -> str:
-    if not scores:
-        return "Not measured."
-    measured = {"iou": "IoU", "person_share": "share called person"}
-    body = [[x.set, measured[x.metric], str(x.images), f"{x.mean:.3f}", f"{x.median:.3f}"] for x in scores]
-    return _table(["Test set", "measured", "pictures", "mean", "median"], body)
 
 
 def _recipe(training: Training) -> str:
@@ -122,7 +111,7 @@ def _files(files: Sequence[Any]) -> str:
         ]
         for file in files
     ]
-    return _table(["File", "precision", "size", "against", "largest difference", "answers agree", "pictures"], body)
+    return table(["File", "precision", "size", "against", "largest difference", "answers agree", "pictures"], body)
 
 
 def _agreement(parity: Mapping[str, Any]) -> str:
@@ -154,4 +143,4 @@ def _data(training: Training) -> str:
         "decide before you do. The credits above ask to be kept."
     )
     head = ["Set", "training pictures", "what", "licence", "credit", "rights"]
-    return _table(head, body) + (note if doubtful else "")
+    return table(head, body) + (note if doubtful else "")

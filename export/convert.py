@@ -13,16 +13,19 @@ import onnx
 from torch import nn
 
 from export import toml
+from export.answers import open_onnx
 from export.card import Training, card
+from export.card_quality import read_peers
 from export.checkpoints import fit_weights, preset_of, read_weights
 from export.data.augment import Image
 from export.data.person import read_manifest
 from export.data.scenes import own_pictures, pictures
 from export.data.sources import SOURCES
 from export.errors import ExportError
-from export.evaluate import OnnxMatting, Score, evaluate
+from export.evaluate import evaluate
 from export.half import to_half
 from export.layouts import resolve
+from export.measures import Score
 from export.models import PRESETS, ModelSpec, find_model, find_preset
 from export.onnx_graph import OPSET, check_size, engine_graphs
 from export.parity import check_half, check_parity
@@ -41,7 +44,8 @@ class ConvertConfig:
 
     Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
     commas between, or their number, where the checkpoint leaves a choice.
-    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given.
+    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given. `peers`: others' scores, for
+    the card.
     """
 
     model: str
@@ -54,6 +58,7 @@ class ConvertConfig:
     licence: str | None = None
     classes: str | None = None
     batch: int = 1
+    peers: Path | None = None
 
 
 def convert(config: ConvertConfig) -> Path:
@@ -65,6 +70,7 @@ def convert(config: ConvertConfig) -> Path:
     spec, network = load_network(config.model, config.checkpoint, config.preset, config.classes)
     size = config.size or spec.size
     check_size(size)
+    peers = read_peers(config.peers, spec.task) if config.peers else []
     images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
     single, plain = engine_graphs(network, spec, size, config.batch)
     half = to_half(plain)
@@ -80,12 +86,12 @@ def convert(config: ConvertConfig) -> Path:
             _write_graph(made, f"{spec.name}_{precision}", precision, model) | {"parity": parity[precision]}
             for precision, model in (("fp32", single), ("fp16", half))
         ]
-        measured = config.data if spec.task == "person" else None
-        scores = evaluate(OnnxMatting(made / files[0]["name"]), measured) if measured else []
+        scores = evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data) if config.data else []
         training = _training(config)
         document = _document(spec, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
-        (made / "CARD.md").write_text(card(spec, size, config.batch, training, files, scores), encoding="utf-8")
+        text = card(spec, size, config.batch, training, files, scores, peers)
+        (made / "CARD.md").write_text(text, encoding="utf-8")
         _put(made, config.out, Path(temporary) / "old")
     return config.out
 
@@ -189,7 +195,7 @@ def _document(
         **state,
         "training": {"origin": training.origin, "samples": training.samples, "sets": list(training.counts)},
         "file": files,
-        "quality": [{"engine": files[0]["engine"], **asdict(score)} for score in scores],
+        "quality": [{"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition],
     }
 
 

@@ -1,136 +1,68 @@
-"""How well an engine separates people: the intersection over union of the person on test pictures.
+"""How well an engine separates people, or names the parts of a face, on test pictures that training never saw.
 
-Alpha of at least 128 is person, in the answer and in the label. The answer is enlarged bilinearly to the picture's own
-resolution before it is compared; pixels that the label ignores are left out. The score of a set is the mean (and
-median) over its pictures.
+The answer is enlarged bilinearly to the picture's own resolution before it is compared; pixels that the label ignores
+are left out. A set's score is the mean over its pictures, and that of all their pixels together.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
+from export.answers import Matting, Parsing
+from export.conditions import framing, light, skin
 from export.data.augment import Image
-from export.data.person import Labelled
-from export.data.scenes import composited, fit, test_rooms, test_set
+from export.data.crops import V1_CLASSES, LabelledFace, face_crop, test_faces
+from export.data.person import Labelled, read_manifest
+from export.data.scenes import composited, test_rooms, test_set
 from export.errors import ExportError
+from export.measures import (
+    PERSON,
+    Counts,
+    Score,
+    boundary_matches,
+    class_overlaps,
+    f_score,
+    overlap,
+    ratio,
+    summarise,
+)
 
-_PERSON = 128
-
-
-class Matting(Protocol):
-    """Anything that finds people in a picture."""
-
-    def alpha(self, image: Image) -> Image:
-        """uint8 [H, W, 3] RGB of any size to uint8 [H, W] of the same size, 0 room .. 255 person; the caller's."""
+_PARTS = {
+    "background": (0,),
+    "person": (1,),
+    "skin": (2,),
+    "brows": (3, 4),
+    "eyes": (5, 6),
+    "lips": (7,),
+    "teeth": (8,),
+}
+"""What is scored of a face: classes of EasyPortrait v1, those on both sides together."""
+_CHECKED = "teeth_checked"
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """`metric` is "iou", or "person_share": the share of the frame called person where nobody is."""
+class _Seen:
+    """What one picture gave: counts by measure, and the conditions that it meets."""
 
-    set: str
-    metric: str
-    images: int
-    mean: float
-    median: float
+    counts: dict[str, Counts]
+    conditions: tuple[str, ...] = ()
 
 
-class OnnxMatting:
-    """An ONNX file in the engine contract, in ONNX Runtime on one CPU thread. A state is that of a first frame."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = load_session(path)
-        image, *states = self._session.get_inputs()
-        answer, *_ = self._session.get_outputs()
-        if [(x.name, x.type) for x in (image, answer)] != [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
-            raise ExportError(f"{path}: not a person engine (uint8 `image` in, uint8 `alpha` out)")
-        self.size = (int(image.shape[1]), int(image.shape[2]))
-        self._batch = int(image.shape[0])
-        self._states = {x.name: np.zeros(x.shape, np.float32) for x in states}
-
-    def alpha(self, image: Image) -> Image:
-        small = np.repeat(fit(image, self.size)[None], self._batch, axis=0)
-        matte: Image = self._session.run(["alpha"], {"image": small} | self._states)[0][0]
-        return np.asarray(cv2.resize(matte, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def load_session(path: Path) -> Any:
-    """An ONNX Runtime session on one CPU thread.
-
-    Raises:
-        ExportError: the file cannot be read or loaded.
-    """
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    from export.parity import cpu_session
-
-    try:
-        return cpu_session(path.read_bytes())
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
-    except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
-        reason = str(error).splitlines()[0]
-        raise ExportError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
-
-
-class TfliteMatting:
-    """A MediaPipe selfie segmentation model: float32 [1, H, W, 3] RGB 0..1 in, float32 [1, H, W, 1] 0..1 out."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ExportError(f"{path}: reading it needs the package ai-edge-litert") from error
-        self._interpreter: Any = Interpreter(model_path=str(path))
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-
-    def alpha(self, image: Image) -> Image:
-        size = tuple(int(x) for x in self._input["shape"][1:3])
-        pixels = fit(image, (size[0], size[1])).astype(np.float32) / 255
-        self._interpreter.set_tensor(self._input["index"], pixels[None])
-        self._interpreter.invoke()
-        share = self._interpreter.get_tensor(self._output)[0, ..., 0]
-        matte = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-        return np.asarray(cv2.resize(matte, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def open_matting(path: Path) -> Matting:
-    """An engine folder (its first file), an ONNX file or a MediaPipe .tflite file.
-
-    Raises:
-        ExportError: it is none of these, or cannot be loaded.
-    """
-    if path.is_dir():
-        try:
-            path = path / tomllib.loads((path / "engine.toml").read_text())["file"][0]["name"]
-        except (OSError, tomllib.TOMLDecodeError, LookupError) as error:
-            raise ExportError(f"{path}: no engine.toml that names a file") from error
-    return TfliteMatting(path) if path.suffix == ".tflite" else OnnxMatting(path)
-
-
-def iou(alpha: Image, item: Labelled) -> float:
-    """Intersection over union of the person. alpha: uint8 [H, W] of the label's size; 1.0 where neither has one."""
-    found, wanted, counts = alpha >= _PERSON, item.alpha >= _PERSON, item.valid > 0
-    union = int(np.count_nonzero((found | wanted) & counts))
-    return int(np.count_nonzero(found & wanted & counts)) / union if union else 1.0
-
-
-def _share(alpha: Image, item: Labelled) -> float:
-    counts = item.valid > 0
-    return int(np.count_nonzero((alpha >= _PERSON) & counts)) / max(1, int(np.count_nonzero(counts)))
-
-
-def evaluate(matting: Matting, data: Path) -> list[Score]:
+def evaluate(engine: Matting | Parsing, data: Path) -> list[Score]:
     """Score an engine on the test splits of a data folder.
+
+    Raises:
+        ExportError: a set is missing, damaged or has no test pictures.
+    """
+    return evaluate_faces(engine, data) if isinstance(engine, Parsing) else evaluate_people(engine, data)
+
+
+def evaluate_people(engine: Matting, data: Path) -> list[Score]:
+    """IoU, mIoU and boundary F-score of the person, by condition too; where nobody is, the share called person.
 
     Raises:
         ExportError: a set is missing, damaged or has no test pictures.
@@ -139,21 +71,98 @@ def evaluate(matting: Matting, data: Path) -> list[Score]:
     people = [item for item in wild if item.alpha.any()]
     nobody = [item for item in wild if not item.alpha.any()]
     return [
-        _score("person/ccp", matting, test_set(data, "person/ccp")),
-        _score("person/cutouts composited", matting, composited(data)),
-        _score("person/wild", matting, people),
-        _score("person/wild without people", matting, nobody, empty=True),
-        _score("rooms without people", matting, test_rooms(data), empty=True),
+        *_people("person/ccp", engine, test_set(data, "person/ccp"), _notes(data / "person/ccp")),
+        *_people("person/cutouts composited", engine, composited(data), {}),
+        *_people("person/wild", engine, people, _notes(data / "person/wild")),
+        *_nobody("person/wild without people", engine, nobody),
+        *_nobody("rooms without people", engine, test_rooms(data)),
     ]
 
 
-def _score(name: str, matting: Matting, items: Iterable[Labelled], empty: bool = False) -> Score:
-    measure = _share if empty else iou
-    values = [measure(matting.alpha(item.image), item) for item in items]
-    if not values:
+def _notes(folder: Path) -> dict[str, str]:
+    return {row["file"]: row["notes"] for row in read_manifest(folder)}
+
+
+def _people(name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]) -> list[Score]:
+    return _scores(name, [_person(engine.alpha(x.image), x, notes.get(x.name, "")) for x in items])
+
+
+def _person(alpha: Image, item: Labelled, notes: str) -> _Seen:
+    found, wanted, counts = alpha >= PERSON, item.alpha >= PERSON, item.valid > 0
+    person = overlap(found, wanted, counts)
+    measured = {
+        "iou": person,
+        "miou": np.stack([person, overlap(~found, ~wanted, counts)]),
+        "boundary_f": boundary_matches(found, wanted, counts),
+    }
+    return _Seen(measured, (framing(notes), light(item.image)))
+
+
+def _nobody(name: str, engine: Matting, items: Iterable[Labelled]) -> list[Score]:
+    return _scores(name, [_empty(engine.alpha(x.image), x) for x in items])
+
+
+def _empty(alpha: Image, item: Labelled) -> _Seen:
+    counts = item.valid > 0
+    return _Seen({"person_share": overlap(alpha >= PERSON, counts, counts)}, (light(item.image),))
+
+
+def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
+    """MIoU over the engine's classes and IoU of the parts of a face, on square crops around test faces.
+
+    Teeth are scored on the pictures of face/real whose teeth were checked, and on all of face/avatars.
+
+    Raises:
+        ExportError: a set is missing, damaged or has no test pictures.
+    """
+    scores = []
+    for name in ("face/real", "face/avatars"):
+        faces = (face_crop(face) for face in test_faces(data, name))
+        scores += _scores(name, [_face(engine, face, name == "face/real") for face in faces if face])
+    return scores
+
+
+def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
+    """An engine that lacks a class calls it background; so does the label then, and the class is not scored."""
+    known = [V1_CLASSES.index(name) for name in engine.classes]
+    found = np.array(known, np.uint8)[engine.labels(face.image)]
+    wanted = np.where(np.isin(face.label, known), face.label, 0).astype(np.uint8)
+    parts = {name: group for name, group in _PARTS.items() if set(group) <= set(known)}
+    if only_checked and _CHECKED not in face.notes:
+        parts.pop("teeth", None)
+    each = class_overlaps(found, wanted, face.valid > 0, list(parts.values()))
+    all_classes = class_overlaps(found, wanted, face.valid > 0, [(x,) for x in known])
+    measured = {"miou": all_classes} | {f"iou {name}": x for name, x in zip(parts, each, strict=True)}
+    return _Seen(measured, (skin(face.image, face.label), light(face.image)))
+
+
+def _scores(name: str, seen: Sequence[_Seen]) -> list[Score]:
+    if not seen:
         raise ExportError(f"{name}: no test pictures")
-    return Score(name, "person_share" if empty else "iou", len(values), *_summary(values))
+    conditions = sorted({x for one in seen for x in one.conditions if x})
+    groups = {"": seen} | {x: [one for one in seen if x in one.conditions] for x in conditions}
+    return [score for condition, group in groups.items() for score in _group(name, group, condition)]
 
 
-def _summary(values: list[float]) -> tuple[float, float]:
-    return round(float(np.mean(values)), 4), round(float(np.median(values)), 4)
+def _group(name: str, seen: Sequence[_Seen], condition: str) -> Iterator[Score]:
+    for metric in dict.fromkeys(x for one in seen for x in one.counts):
+        value = _VALUES[metric.split()[0]]
+        counts = [one.counts[metric] for one in seen if metric in one.counts]
+        if " " in metric:  # a part of a face that neither side sees says nothing
+            counts = [x for x in counts if x[1]]
+        if counts:
+            pooled = value(np.sum(counts, axis=0))
+            yield summarise(name, metric, [value(x) for x in counts], pooled, condition)
+
+
+def _mean_ratio(counts: Counts) -> float:
+    """Mean IoU of the classes that either side sees. counts: int64 [C, 2]."""
+    return float(np.mean([ratio(x) for x in counts if x[1]])) if counts[:, 1].any() else 1.0
+
+
+_VALUES: dict[str, Callable[[Counts], float]] = {
+    "iou": ratio,
+    "miou": _mean_ratio,
+    "boundary_f": f_score,
+    "person_share": ratio,
+}

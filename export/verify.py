@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from export.answers import load_session
 from export.convert import load_network, parity_pictures
 from export.errors import ExportError
-from export.evaluate import load_session
 from export.parity import check_half, check_parity
 
 _ANSWERS = {"person": "alpha", "face": "probs"}

@@ -58,17 +58,17 @@ def composited(data: Path) -> Iterator[Labelled]:
     rooms = test_rooms(data)
     for index, person in enumerate(test_set(data, "person/cutouts")):
         rng = np.random.default_rng([_SEED, index])
-        room = _cover(rooms[int(rng.integers(len(rooms)))].image)
+        room = cover(rooms[int(rng.integers(len(rooms)))].image, _FRAME)
         yield _paste(person, room, height_share=rng.uniform(0.60, 0.95), offset=rng.normal(0, 0.08))
 
 
-def _cover(image: Image) -> Image:
-    """The middle of a picture at the frame's size, [360, 640, 3]."""
-    height, width = _FRAME
+def cover(image: Image, size: tuple[int, int]) -> Image:
+    """The middle of uint8 [H, W, 3] enlarged or shrunk to cover `size` (height, width)."""
+    height, width = size
     scale = max(height / image.shape[0], width / image.shape[1])
-    size = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
-    large = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    scaled = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
+    large = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (scaled[1] - height) // 2, (scaled[0] - width) // 2
     return np.asarray(large[top : top + height, left : left + width], np.uint8)
 
 

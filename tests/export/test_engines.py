@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from export import toml
+from export.answers import OnnxMatting, OnnxParsing, open_engine, open_onnx
 from export.convert import ConvertConfig, convert
 from export.data.scenes import own_pictures
 from export.errors import ExportError
-from export.evaluate import OnnxMatting
 from export.models import find_model
 from export.plan import plan
 from export.verify import VerifyConfig, verify
@@ -107,10 +107,19 @@ def test_the_runtime_reads_them(stateful: Path, face: Path) -> None:
 
 
 def test_quality_can_be_measured(stateful: Path, face: Path) -> None:
-    alpha = OnnxMatting(stateful / "portraitnet_fp32.onnx").alpha(np.zeros((50, 70, 3), np.uint8))
-    assert alpha.shape == (50, 70)
-    with pytest.raises(ExportError, match="not a person engine"):
-        OnnxMatting(face / "segformer_b0_fp32.onnx")
+    picture = np.zeros((50, 70, 3), np.uint8)
+    matting, parsing = open_engine(stateful), open_engine(face)
+    assert isinstance(matting, OnnxMatting)
+    assert isinstance(parsing, OnnxParsing)
+    assert matting.alpha(picture).shape == (50, 70)
+    labels = parsing.labels(picture)
+    assert labels.shape == (50, 70)
+    assert labels.max() < len(parsing.classes) == 8
+
+
+def test_classes_without_names(face: Path) -> None:
+    with pytest.raises(ExportError, match="8 classes, but 2 names"):
+        open_onnx(face / "segformer_b0_fp32.onnx", ("room", "person"))
 
 
 def test_verify_recomputes(stateful: Path, face: Path, pictures_folder: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.answers import open_engine
 from export.data.augment import Image
-from export.data.person import Labelled
 from export.data.scenes import composited
 from export.errors import ExportError
-from export.evaluate import evaluate, iou, open_matting
+from export.evaluate import evaluate
 
 
 class _Bright:
@@ -24,33 +24,31 @@ class _Everything:
         return np.full(image.shape[:2], 255, np.uint8)
 
 
-def test_iou_leaves_ignored_pixels_out() -> None:
-    label = np.array([[255, 255, 0, 0]], np.uint8)
-    valid = np.array([[1, 1, 1, 0]], np.uint8)
-    item = Labelled("x", np.zeros((1, 4, 3), np.uint8), label, valid)
-    assert iou(np.array([[128, 127, 0, 255]], np.uint8), item) == 0.5
-    assert iou(np.array([[255, 255, 255, 0]], np.uint8), item) == pytest.approx(2 / 3)
-    assert iou(label, item) == 1.0
-
-
 def test_a_right_answer_scores_one(data: Path) -> None:
-    scores = {score.set: score for score in evaluate(_Bright(), data)}
-    assert list(scores) == [
+    scores = {(x.set, x.metric): x for x in evaluate(_Bright(), data) if not x.condition}
+    assert list(dict.fromkeys(name for name, _ in scores)) == [
         "person/ccp",
         "person/cutouts composited",
         "person/wild",
         "person/wild without people",
         "rooms without people",
     ]
-    assert [score.images for score in scores.values()] == [2, 2, 1, 1, 4]
-    assert scores["person/ccp"].mean == 1.0
-    assert scores["person/wild"].mean == 1.0
-    assert scores["person/cutouts composited"].mean > 0.95  # the pasted outline is soft
-    assert scores["rooms without people"].mean == 0.0
+    iou = [score for (_, metric), score in scores.items() if metric in ("iou", "person_share")]
+    assert [score.images for score in iou] == [2, 2, 1, 1, 4]
+    for metric in ("iou", "miou", "boundary_f"):
+        assert scores["person/ccp", metric].mean == scores["person/ccp", metric].pooled == 1.0
+        assert scores["person/wild", metric].mean == 1.0
+    assert scores["person/cutouts composited", "iou"].mean > 0.95  # the pasted outline is soft
+    assert scores["rooms without people", "person_share"].mean == 0.0
+
+
+def test_results_by_condition(data: Path) -> None:
+    scores = [x for x in evaluate(_Bright(), data) if x.set == "person/ccp" and x.metric == "iou"]
+    assert [(x.condition, x.images) for x in scores] == [("", 2), ("light: medium", 2)]
 
 
 def test_calling_everything_person(data: Path) -> None:
-    scores = {score.set: score for score in evaluate(_Everything(), data)}
+    scores = {x.set: x for x in evaluate(_Everything(), data) if x.metric in ("iou", "person_share")}
     assert scores["rooms without people"].mean == scores["person/wild without people"].mean == 1.0
     assert scores["person/ccp"].mean == pytest.approx(36 * 24 / (48 * 64), abs=1e-4)
 
@@ -73,9 +71,9 @@ def test_without_data(tmp_path: Path) -> None:
 
 def test_not_an_engine(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"no engine\.toml that names a file"):
-        open_matting(tmp_path)
+        open_engine(tmp_path)
     with pytest.raises(ExportError, match="cannot be read"):
-        open_matting(tmp_path / "none.onnx")
+        open_engine(tmp_path / "none.onnx")
     (tmp_path / "noise.onnx").write_bytes(b"noise")
     with pytest.raises(ExportError, match="ONNX Runtime cannot load it"):
-        open_matting(tmp_path / "noise.onnx")
+        open_engine(tmp_path / "noise.onnx")
