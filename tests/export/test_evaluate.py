@@ -69,6 +69,15 @@ def test_without_data(tmp_path: Path) -> None:
         evaluate(_Bright(), tmp_path)
 
 
+def test_one_set_in_a_known_layout(data: Path) -> None:
+    scores = [x for x in evaluate(_Bright(), data / "person/ccp") if not x.condition]
+    assert [(x.set, x.metric, x.images, x.mean) for x in scores] == [
+        ("ccp", "iou", 2, 1.0),
+        ("ccp", "miou", 2, 1.0),
+        ("ccp", "boundary_f", 2, 1.0),
+    ]
+
+
 def test_not_an_engine(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"no engine\.toml that names a file"):
         open_engine(tmp_path)
