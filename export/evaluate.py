@@ -20,6 +20,7 @@ from export.data.person import Labelled, read_manifest
 from export.data.readers import Reader, detect
 from export.data.scenes import composited, test_rooms, test_set
 from export.errors import ExportError
+from export.evaluate_video import evaluate_video
 from export.measures import (
     PERSON,
     Counts,
@@ -61,7 +62,9 @@ def evaluate(engine: Matting | Parsing, data: Path) -> list[Score]:
     """
     if not any((data / name).is_dir() for name in ("person", "face")):
         return _one_set(engine, detect(data))
-    return evaluate_faces(engine, data) if isinstance(engine, Parsing) else evaluate_people(engine, data)
+    if isinstance(engine, Parsing):
+        return evaluate_faces(engine, data)
+    return [*evaluate_people(engine, data), *evaluate_video(engine, data)]
 
 
 def _one_set(engine: Matting | Parsing, reader: Reader) -> list[Score]:
