@@ -22,13 +22,14 @@ def occlude(face: LabelledFace, texture: Image, rng: np.random.Generator) -> Lab
     """Cover a part of the face by one shape: what it covers is background. The face itself is left as it is.
 
     The shape: a rounded polygon of 12 corners at random distances (normal, 35 % apart) around a point of the face,
-    10 to 40 % of the face's height large, with an edge of about 1 pixel in 200. texture: uint8 [H, W, 3] RGB, any size.
+    its radius 8 to 28 % of the face's height, its edge about 1 pixel in 200 wide. texture: uint8 [H, W, 3] RGB,
+    any size.
     """
     rows, columns = np.nonzero(face.label >= _FACE)
     if not rows.size:
         return face
     at = int(rng.integers(rows.size))
-    radius = rng.uniform(0.10, 0.40) * (int(rows.max()) + 1 - int(rows.min()))
+    radius = rng.uniform(0.08, 0.28) * (int(rows.max()) + 1 - int(rows.min()))
     cover = _shape(face.label.shape[:2], (float(columns[at]), float(rows[at])), radius, rng)
     weight = cover.astype(np.float32)[..., None] / 255
     colour = _window(texture, face.label.shape[:2], rng)
