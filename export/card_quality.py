@@ -16,14 +16,17 @@ _HEADS = {
     "miou": "mIoU",
     "boundary_f": "boundary F",
     "person_share": "share called person",
+    "dtssd": "dtSSD",
 }
 
 
+_OF_CLIPS = ("flicker", "dtssd", "trailing")
 _PERSON = """\
 Test splits; means over pictures, unless a column says median. Person: alpha of at least 128. IoU: intersection over
 union of the person at the picture's own resolution; mIoU: its mean with that of the room; boundary F: how much of the
 outlines lies within 2 pixels (of 512) of each other, mean of both directions; where nobody is, the share of the frame
-called person."""
+called person. `person/cutouts moved`: clips, with flicker (change of the matte where the picture does not change),
+dtSSD (error of the matte's change) and trailing (more alpha behind a moving person than before), in hundredths."""
 _FACE = """\
 Test splits; square crops around the face, twice as high as the face. IoU of each part: of all pixels of the set
 together, brows and eyes of both sides together; mIoU: over all classes, mean over pictures. Teeth of `face/real` are
@@ -42,7 +45,10 @@ def quality(scores: Sequence[Score], peers: Sequence[tuple[str, Sequence[Score]]
         return "Not measured."
     whole, parts = [x for x in scores if not x.condition], [x for x in scores if x.condition]
     face = any(x.metric.startswith("iou ") for x in whole)
-    sections = [_FACE if face else _PERSON, _by_set(whole)]
+    clips = [x for x in whole if x.metric in _OF_CLIPS]
+    sections = [_FACE if face else _PERSON, _by_set([x for x in whole if x not in clips])]
+    if clips:
+        sections.append(_pivot(clips, ["Test set"], lambda x: (x.set,), "clips"))
     if parts:
         sections += ["### By condition", _by_condition(parts)]
     if peers:
@@ -58,7 +64,7 @@ def _by_condition(scores: Sequence[Score]) -> str:
     return _pivot(scores, ["Test set", "condition"], lambda x: (x.set, x.condition))
 
 
-def _pivot(scores: Sequence[Score], head: list[str], key: Any) -> str:
+def _pivot(scores: Sequence[Score], head: list[str], key: Any, counted: str = "pictures") -> str:
     """A row for each key, a column for each measure. A face's parts are pooled over pixels, all else is a mean."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     images: dict[tuple[str, ...], int] = {}
@@ -70,7 +76,7 @@ def _pivot(scores: Sequence[Score], head: list[str], key: Any) -> str:
         images[key(score)] = max(images.get(key(score), 0), score.images)
     columns = list(dict.fromkeys(metric for cells in rows.values() for metric in cells))
     body = [[*name, str(images[name]), *(cells.get(x, "-") for x in columns)] for name, cells in rows.items()]
-    return table([*head, "pictures", *map(_head, columns)], body)
+    return table([*head, counted, *map(_head, columns)], body)
 
 
 def _head(metric: str) -> str:

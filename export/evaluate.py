@@ -17,8 +17,10 @@ from export.conditions import framing, light, skin
 from export.data.augment import Image
 from export.data.crops import V1_CLASSES, LabelledFace, face_crop, test_faces
 from export.data.person import Labelled, read_manifest
+from export.data.readers import Reader, detect
 from export.data.scenes import composited, test_rooms, test_set
 from export.errors import ExportError
+from export.evaluate_video import evaluate_video
 from export.measures import (
     PERSON,
     Counts,
@@ -53,12 +55,24 @@ class _Seen:
 
 
 def evaluate(engine: Matting | Parsing, data: Path) -> list[Score]:
-    """Score an engine on the test splits of a data folder.
+    """Score an engine on the test splits of a data folder, or on that of one set in a layout that can be read.
 
     Raises:
-        ExportError: a set is missing, damaged or has no test pictures.
+        ExportError: a set is missing, damaged, has no test pictures, or is not known.
     """
-    return evaluate_faces(engine, data) if isinstance(engine, Parsing) else evaluate_people(engine, data)
+    if not any((data / name).is_dir() for name in ("person", "face")):
+        return _one_set(engine, detect(data))
+    if isinstance(engine, Parsing):
+        return evaluate_faces(engine, data)
+    return [*evaluate_people(engine, data), *evaluate_video(engine, data)]
+
+
+def _one_set(engine: Matting | Parsing, reader: Reader) -> list[Score]:
+    name = reader.folder.resolve().name
+    if not isinstance(engine, Parsing):
+        return _people(name, engine, reader.people("test"), {})
+    faces = (face_crop(face) for face in reader.faces("test"))
+    return _scores(name, [_face(engine, face, only_checked=False) for face in faces if face])
 
 
 def evaluate_people(engine: Matting, data: Path) -> list[Score]:
@@ -118,7 +132,7 @@ def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
     scores = []
     for name in ("face/real", "face/avatars"):
         faces = (face_crop(face) for face in test_faces(data, name))
-        scores += _scores(name, [_face(engine, face, name == "face/real") for face in faces if face])
+        scores += _scores(name, [_face(engine, face, only_checked=name == "face/real") for face in faces if face])
     return scores
 
 

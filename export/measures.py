@@ -30,8 +30,9 @@ class Score:
     """One measure on one set, or on the pictures of it that meet `condition`, for example "light: dark".
 
     metric: "iou" of the person; "miou", the mean over person and room, or over the classes of a face; "iou CLASS";
-    "boundary_f"; "person_share", the share of the frame called person where nobody is; for video see
-    `export.evaluate_video`. mean, median: over pictures. pooled: of the pixels of all pictures together.
+    "boundary_f"; "person_share", the share of the frame called person where nobody is; "flicker", "dtssd",
+    "trailing" of clips, see `export.evaluate_video`. mean, median: over pictures. pooled: of the pixels of all pictures
+    together.
     """
 
     set: str

@@ -59,7 +59,7 @@ def composited(data: Path) -> Iterator[Labelled]:
     for index, person in enumerate(test_set(data, "person/cutouts")):
         rng = np.random.default_rng([_SEED, index])
         room = cover(rooms[int(rng.integers(len(rooms)))].image, _FRAME)
-        yield _paste(person, room, height_share=rng.uniform(0.60, 0.95), offset=rng.normal(0, 0.08))
+        yield paste(person, room, height_share=rng.uniform(0.60, 0.95), offset=rng.normal(0, 0.08))
 
 
 def cover(image: Image, size: tuple[int, int]) -> Image:
@@ -72,7 +72,11 @@ def cover(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(large[top : top + height, left : left + width], np.uint8)
 
 
-def _paste(person: Labelled, room: Image, height_share: float, offset: float) -> Labelled:
+def paste(person: Labelled, room: Image, height_share: float, offset: float) -> Labelled:
+    """A cut-out before a room of uint8 [360, 640, 3], its lower end on the lower edge, with its alpha as the label.
+
+    height_share: of the frame's height; offset: of the person's middle from that of the frame, share of the width.
+    """
     height, width = _FRAME
     top, bottom, left, right = extent(person.alpha)
     scale = height_share * height / (bottom - top)

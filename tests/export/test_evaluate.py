@@ -32,6 +32,7 @@ def test_a_right_answer_scores_one(data: Path) -> None:
         "person/wild",
         "person/wild without people",
         "rooms without people",
+        "person/cutouts moved",
     ]
     iou = [score for (_, metric), score in scores.items() if metric in ("iou", "person_share")]
     assert [score.images for score in iou] == [2, 2, 1, 1, 4]
@@ -65,8 +66,17 @@ def test_composited_is_the_same_every_time(data: Path) -> None:
 
 
 def test_without_data(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="--data"):
+    with pytest.raises(ExportError, match="no known set"):
         evaluate(_Bright(), tmp_path)
+
+
+def test_one_set_in_a_known_layout(data: Path) -> None:
+    scores = [x for x in evaluate(_Bright(), data / "person/ccp") if not x.condition]
+    assert [(x.set, x.metric, x.images, x.mean) for x in scores] == [
+        ("ccp", "iou", 2, 1.0),
+        ("ccp", "miou", 2, 1.0),
+        ("ccp", "boundary_f", 2, 1.0),
+    ]
 
 
 def test_not_an_engine(tmp_path: Path) -> None:

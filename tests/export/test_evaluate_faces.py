@@ -102,6 +102,12 @@ def test_an_engine_with_fewer_classes(faces: Path) -> None:
     assert scores["miou"].mean == scores["iou background"].mean == 1.0
 
 
+def test_one_set_in_a_known_layout(faces: Path) -> None:
+    scores = [x for x in evaluate(_Reader(V1_CLASSES), faces / "face/real") if not x.condition]
+    assert {(x.set, x.mean) for x in scores} == {("real", 1.0)}
+    assert [x.images for x in scores if x.metric == "iou teeth"] == [2]
+
+
 def test_a_rendered_face_stands_before_a_room(faces: Path) -> None:
     face, again = (next(faces_of(faces, "face/avatars")) for _ in range(2))
     np.testing.assert_array_equal(face.image, again.image)

@@ -43,9 +43,12 @@ def test_train_convert_verify_evaluate(
     pick = ["--checkpoint", str(run / "ema.safetensors"), "--images", str(pictures_folder), "--size", "64x96"]
     assert _run(monkeypatch, "convert", "sinet", *common, "--out", str(engine), *pick) == 0
     assert _run(monkeypatch, "verify", str(engine)) == 0
-    assert _run(monkeypatch, "evaluate", str(engine), *common, "--json", str(scores)) == 0
+    more = ["--data", str(data / "person/wild"), "--json", str(scores)]
+    assert _run(monkeypatch, "evaluate", str(engine), *common, *more) == 0
     assert "input 64x96, runs" in capsys.readouterr().out
-    assert json.loads(scores.read_text())["scores"][0]["set"] == "person/ccp"
+    rows = json.loads(scores.read_text())["scores"]
+    assert [rows[0]["set"], rows[-1]["set"]] == ["person/ccp", "wild"]
+    assert set(rows[0]) == {"set", "metric", "images", "mean", "median", "pooled"}
     card = (engine / "CARD.md").read_text()
     assert "2 random samples of 224x224 pixels" in card
     assert "10.6084/m9.figshare.5047666.v5" in card

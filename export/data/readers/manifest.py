@@ -1,0 +1,59 @@
+"""Sets with a `manifest.csv`, one folder each, as docs/training.md describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from export.data.augment import Image
+from export.data.crops import V1_CLASSES, LabelledFace
+from export.data.person import IGNORE, Labelled, read_manifest
+from export.data.readers.base import Entry, Reader, labelled, labelled_face, read_image, read_plane
+from export.data.rights import rights_of
+from export.errors import ExportError
+
+
+class ManifestSet(Reader):
+    """Its label is a mask, an alpha, or, in sets below `face`, classes of EasyPortrait v1; without a label, nobody."""
+
+    layout = "one set: manifest.csv with file,label,identity,split,width,height,notes"
+
+    @classmethod
+    def matches(cls, folder: Path) -> bool:
+        return (folder / "manifest.csv").is_file()
+
+    def entries(self) -> Iterator[Entry]:
+        parts = self.folder.resolve().parts
+        name = parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
+        for row in read_manifest(self.folder):
+            rights = rights_of(name, row["notes"])
+            image, label = self.folder / row["file"], self.folder / row["label"]
+            yield Entry(row["file"], row["split"], image, label, row.get("identity", ""), rights, row["notes"])
+
+    def person(self, entry: Entry) -> Labelled:
+        if entry.label == self.folder:
+            return labelled(entry, np.zeros(read_image(entry.image).shape[:2], np.uint8))
+        if self._is_face():
+            return self._person_of_face(entry)
+        plane = read_plane(entry.label)
+        ignored = plane == IGNORE if "; ignore" in entry.notes else np.zeros(plane.shape, bool)
+        return labelled(entry, np.where(ignored, 0, plane).astype(np.uint8), (~ignored).astype(np.uint8))
+
+    def _is_face(self) -> bool:
+        return self.folder.resolve().parent.name == "face"
+
+    def _person_of_face(self, entry: Entry) -> Labelled:
+        """The alpha beside it where there is one; else every class but background."""
+        alpha = next((note.split()[1] for note in entry.notes.split("; ") if note.startswith("alpha ")), "")
+        plane: Image = read_plane(self.folder / alpha) if alpha else read_plane(entry.label)
+        return labelled(entry, plane if alpha else np.where(plane > 0, 255, 0).astype(np.uint8))
+
+    def face(self, entry: Entry) -> LabelledFace:
+        if not self._is_face():
+            return super().face(entry)
+        plane = read_plane(entry.label)
+        if int(plane.max()) >= len(V1_CLASSES):
+            raise ExportError(f"{entry.label}: class {plane.max()}; labels have the classes 0 to 8")
+        return labelled_face(entry, plane)
