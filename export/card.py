@@ -41,7 +41,8 @@ def card(
     peers: Sequence[tuple[str, Sequence[Score]]] = (),
 ) -> str:
     """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`; peers: see `export.card_quality`."""
-    template = Template((_TEMPLATES / f"{_TEMPLATE.get(spec.name, spec.name)}.md").read_text(encoding="utf-8"))
+    name = spec.name if spec.task == "face" else spec.network or spec.name
+    template = Template((_TEMPLATES / f"{_TEMPLATE.get(name, name)}.md").read_text(encoding="utf-8"))
     return template.substitute(
         model=spec.name,
         origin=training.origin,
