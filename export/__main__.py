@@ -25,7 +25,9 @@ _Data = Annotated[Path, typer.Option(help="Folder with the sets person/ccp, pers
 @app.command()
 def train(
     model: _Model,
-    data: _Data,
+    data: Annotated[
+        list[Path], typer.Option(help="Folder with person/ccp, person/cutouts, ..., or of a public set; repeatable.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default export/runs/MODEL.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 300_000,
     batch: Annotated[int, typer.Option(min=2)] = 32,
@@ -36,6 +38,7 @@ def train(
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
+    licence: Annotated[str, typer.Option(help="any, or clear: only pictures whose rights are clear.")] = "any",
     teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a larger network, as a second label.")] = None,
     teacher_model: Annotated[str, typer.Option(help="The model of --teacher.")] = "portraitnet",
     consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
@@ -48,7 +51,7 @@ def train(
     folder = out or Path(__file__).resolve().parent / "runs" / model
     config = TrainConfig(
         model,
-        data,
+        tuple(data),
         folder,
         samples,
         batch,
@@ -61,6 +64,7 @@ def train(
         teacher=teacher,
         teacher_model=teacher_model,
         consistency=consistency,
+        licence=licence,
     )
     print(run(config, resume, init))
 

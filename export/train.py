@@ -30,6 +30,7 @@ from export.checkpoints import start_weights
 from export.convert import load_network
 from export.data.faces import FaceLibrary, draw_face
 from export.data.person import Library, Sample, draw
+from export.data.readers import LazyPeople, detect
 from export.errors import ExportError
 from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
 from export.models import PERSON, TRAINED, ModelSpec
@@ -43,13 +44,15 @@ class TrainConfig:
     `warmup_samples` and `ema_samples` are at most a tenth and a sixth of `samples`.
 
     `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
+    `data`: a folder with the sets person/ccp, person/cutouts, ..., or sets in other layouts (`export.data.readers`).
+    `licence`: "clear" leaves out pictures whose rights are unclear or exclude commercial use.
     `task`: "person" teaches the encoder of a face network to see people first; else the model's own.
-    `teacher`: a checkpoint of `teacher_model`, a larger network whose soft answer is a second label, and the only one
-    where the first says ignore. `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
+    `teacher`: a checkpoint of `teacher_model`, a larger network whose soft answer is a second label.
+    `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
     """
 
     model: str
-    data: Path
+    data: tuple[Path, ...]
     out: Path
     samples: int = 300_000
     batch: int = 32
@@ -66,6 +69,7 @@ class TrainConfig:
     teacher: Path | None = None
     teacher_model: str = "portraitnet"
     consistency: float = 0.0
+    licence: str = "any"
 
 
 _Drawn = tuple[Tensor, ...]
@@ -190,11 +194,17 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
 
 def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
     """What draws one random sample for the network."""
-    size, finish = run.spec.size, run.config.finish
+    config, size, finish = run.config, run.spec.size, run.config.finish
+    folders = [folder for folder in config.data if (folder / "person").is_dir()]
+    readers = [detect(folder) for folder in config.data if folder not in folders]
+    data = folders[0] if folders else None
+    if len(folders) > 1:
+        raise ExportError(f"--data {folders[1]}: a second folder with person/; give one of these, and others as sets")
     if run.spec.task == "face":
-        faces = FaceLibrary.read(run.config.data, "train")
+        items = [item for reader in readers for item in reader.faces("train", config.licence)]
+        faces = FaceLibrary.read(data, "train", config.licence, items)
         return lambda rng: draw_face(faces, size, rng, finish)
-    library = Library.read(run.config.data, "train")
+    library = Library.read(data, "train", config.licence, LazyPeople(readers, "train", config.licence))
     return lambda rng: draw(library, size, rng, finish)
 
 

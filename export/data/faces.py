@@ -8,6 +8,7 @@ brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth; left is the left o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import cv2
 import numpy as np
 
 from export.data.augment import Image, light, photometric
-from export.data.person import Labelled, Sample, affine, read_manifest, read_picture, read_set, warp, window
+from export.data.crops import LabelledFace
+from export.data.occluders import occlude
+from export.data.person import Labelled, Sample, affine, read_picture, read_set, rows_of, warp, window
 from export.errors import ExportError
 
 SKIN, TEETH = 2, 8
@@ -42,13 +45,13 @@ class Face:
     box: tuple[int, int, int, int]
 
 
-def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[Face]:
+def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any") -> list[Face]:
     """One set of faces, pictures shrunk to `longest_px`.
 
     Raises:
         ExportError: no manifest in the folder, or a picture that it names is missing.
     """
-    return [_read(folder, row, longest_px) for row in read_manifest(folder) if row["split"] == split]
+    return [_read(folder, row, longest_px) for row in rows_of(folder, split, licence)]
 
 
 def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
@@ -57,13 +60,22 @@ def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
     found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
     path = folder / found[1] if found else None
     alpha = read_picture(path, cv2.IMREAD_GRAYSCALE) if path and path.exists() else None
+    return _face_of(row["file"], image, label, alpha, longest_px)
+
+
+def as_face(item: LabelledFace, longest_px: int = _LONGEST_PX) -> Face:
+    """A face of another set: what it does not label is taken for background."""
+    return _face_of(item.name, item.image, item.label * item.valid, None, longest_px)
+
+
+def _face_of(name: str, image: Image, label: Image, alpha: Image | None, longest_px: int) -> Face:
     scale = longest_px / max(label.shape)
     if scale < 1:
         size = (round(label.shape[1] * scale), round(label.shape[0] * scale))
         image = _u8(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         label = _u8(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
         alpha = None if alpha is None else _u8(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
-    return Face(row["file"], image, label, alpha, skin_box(label))
+    return Face(name, image, label, alpha, skin_box(label))
 
 
 def _u8(array: Any) -> Image:
@@ -88,18 +100,27 @@ class FaceLibrary:
     rooms: list[Labelled]
 
     @classmethod
-    def read(cls, data: Path, split: str) -> FaceLibrary:
-        """Read the sets of a data folder; photographs without anybody are among the rooms.
+    def read(
+        cls, data: Path | None, split: str, licence: str = "any", more: Iterable[LabelledFace] = ()
+    ) -> FaceLibrary:
+        """Read the sets of a data folder, where there is one; photographs without anybody are among the rooms.
+
+        `more`: faces from elsewhere, which join the real ones.
 
         Raises:
-            ExportError: a set is missing, damaged or has nothing in this split.
+            ExportError: a set is missing or damaged, or there is no real face in this split.
         """
-        real, avatars = read_faces(data / "face/real", split), read_faces(data / "face/avatars", split)
-        wild = [x for x in read_set(data / "person/wild", split) if not x.alpha.any() and x.valid.all()]
-        rooms = [*read_set(data / "backgrounds", split), *read_set(data / "backgrounds_rooms", split), *wild]
-        for name, items in (("face/real", real), ("face/avatars", avatars), ("backgrounds", rooms)):
-            if not items:
-                raise ExportError(f"{data}: no {name} in the {split} split")
+        real = [as_face(item) for item in more]
+        avatars: list[Face] = []
+        rooms: list[Labelled] = []
+        if data is not None:
+            real += read_faces(data / "face/real", split, licence=licence)
+            avatars += read_faces(data / "face/avatars", split, licence=licence)
+            for name in ("backgrounds", "backgrounds_rooms", "person/wild"):
+                pictures = read_set(data / name, split, licence=licence)
+                rooms += [x for x in pictures if x.is_room]
+        if not real:
+            raise ExportError(f"{data}: no real faces in the {split} split under licence {licence}")
         smiling = [x for x in real if np.count_nonzero(x.label == TEETH) >= _MIN_TEETH_PX]
         return cls(real, smiling or real, avatars, rooms)
 
@@ -116,20 +137,25 @@ def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Genera
 
     The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less.
     """
-    kind = str(rng.choice(_KINDS, p=_SHARES))
-    room = library.rooms[int(rng.integers(len(library.rooms)))]
-    if kind == "room":
+    people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
+    counts = [len(people.get(kind, library.rooms)) for kind in _KINDS]
+    shares = np.array(_SHARES) * np.array([count > 0 for count in counts])
+    kind = str(rng.choice(_KINDS, p=shares / shares.sum()))
+    room = library.rooms[int(rng.integers(len(library.rooms)))] if library.rooms else None
+    if kind == "room" and room is not None:
         sample = window(room, size, rng)
     else:
-        faces = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}[kind]
+        faces = people[kind]
         sample = _face(faces[int(rng.integers(len(faces)))], room, size, rng)
     image, label = sample.image, sample.alpha
     if kind != "room" and rng.random() < _OCCLUDED:
-        image, label = occlude(image, label, rng)
+        texture = room.image if room is not None else library.real[int(rng.integers(len(library.real)))].image
+        covered = occlude(LabelledFace("", image, label, sample.valid), texture, rng)
+        image, label = covered.image, covered.label
     return Sample(photometric(image, rng, _FINISH_OFTEN if finish else _OFTEN), label, sample.valid, image)
 
 
-def _face(face: Face, room: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.random.Generator) -> Sample:
     """A square around the face, its side 1.5 to 2.8 times the face's height, at times far more.
 
     Where the square leaves the picture, and the person can be cut out, another room is behind.
@@ -146,7 +172,7 @@ def _face(face: Face, room: Labelled, size: tuple[int, int], rng: np.random.Gene
     matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, float(rng.normal(0, 9)), flip)
     label = np.asarray(cv2.warpAffine(face.label, matrix, size[::-1], flags=cv2.INTER_NEAREST), np.uint8)
     label = _MIRRORED[label] if flip else label
-    if face.alpha is None or rng.random() < _OWN_WALL:
+    if room is None or face.alpha is None or rng.random() < _OWN_WALL:
         image = warp(face.image, matrix, size, cv2.BORDER_REPLICATE)
         inside = cv2.warpAffine(np.ones(face.label.shape, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST)
         return Sample(image, label, np.asarray(inside, np.uint8), image)
@@ -156,20 +182,3 @@ def _face(face: Face, room: Labelled, size: tuple[int, int], rng: np.random.Gene
     weight = alpha.astype(np.float32)[..., None] / 255
     image = (colour * weight + behind.image * (1 - weight)).astype(np.uint8)
     return Sample(image, label, np.ones(size, np.uint8), image)
-
-
-def occlude(image: Image, label: Image, rng: np.random.Generator) -> tuple[Image, Image]:
-    """Something in front of the face, a hand say: a soft-edged blob of the face's or another colour, called person."""
-    height, width = label.shape
-    blob = np.zeros((height, width), np.uint8)
-    centre = (int(rng.uniform(0.15, 0.85) * width), int(rng.uniform(0.3, 1.0) * height))
-    axes = (int(rng.uniform(0.05, 0.2) * width), int(rng.uniform(0.08, 0.35) * height))
-    cv2.ellipse(blob, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
-    skin = image[label == SKIN]
-    own = skin.size and rng.random() < 0.7
-    colour = skin[int(rng.integers(len(skin)))].astype(np.float32) if own else rng.uniform(0, 255, 3)
-    shade = cv2.resize(rng.normal(0, 18, (5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    filled = np.clip(colour + shade[..., None] + rng.normal(0, 3, (height, width, 1)), 0, 255)
-    weight = cv2.GaussianBlur(blob, (0, 0), 0.8).astype(np.float32)[..., None] / 255
-    mixed = (filled * weight + image * (1 - weight)).astype(np.uint8)
-    return mixed, np.where(blob > 0, 1, label).astype(np.uint8)

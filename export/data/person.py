@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.augment import Image, light, photometric
+from export.data.rights import keep
 from export.errors import ExportError
 
 IGNORE = 128
@@ -39,6 +41,11 @@ class Labelled:
     alpha: Image
     valid: Image
 
+    @property
+    def is_room(self) -> bool:
+        """Whether nobody is in it, for certain."""
+        return not self.alpha.any() and bool(self.valid.all())
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -53,13 +60,24 @@ class Sample:
     clean: Image
 
 
-def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX) -> list[Labelled]:
+def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any") -> list[Labelled]:
     """Read one set of a data folder, pictures and labels shrunk to `longest_px`.
 
     Raises:
         ExportError: no manifest in the folder, or a picture that it names is missing.
     """
-    return [_read_row(folder, row, longest_px) for row in read_manifest(folder) if row["split"] == split]
+    return [_read_row(folder, row, longest_px) for row in rows_of(folder, split, licence)]
+
+
+def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, str]]:
+    """The rows of one split that the licence filter leaves (`export.data.rights`).
+
+    Raises:
+        ExportError: no manifest in the folder, or the licence is unknown.
+    """
+    parts = folder.resolve().parts
+    name = parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
+    return keep(name, [row for row in read_manifest(folder) if row["split"] == split], licence)
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
@@ -88,11 +106,16 @@ def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
     valid = _u8(~ignored)
     alpha = _u8(np.where(ignored, 0, alpha))
-    scale = longest_px / max(image.shape[:2])
-    if scale < 1:
-        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-        image, alpha, valid = (_shrink(x, size) for x in (image, alpha, valid))
-    return Labelled(row["file"], image, alpha, valid)
+    return shrunk(Labelled(row["file"], image, alpha, valid), longest_px)
+
+
+def shrunk(item: Labelled, longest_px: int = _LONGEST_PX) -> Labelled:
+    """The same, its longest side at most `longest_px`."""
+    scale = longest_px / max(item.alpha.shape)
+    if scale >= 1:
+        return item
+    size = (round(item.alpha.shape[1] * scale), round(item.alpha.shape[0] * scale))
+    return Labelled(item.name, *(_shrink(x, size) for x in (item.image, item.alpha, item.valid)))
 
 
 def _u8(array: Any) -> Image:
@@ -119,35 +142,63 @@ def read_picture(path: Path, flags: int) -> Image:
 class Library:
     """Everything training draws from, by the way it is used."""
 
-    photos: list[Labelled]
-    wild: list[Labelled]
-    cutouts: list[Labelled]
-    avatars: list[Labelled]
-    rooms: list[Labelled]
+    photos: Sequence[Labelled]
+    wild: Sequence[Labelled]
+    cutouts: Sequence[Labelled]
+    avatars: Sequence[Labelled]
+    rooms: Sequence[Labelled]
 
     @classmethod
-    def read(cls, data: Path, split: str) -> Library:
-        """Read every set of a data folder.
+    def read(cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()) -> Library:
+        """Read every set of a data folder, where there is one; `more` are photographs from elsewhere.
 
         Raises:
-            ExportError: a set is missing, damaged or has nothing in this split.
+            ExportError: a set is missing or damaged, or without anything in this split though the filter took nothing;
+                or there is nothing at all.
         """
-        wild = read_set(data / "person/wild", split)
-        rooms = [*read_set(data / "backgrounds", split), *read_set(data / "backgrounds_rooms", split)]
+
+        def sets(*names: str) -> list[Labelled]:
+            return [x for name in names if data for x in read_set(data / name, split, licence=licence)]
+
+        wild = sets("person/wild")
         library = cls(
-            photos=read_set(data / "person/ccp", split),
+            photos=Joined(sets("person/ccp"), more),
             wild=wild,
-            cutouts=read_set(data / "person/cutouts", split),
-            avatars=read_set(data / "face/avatars", split),
-            rooms=rooms + [x for x in wild if not x.alpha.any() and x.valid.all()],
+            cutouts=sets("person/cutouts"),
+            avatars=sets("face/avatars"),
+            rooms=[
+                *sets("backgrounds", "backgrounds_rooms"),
+                *(x for x in wild if not x.alpha.any() and x.valid.all()),
+            ],
         )
-        for field in fields(library):
-            if not getattr(library, field.name):
-                raise ExportError(f"{data}: no {field.name} in the {split} split")
+        empty = [field.name for field in fields(library) if not getattr(library, field.name)]
+        if (empty and licence == "any" and data) or len(empty) == len(fields(library)):
+            raise ExportError(f"{data}: no {empty[0]} in the {split} split")
         return library
+
+    def pool(self, kind: str) -> Sequence[Labelled]:
+        """What a sample of this kind, one of `_KINDS`, starts from; empty where it cannot be made."""
+        people = {"cutout": self.cutouts, "avatar": self.avatars, "moved": self.photos}
+        alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms}
+        return alone[kind] if kind in alone else people[kind] if self.rooms else ()
+
+
+class Joined(Sequence[Labelled]):
+    """Two sequences, one after the other; the second may read its pictures when they are asked for."""
+
+    def __init__(self, first: Sequence[Labelled], second: Sequence[Labelled]) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, index: Any) -> Any:
+        count = len(self._first)
+        return self._first[index] if index < count else self._second[index - count]
 
 
 _KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room")
+_PASTED = ("cutout", "avatar", "moved")
 _SHARES = (0.22, 0.26, 0.27, 0.08, 0.10, 0.07)
 _FINISH_SHARES = (0.33, 0.22, 0.22, 0.04, 0.12, 0.07)
 _FINISH_OFTEN = 0.5
@@ -158,18 +209,18 @@ _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 
 def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
     """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
-    kind = str(rng.choice(_KINDS, p=_FINISH_SHARES if finish else _SHARES))
-    people = {"cutout": library.cutouts, "avatar": library.avatars, "moved": library.photos}.get(kind, [])
-    source = {"photo": library.photos, "wild": library.wild}.get(kind, library.rooms)
-    sample = window(_pick(source, rng), size, rng)
-    if people:
+    shares = np.array(_FINISH_SHARES if finish else _SHARES) * [len(library.pool(kind)) > 0 for kind in _KINDS]
+    kind = str(rng.choice(_KINDS, p=shares / shares.sum()))
+    pasted = kind in _PASTED
+    sample = window(_pick(library.rooms if pasted else library.pool(kind), rng), size, rng)
+    if pasted:
         for _ in range(2 if rng.random() < 0.12 else 1):
-            sample = _paste(_pick(people, rng), sample, rng)
+            sample = _paste(_pick(library.pool(kind), rng), sample, rng)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else 1.0)
     return Sample(image, sample.alpha, sample.valid, sample.image)
 
 
-def _pick(items: list[Labelled], rng: np.random.Generator) -> Labelled:
+def _pick(items: Sequence[Labelled], rng: np.random.Generator) -> Labelled:
     return items[int(rng.integers(len(items)))]
 
 

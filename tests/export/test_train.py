@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from torch import nn
 
 from export.board import overlays
 from export.checkpoints import read_checkpoint, read_weights
+from export.data.person import Library
 from export.errors import ExportError
 from export.models import find_model
 from export.models.efficientnet_lite import EfficientNetLite0
 from export.train import Teacher, TrainConfig, train
+from tests.export.conftest import make_data
 
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:
-    return TrainConfig("sinet", data, out, samples, batch=2, warmup_samples=2, checkpoint_s=0.0, workers=0)
+    return TrainConfig("sinet", (data,), out, samples, batch=2, warmup_samples=2, checkpoint_s=0.0, workers=0)
 
 
 def test_train_and_resume(data: Path, tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_damaged_state(data: Path, tmp_path: Path) -> None:
 
 
 def test_no_data(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"manifest\.csv: cannot be read"):
+    with pytest.raises(ExportError, match="none: no such folder; give one with --data"):
         train(_config(tmp_path / "none", tmp_path / "run", 2))
     assert not (tmp_path / "run").exists()
 
@@ -152,3 +155,23 @@ def test_start_from_another_network(data: Path, tmp_path: Path, network: nn.Modu
     torch.save(network.state_dict(), tmp_path / "sinet.pth")
     with pytest.raises(ExportError, match="weights of another network"):
         train(replace(_config(data, tmp_path / "run", 2), model="portraitnet"), init=tmp_path / "sinet.pth")
+
+
+def test_public_sets_join(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    shutil.copytree(data / "person/ccp/images", folder / "images")
+    shutil.copytree(data / "person/ccp/masks", folder / "masks")
+    config = _config(data, tmp_path / "run", 2)
+    train(replace(config, data=(folder,)))
+    train(replace(config, data=(data, folder)))
+    with pytest.raises(ExportError, match="a second folder with person/"):
+        train(replace(config, data=(data, make_data(tmp_path / "again"))))
+
+
+def test_licence_filter(data: Path, tmp_path: Path) -> None:
+    library = Library.read(data, "train", licence="clear")
+    assert not library.photos
+    assert library.cutouts
+    train(replace(_config(data, tmp_path / "run", 2), licence="clear"))
+    with pytest.raises(ExportError, match="--licence 'free': give one of"):
+        train(replace(_config(data, tmp_path / "other", 2), licence="free"))
