@@ -46,15 +46,15 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 
 LAYERS = (
-    ("errors", "frame", "memory", "machine", "v4l2", "config"),
+    ("errors", "frame", "memory", "machine", "v4l2", "config", "modprobe"),
     ("slot", "stats", "card"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
-    ("session", "status"),
+    ("session", "status", "doctor"),
     ("cli_options",),
-    ("cli_engines",),
+    ("cli_engines", "cli_doctor"),
     ("cli",),
 )
 

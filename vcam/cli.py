@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from vcam import __version__, cli_engines
+from vcam import __version__, cli_doctor, cli_engines
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.cli_options import AsJson, Backend, Engine, Engines, Threads, Verbose, print_json
 from vcam.errors import UsageError, VcamError
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_engines.app, name="engines")
+app.command()(cli_doctor.doctor)
+app.command()(cli_doctor.setup)
 EffectList = Annotated[
     list[str] | None,
     typer.Option(
