@@ -23,10 +23,10 @@ class Machine:
     """A machine at one moment.
 
     root: where its /proc, /sys and /etc are. system: as `sys.platform`. release: of the kernel. uid, user, groups: who
-    asks; groups by name. program, python: how this vcam and its Python are started, whatever PATH says. nodes: its /dev/video*. modes: of each
-    camera, by path. holders: who else has a node open, by path. gpu: what the driver says. providers: of ONNX Runtime;
-    empty where it cannot be imported. refusals: why a backend cannot run here, by its name, empty where it can.
-    obs_camera: whether OBS's virtual camera is there; None where that cannot be told.
+    asks; groups by name. program, python: how this vcam and its Python are started, whatever PATH says. nodes: its
+    /dev/video*. modes: of each camera, by path. holders: who else has a node open, by path. gpu: what the driver says.
+    providers: of ONNX Runtime; empty where it cannot be imported. refusals: why a backend cannot run here, by its name,
+    empty where it can. obs_camera: whether OBS's virtual camera is there; None where that cannot be told.
     """
 
     root: Path = Path("/")
