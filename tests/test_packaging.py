@@ -46,7 +46,7 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 
 LAYERS = (
-    ("errors", "frame", "memory", "machine", "v4l2", "config"),
+    ("errors", "frame", "memory", "machine", "v4l2", "config", "state"),
     ("slot", "stats", "card"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
