@@ -8,20 +8,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from vcam import __version__
 from vcam.cli_options import AsJson, Verbose, print_json
-from vcam.doctor import Finding, examine, has_problem, may_run, mends_of
-from vcam.doctor.machine import Machine, program_path, this_machine
-from vcam.doctor.verdict import Mend, State
 from vcam.errors import UsageError
 from vcam.modprobe import Loopback, read_options, write_files
+from vcam.service import program_words
 
-_COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
+if TYPE_CHECKING:
+    from vcam.doctor import Finding
+    from vcam.doctor.machine import Machine
+    from vcam.doctor.verdict import Mend
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def doctor(
@@ -39,6 +42,9 @@ def doctor(
 
     `vcam doctor --fix` run what needs no root, print the rest
     """
+    from vcam.doctor import examine, has_problem, mends_of
+    from vcam.doctor.machine import this_machine
+
     machine = this_machine(os.environ)
     findings = examine(machine)
     if fix:
@@ -65,7 +71,9 @@ def _show(findings: Sequence[Finding]) -> None:
 
 
 def _fix(mends: Sequence[Mend], machine: Machine) -> None:
-    """Run what may be run; what it prints goes to standard error, so that JSON stays alone on standard output."""
+    """Run what may be run. What it prints goes to standard error, so that JSON stays alone on standard output."""
+    from vcam.doctor import may_run
+
     for mend in mends:
         if not may_run(mend, machine):
             print(f"vcam: yours to run: {mend.typed}", file=sys.stderr)
@@ -116,7 +124,7 @@ def setup(
     else:
         for path, text in loopback.files().items():
             print(f"{root / path}:\n{text}")
-        print(f"`sudo {program_path()} setup --write` with the same options writes them.\n")
+        print(f"`sudo {shlex.join(program_words())} setup --write` with the same options writes them.\n")
     _warn_of_others(loopback, root)
     print("Now, without a restart, as root:\n")
     print("  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera open)")

@@ -6,14 +6,12 @@ Formats: modprobe.d(5) and modules-load.d(5). Arrays of the module have an entry
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vcam.errors import UsageError
+from vcam.files import write_whole
 
 MODULE = "v4l2loopback"
 OPTIONS_FILE = Path("etc/modprobe.d/vcam.conf")
@@ -106,25 +104,6 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
                 f"{path}: {error.strerror}; run it as root, or copy what is printed without --write"
             ) from error
     return list(changed)
-
-
-def write_whole(path: Path, text: str, mode: int) -> None:
-    """Write a file whole or not at all: into a file beside it, which then takes its name.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        partial.chmod(mode)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def read_options(root: Path) -> dict[str, tuple[str, Path]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vcam.backends.probe import Probe
+from vcam.service import program_words
 from vcam.v4l2 import Mode, Node
 
 OBS_CAMERA_CLASS = "CLSID\\{A3FCE0F5-3493-419F-958A-ABA1250EC20B}"
@@ -96,7 +98,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
         uid=os.getuid() if hasattr(os, "getuid") else -1,
         user=environ.get("SUDO_USER") or environ.get("USER") or "$USER",
         groups=_groups(),
-        program=program_path(),
+        program=shlex.join(program_words()),
         python=sys.executable,
         home=Path.home(),
         runtime=Path(runtime) if runtime else None,
@@ -110,12 +112,6 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
         refusals=_refusals(),
         obs_camera=None if linux else _obs_camera(),
     )
-
-
-def program_path() -> str:
-    """How this vcam is started from anywhere: the full path of its script, or of Python with the module's name."""
-    script = Path(sys.executable).with_name("vcam.exe" if sys.platform == "win32" else "vcam")
-    return str(script) if script.exists() else f"{sys.executable} -m vcam.cli"
 
 
 def _video() -> tuple[tuple[Node, ...], dict[str, list[Mode]], dict[str, list[str]]]:
