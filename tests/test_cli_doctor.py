@@ -6,8 +6,13 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.test_cli import refused, vcam
+from vcam.cli_doctor import run_mends
 from vcam.doctor import EVERYWHERE, ON_LINUX
+from vcam.doctor.machine import Machine
+from vcam.doctor.verdict import Mend
 
 
 def test_doctor_says_what_is_wrong_in_time_and_by_its_exit_status() -> None:
@@ -56,3 +61,23 @@ def test_setup_names_another_file_with_options_and_refuses_what_cannot_be(tmp_pa
     assert "obs.conf" in vcam("setup", "--root", tmp_path).stderr
     refused(vcam("setup", "--label", "a", "--label", "b", "--devices", 3), "2 labels", "3 devices")
     refused(vcam("setup", "--label", 'a"b'), "--label")
+
+
+def test_fix_runs_what_it_may_and_prints_the_rest(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mends = [
+        Mend(f"touch {tmp_path / 'anybody'}"),
+        Mend(f"touch {tmp_path / 'root'}", root=True),
+        Mend(f"touch {tmp_path / 'choice'}", by_hand=True),
+        Mend("no-such-program-of-vcam"),
+        Mend("false"),
+    ]
+    run_mends(mends, Machine(uid=1000))
+    assert [path.name for path in tmp_path.iterdir()] == ["anybody"]
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"yours to run: sudo touch {tmp_path / 'root'}" in err
+    assert f"yours to run: touch {tmp_path / 'choice'}" in err
+    assert "no-such-program-of-vcam: No such file" in err
+    assert "false: exit status 1" in err
+    run_mends(mends, Machine(uid=0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["anybody", "root"]

@@ -48,7 +48,7 @@ def doctor(
     machine = this_machine(os.environ)
     findings = examine(machine)
     if fix:
-        _fix(mends_of(findings), machine)
+        run_mends(mends_of(findings), machine)
         machine = this_machine(os.environ)
         findings = examine(machine)
     if as_json:
@@ -70,7 +70,7 @@ def _show(findings: Sequence[Finding]) -> None:
             console.print(f"{'':<27}{mend.typed}", markup=False, style="bold")
 
 
-def _fix(mends: Sequence[Mend], machine: Machine) -> None:
+def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
     """Run what may be run. What it prints goes to standard error, so that JSON stays alone on standard output."""
     from vcam.doctor import may_run
 
