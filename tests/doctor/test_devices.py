@@ -44,7 +44,9 @@ def test_the_virtual_camera_and_who_holds_it(tmp_path: Path) -> None:
 
 
 def test_cameras_their_best_mode_and_who_holds_them(tmp_path: Path) -> None:
-    assert verdict_of("cameras", tmp_path, nodes=(WRITTEN,)).state == "problem"
+    assert verdict_of("cameras", tmp_path, nodes=(WRITTEN,)).reason.startswith("no camera: plug one in")
+    refused = verdict_of("cameras", tmp_path, nodes=(DENIED, WRITTEN))
+    assert (refused.state, "HD Webcam: permission denied" in refused.reason) == ("problem", True)
     held = {CAMERA.path: ["zoom (5)"]}
     verdict = verdict_of("cameras", tmp_path, nodes=(CAMERA, IDLE), modes={CAMERA.path: HD}, holders=held)
     expected = "/dev/video0 HD Webcam: 1280x720 MJPG at 30 fps (held by zoom (5))"

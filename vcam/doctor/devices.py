@@ -62,6 +62,9 @@ def check_virtual_camera(machine: Machine) -> Verdict:
 def check_cameras(machine: Machine) -> Verdict:
     """Is there a camera, with a mode that will do, and does anybody hold it?"""
     cameras = [node for node in machine.nodes if node.is_capture and not node.is_loopback]
+    refused = [f"{node.path} {node.card}: {node.problem}" for node in machine.nodes if node.problem]
+    if not cameras and refused:
+        return problem(f"no camera that can be opened: {'; '.join(refused)}")
     if not cameras:
         return problem("no camera: plug one in; `vcam run --source demo` needs none")
     described = [_describe(machine, node) for node in cameras]
