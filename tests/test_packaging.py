@@ -47,12 +47,12 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 LAYERS = (
     ("errors", "frame", "memory", "machine", "v4l2", "config", "state"),
-    ("files", "modprobe", "notify", "instances", "service"),
     ("slot", "stats", "card"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
+    ("files", "modprobe", "notify", "instances", "service"),
     ("session", "status", "doctor", "announce"),
     ("cli_options",),
     ("cli_engines", "cli_doctor", "cli_service"),
