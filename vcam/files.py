@@ -1,4 +1,4 @@
-"""Small text files that must never be seen half written."""
+"""Small text files and the folders that they are in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """What in a folder matches, as far as this user can see; nothing where there is no such folder."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
 def write_whole(path: Path, text: str, mode: int) -> None:
     """Write a file whole or not at all: into a file beside it, which then takes its name.
+
+    Args:
+        path: of the file; its folder must exist.
+        text: all that is to be in it.
+        mode: its permission bits.
 
     Raises:
         OSError: it cannot be written.

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vcam.files import write_whole
+from vcam.files import entries, write_whole
 
 SILENT_S = 10.0
 """A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts as gone."""
@@ -73,7 +73,7 @@ def list_instances(folder: Path, proc: Path = Path("/proc")) -> list[Record]:
     Each gets "silent_s": seconds since it last said something.
     """
     found = []
-    for path in folder.glob("*.json"):
+    for path in entries(folder, "*.json"):
         record = _read(path)
         if record is None:
             continue

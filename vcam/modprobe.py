@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcam.errors import UsageError
-from vcam.files import write_whole
+from vcam.files import entries, write_whole
 
 MODULE = "v4l2loopback"
 OPTIONS_FILE = Path("etc/modprobe.d/vcam.conf")
@@ -134,7 +134,7 @@ def loads_at_start(root: Path) -> Path | None:
 def _conf_files(root: Path, kind: str) -> list[Path]:
     found: dict[str, Path] = {}
     for folder in _FOLDERS:
-        for path in (root / folder / kind).glob("*.conf"):
+        for path in entries(root / folder / kind, "*.conf"):
             found.setdefault(path.name, path)
     return [found[name] for name in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,17 @@ def test_this_machine_can_be_examined() -> None:
     findings = examine(this_machine({"USER": "ada"}))
     assert [f.name for f in findings] == [*ON_LINUX, *EVERYWHERE]
     assert next(f.verdict.state for f in findings if f.name == "onnxruntime") == "ok"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_folders_that_are_hidden_from_the_user(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    tmp_path.chmod(0o700)
+    described = machine(tmp_path, {"etc/group": ""}, cache=tmp_path / "inner/vcam", config=tmp_path / "inner")
+    os.seteuid(65534)
+    try:
+        findings = {f.name: f.verdict for f in examine(described)}
+    finally:
+        os.seteuid(0)
+    assert (findings["cache"].state, "permission denied" in findings["cache"].reason) == ("problem", True)
+    assert findings["config"].state == "problem"

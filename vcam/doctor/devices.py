@@ -16,6 +16,7 @@ _REFUSED = b"\0no\0"
 """A refusal as the permission store keeps it: a GVariant string between its neighbours."""
 _FPS = 30.0
 _SLOW_FPS = 20.0
+_SMALL_PX = 360
 
 
 def check_container(machine: Machine) -> Verdict:
@@ -70,7 +71,7 @@ def check_cameras(machine: Machine) -> Verdict:
     described = [_describe(machine, node) for node in cameras]
     text = "; ".join(line for line, _ in described)
     if not any(good for _, good in described):
-        return warning(f"{text}: nothing near 1280x720 at {_SLOW_FPS:g} frames per second or more")
+        return warning(f"{text}: no mode with {_SMALL_PX} rows or more at {_SLOW_FPS:g} frames per second or more")
     return ok(text)
 
 
@@ -124,4 +125,4 @@ def _describe(machine: Machine, node: Node) -> tuple[str, bool]:
         return f"{node.path} {node.card}: no known picture format{_held(machine, node)}", False
     rate = f" at {best.fps:g} fps" if best.fps else ""
     text = f"{node.path} {node.card}: {best.width}x{best.height} {best.fourcc}{rate}{_held(machine, node)}"
-    return text, best.height >= 480 and (best.fps or _FPS) >= _SLOW_FPS
+    return text, best.height >= _SMALL_PX and (best.fps or _FPS) >= _SLOW_FPS

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vcam.backends.probe import Probe
+from vcam.files import entries
 from vcam.service import program_words
 from vcam.v4l2 import Mode, Node
 
@@ -59,8 +60,11 @@ class Machine:
             return ""
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file or folder below the root."""
-        return (self.root / path).exists()
+        """Whether there is such a file or folder below the root, as far as this user can see."""
+        try:
+            return (self.root / path).exists()
+        except PermissionError:
+            return False
 
     @property
     def loopbacks(self) -> list[Node]:
@@ -75,7 +79,7 @@ class Machine:
     @property
     def processes(self) -> frozenset[str]:
         """The names of the running programs, cut after 15 characters as the kernel does."""
-        found = (self.read(str(path.relative_to(self.root))) for path in (self.root / "proc").glob("[0-9]*/comm"))
+        found = (self.read(str(path.relative_to(self.root))) for path in entries(self.root / "proc", "[0-9]*/comm"))
         return frozenset(found)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
+from vcam.files import entries
 from vcam.modprobe import LOAD_FILE, MODULE, OPTIONS_FILE, Loopback, loads_at_start, read_options
 
 _SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -170,7 +171,7 @@ def _is_loaded(machine: Machine) -> bool:
 
 
 def _dkms_versions(machine: Machine) -> list[tuple[int, ...]]:
-    folders = [*(machine.root / "var/lib/dkms" / MODULE).glob("*"), *(machine.root / "usr/src").glob(f"{MODULE}-*")]
+    folders = [*entries(machine.root / "var/lib/dkms" / MODULE), *entries(machine.root / "usr/src", f"{MODULE}-*")]
     found = (_version(folder.name.removeprefix(f"{MODULE}-")) for folder in folders)
     return [version for version in found if version]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
+from vcam.files import entries
 
 _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
@@ -71,6 +72,13 @@ def check_config(machine: Machine) -> Verdict:
 
 
 def _check_folder(folder: Path) -> Verdict:
+    try:
+        return _look_at_folder(folder)
+    except PermissionError as error:
+        return problem(f"{folder} cannot be reached: permission denied at {error.filename}")
+
+
+def _look_at_folder(folder: Path) -> Verdict:
     if folder.is_dir():
         if os.access(folder, os.W_OK | os.X_OK):
             return ok(str(folder))
@@ -84,7 +92,7 @@ def _check_folder(folder: Path) -> Verdict:
 
 
 def _has_nvidia_card(machine: Machine) -> bool:
-    for card in (machine.root / "sys/bus/pci/devices").glob("*"):
+    for card in entries(machine.root / "sys/bus/pci/devices"):
         where = str(card.relative_to(machine.root))
         if machine.read(f"{where}/vendor") == _NVIDIA and machine.read(f"{where}/class").startswith(_DISPLAY):
             return True
