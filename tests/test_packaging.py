@@ -46,15 +46,16 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 
 LAYERS = (
-    ("errors", "frame", "memory", "machine", "v4l2", "config"),
+    ("errors", "frame", "memory", "machine", "v4l2", "config", "state"),
     ("slot", "stats", "card"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
-    ("session", "status"),
+    ("files", "modprobe", "notify", "instances", "service"),
+    ("session", "status", "doctor", "announce"),
     ("cli_options",),
-    ("cli_engines",),
+    ("cli_engines", "cli_doctor", "cli_service"),
     ("cli",),
 )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from vcam import __version__, cli_engines
+from vcam import __version__, cli_doctor, cli_engines, cli_service
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.cli_options import AsJson, Backend, Engine, Engines, Threads, Verbose, print_json
 from vcam.errors import UsageError, VcamError
@@ -28,6 +28,10 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_engines.app, name="engines")
+app.command()(cli_doctor.doctor)
+app.command()(cli_doctor.setup)
+app.add_typer(cli_service.app, name="service")
+app.command()(cli_service.status)
 EffectList = Annotated[
     list[str] | None,
     typer.Option(
@@ -145,8 +149,12 @@ def run(
     pipeline, total = build_run(request)
     from vcam.status import Status
 
-    with _stop_on_signal(pipeline.stop), Status(sink, total) as status:
-        final = pipeline.run(status.update)
+    with (
+        _stop_on_signal(pipeline.stop),
+        Status(sink, total) as status,
+        cli_service.announced_run(pipeline, request.effects, status.update) as tick,
+    ):
+        final = pipeline.run(tick)
     if as_json:
         print_json(final.to_dict())
 

@@ -22,6 +22,7 @@ from vcam.memory import keep_freed_memory
 from vcam.sinks.base import Sink
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.sources.base import Source, SourceRequest
+from vcam.state import State
 from vcam.stats import Snapshot, Stats
 
 _TICK_S = 0.2
@@ -80,6 +81,15 @@ class Pipeline:
     def stop(self) -> None:
         """End the run early but in order: what was captured is still composed and sent. Safe in signal handlers."""
         self._stop.set()
+
+    def about(self) -> dict[str, object]:
+        """The sink's name and what runs the engine at the moment, for reports. Safe from any thread."""
+        return {"sink": self._sink.name, "engine": self._matter.about()}
+
+    @property
+    def state(self) -> State:
+        """How the run is now; may be read from any thread."""
+        return self._stats.board.now
 
     def run(self, on_tick: Callable[[Source, Snapshot], None] | None = None) -> Snapshot:
         """Run until the source ends or `stop` is called; return what happened.

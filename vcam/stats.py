@@ -7,9 +7,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+
+from vcam.state import State, StateBoard
 
 _WINDOW = 2048
 """Percentiles speak of this many latest events (about one minute at 30 frames per second)."""
@@ -38,7 +40,7 @@ class Snapshot:
 
     frames: composed frames that reached the sink. repeated: times the last picture or the card was sent again.
     fps: sent frames per second over the last few seconds. latency: from capture to the end of `sink.send`.
-    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause.
+    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause. state: how it is now.
     """
 
     frames: int
@@ -48,6 +50,7 @@ class Snapshot:
     latency: Percentiles
     stages: dict[str, Percentiles]
     drops: dict[str, int]
+    state: State = field(default_factory=State)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON takes it."""
@@ -55,9 +58,14 @@ class Snapshot:
 
 
 class Stats:
-    """Collects; every method may be called from any thread."""
+    """Collects; every method may be called from any thread.
+
+    Attributes:
+        board: where the threads say how they are.
+    """
 
     def __init__(self) -> None:
+        self.board = StateBoard()
         self._lock = threading.Lock()
         self._start_ns = time.monotonic_ns()
         self._frames = 0
@@ -123,4 +131,5 @@ class Stats:
             latency=Percentiles.of_ns(latency),
             stages={name: Percentiles.of_ns(times) for name, times in stages.items()},
             drops={cause: count for cause, count in drops.items() if count},
+            state=self.board.now,
         )

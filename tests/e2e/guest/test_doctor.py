@@ -1,0 +1,74 @@
+"""`vcam doctor` where there is a kernel module, a virtual camera and a camera; as root and as somebody else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
+from vcam.cli_doctor import run_mends
+from vcam.doctor import Finding, examine, has_problem, mends_of
+from vcam.doctor.machine import Machine, this_machine
+
+SETTINGS = (Path("/etc/modprobe.d/vcam.conf"), Path("/etc/modules-load.d/vcam.conf"))
+NOBODY = 65534
+
+
+def look(environ: Mapping[str, str] = os.environ) -> tuple[Machine, list[Finding]]:
+    """This machine, and what the checks find."""
+    Path("/.dockerenv").unlink(missing_ok=True)  # the host's; the guest is no container
+    machine = this_machine(environ)
+    return machine, examine(machine)
+
+
+def said(findings: list[Finding]) -> dict[str, tuple[str, str]]:
+    """The state and the reason of each check."""
+    return {finding.name: (str(finding.verdict.state), finding.verdict.reason) for finding in findings}
+
+
+@pytest.mark.timeout(400)
+def test_all_is_well_but_for_the_files_and_fix_writes_them() -> None:
+    machine, findings = look()
+    found = said(findings)
+    assert found["container"] == ("ok", "not in a container")
+    says_its_version = Path("/sys/module/v4l2loopback/version").exists()
+    assert found["module-version"][0] == ("ok" if says_its_version else "warning")
+    exclusive, _, both_ways = found["exclusive-caps"][1].partition("exclusive_caps=0 for ")
+    assert (EXCLUSIVE in exclusive, both_ways.partition(":")[0]) == (True, PLAIN)
+    assert f"{VIVID} vivid: " in found["cameras"][1]
+    ours = ("module", "node-number", "exclusive-caps", "permissions", "virtual-camera", "cameras")
+    assert {name: found[name] for name in ours if found[name][0] != "ok"} == {}
+    assert [found[name][0] for name in ("module-options", "module-autoload")] == ["warning", "warning"]
+    assert not has_problem(findings)
+    run_mends(mends_of(findings), machine)
+    assert all(path.exists() for path in SETTINGS)
+    found = said(examine(machine))
+    assert [found[name][0] for name in ("module-options", "module-autoload")] == ["ok", "ok"]
+
+
+def test_who_holds_a_device_is_named() -> None:
+    with Path(EXCLUSIVE).open("rb", buffering=0) as device:
+        holder = subprocess.Popen(["sleep", "1000"], stdin=device)
+    try:
+        state, reason = said(look()[1])["virtual-camera"]
+    finally:
+        holder.kill()
+        holder.wait()
+    assert state == "ok"
+    assert f"{EXCLUSIVE} vcam (held by sleep ({holder.pid}))" in reason
+
+
+def test_a_user_who_may_not_open_the_devices_is_told_how_to() -> None:
+    for path in (EXCLUSIVE, PLAIN, VIVID):
+        Path(path).chmod(0o600)
+    os.seteuid(NOBODY)
+    try:
+        state, reason = said(look({"USER": "nobody"})[1])["permissions"]
+    finally:
+        os.seteuid(0)
+    assert (state, EXCLUSIVE in reason, VIVID in reason) == ("problem", True, True)
+    assert "group video" in reason

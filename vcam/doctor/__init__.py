@@ -1,0 +1,82 @@
+"""Why the camera does not work, and the command that mends it.
+
+Each check is a pure function of a `Machine`. They run in the order in which their mending commands must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vcam.doctor import devices, module, software
+from vcam.doctor.machine import Machine
+from vcam.doctor.verdict import Mend, State, Verdict, skipped
+
+Check = Callable[[Machine], Verdict]
+
+ON_LINUX: dict[str, Check] = {
+    "container": devices.check_container,
+    "secure-boot": module.check_secure_boot,
+    "module": module.check_module,
+    "module-version": module.check_version,
+    "node-number": module.check_node_number,
+    "module-options": module.check_options,
+    "module-autoload": module.check_autoload,
+    "exclusive-caps": module.check_exclusive_caps,
+    "permissions": devices.check_permissions,
+    "virtual-camera": devices.check_virtual_camera,
+    "cameras": devices.check_cameras,
+    "pipewire": devices.check_pipewire,
+    "portal": devices.check_portal,
+}
+EVERYWHERE: dict[str, Check] = {
+    "obs-camera": software.check_obs_camera,
+    "gpu": software.check_gpu,
+    "onnxruntime": software.check_onnxruntime,
+    "onnxruntime-cuda": software.check_backend("onnxruntime-cuda"),
+    "tensorrt": software.check_backend("tensorrt"),
+    "openvino": software.check_backend("openvino"),
+    "cache": software.check_cache,
+    "config": software.check_config,
+}
+_IN_NEED = (State.WARNING, State.PROBLEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check by name, and what it says."""
+
+    name: str
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        verdict = self.verdict
+        mends = [{"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.mends]
+        return {"name": self.name, "state": str(verdict.state), "reason": verdict.reason, "mend": mends}
+
+
+def examine(machine: Machine) -> list[Finding]:
+    """Run every check."""
+    linux = {
+        name: check(machine) if machine.system == "linux" else skipped("a matter of Linux")
+        for name, check in ON_LINUX.items()
+    }
+    everywhere = {name: check(machine) for name, check in EVERYWHERE.items()}
+    return [Finding(name, verdict) for name, verdict in (linux | everywhere).items()]
+
+
+def has_problem(findings: Iterable[Finding]) -> bool:
+    """Whether something keeps vcam from being a camera."""
+    return any(finding.verdict.state is State.PROBLEM for finding in findings)
+
+
+def mends_of(findings: Iterable[Finding]) -> list[Mend]:
+    """The commands that mend what is in need, each once, in the order in which to run them."""
+    return list(dict.fromkeys(mend for f in findings if f.verdict.state in _IN_NEED for mend in f.verdict.mends))
+
+
+def may_run(mend: Mend, machine: Machine) -> bool:
+    """Whether `--fix` runs that command: never by hand ones, and root's only where it is root who asks."""
+    return not mend.by_hand and (not mend.root or machine.uid == 0)

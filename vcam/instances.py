@@ -1,0 +1,111 @@
+"""What running vcams tell of themselves: a small JSON file each, in a folder that only their user can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vcam.files import entries, write_whole
+
+SILENT_S = 10.0
+"""A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts as gone."""
+
+Record = dict[str, Any]
+"""As JSON has it. "pid", "started" and "updated" (Unix time in seconds) are added here."""
+
+
+def instances_folder(runtime: str | None) -> Path:
+    """Where the files are: below XDG_RUNTIME_DIR, else in the user's cache folder.
+
+    Args:
+        runtime: the value of XDG_RUNTIME_DIR.
+    """
+    import platformdirs
+
+    if runtime:
+        return Path(runtime) / "vcam"
+    return Path(platformdirs.user_cache_dir("vcam", appauthor=False)) / "running"
+
+
+class Instance:
+    """The file of this process. A failure to write it is of no consequence to anybody but who looks for it.
+
+    Args:
+        folder: see `instances_folder`; made where it is missing.
+        proc: where processes are looked up.
+    """
+
+    def __init__(self, folder: Path, proc: Path = Path("/proc")) -> None:
+        self._path = folder / f"{os.getpid()}.json"
+        self._proc = proc
+        self._about: Record = {}
+
+    def __enter__(self) -> Self:
+        self._about = {"pid": os.getpid(), "started": time.time(), "start_ticks": _start_ticks(self._proc, os.getpid())}
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+    def write(self, record: Record) -> None:
+        """Replace what the file says."""
+        with suppress(OSError):
+            write_whole(self._path, json.dumps({**self._about, "updated": time.time(), **record}) + "\n", 0o600)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file. May be called twice."""
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def list_instances(folder: Path, proc: Path = Path("/proc")) -> list[Record]:
+    """What the vcams that run say, the oldest first; what dead ones have left behind is removed.
+
+    Each gets "silent_s": seconds since it last said something.
+    """
+    found = []
+    for path in entries(folder, "*.json"):
+        record = _read(path)
+        if record is None:
+            continue
+        record["silent_s"] = max(0.0, time.time() - float(record.get("updated", 0)))
+        if _is_alive(record, proc):
+            found.append(record)
+        else:
+            with suppress(OSError):
+                path.unlink()
+    return sorted(found, key=lambda record: float(record.get("started", 0)))
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # gone meanwhile, or not ours
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("pid"), int) else None
+
+
+def _is_alive(record: Record, proc: Path) -> bool:
+    """Whether the process is still the one that wrote the record: numbers are used again, with another start."""
+    if not (proc / "self").exists():
+        return float(record["silent_s"]) < SILENT_S
+    ticks = _start_ticks(proc, record["pid"])
+    return ticks is not None and ticks == record.get("start_ticks")
+
+
+def _start_ticks(proc: Path, pid: int) -> int | None:
+    """When a process started, in clock ticks since the computer did: field 22 of proc_pid_stat(5)."""
+    try:
+        text = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        return int(text.rpartition(")")[2].split()[19])  # the name before it may hold spaces and brackets
+    except (OSError, ValueError, IndexError):
+        return None
