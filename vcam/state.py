@@ -14,8 +14,8 @@ NO_CAMERA = "no camera"
 NO_ENGINE = "no engine"
 NO_SINK = "no sink"
 
-_LEAST_FIRST = (RUNNING, STARTING, WAITING, IDLE, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
-_HEALTHY = (RUNNING, STARTING, IDLE)
+_LEAST_FIRST = (RUNNING, WAITING, STARTING, IDLE, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
+_HEALTHY = (RUNNING, WAITING, STARTING, IDLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class State:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether nothing has failed."""
         return self.name in _HEALTHY
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Snapshot:
     latency: Percentiles
     stages: dict[str, Percentiles]
     drops: dict[str, int]
-    state: State = State()
+    state: State = field(default_factory=State)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON takes it."""
