@@ -32,6 +32,7 @@ _DEQUEUE_EVENT = 2 << 30 | _EVENT.size << 16 | ord("V") << 8 | 89
 _ASK_ANEW_S = 30.0
 """An event that got lost is made up for after this time, by asking again from the start."""
 _LOOK_AGAIN_S = 0.2
+_LOOK_UNTOLD_S = 1.0
 _LOOK_AT_ALL_S = 5.0
 
 _IN_CLOSE, _IN_OPEN = 0x18, 0x20
@@ -103,11 +104,11 @@ class LoopbackReaders:
 
     def __enter__(self) -> Self:
         try:
-            self._way = ClientUsage(self._path).__enter__()
+            self._way = ClientUsage(self._path).open()
         except FileNotFoundError:
             raise
         except OSError:  # EINVAL or ENOTTY: an older driver
-            self._way = Mappings(self._path).__enter__()
+            self._way = Mappings(self._path).open()
         return self
 
     def __exit__(
@@ -132,7 +133,12 @@ class ClientUsage:
         self._asked_s = 0.0
         self._reads = False
 
-    def __enter__(self) -> Self:
+    def open(self) -> Self:
+        """Start to watch.
+
+        Raises:
+            OSError: the driver does not know the event, or the device is gone.
+        """
         self._ask()
         return self
 
@@ -176,7 +182,11 @@ class ClientUsage:
 
 
 class Mappings:
-    """Programs that have mapped a device's buffers: asked for when the device is opened or closed, by inotify(7)."""
+    """Programs that have mapped a device's buffers.
+
+    They are looked for when the device is opened or closed, of which inotify(7) tells; once a second where this user
+    has no watches of it left.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
@@ -184,29 +194,34 @@ class Mappings:
         self._openers: list[Path] = []
         self._next_look_s = 0.0
 
-    def __enter__(self) -> Self:
-        libc = ctypes.CDLL(None, use_errno=True)
+    def open(self) -> Self:
+        """Start to watch."""
+        libc = ctypes.CDLL(None)
         self._fd = libc.inotify_init1(_IN_NONBLOCK_CLOEXEC)
-        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_OPEN | _IN_CLOSE) < 0:
-            number = ctypes.get_errno()
+        if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_OPEN | _IN_CLOSE) < 0:
             self.close()
-            raise OSError(number, os.strerror(number), self._path)
         return self
 
     def wait(self, timeout_s: float) -> bool:
         """See `Readers`."""
         if not os.path.exists(self._path):  # noqa: PTH110  - five times a second
             raise FileNotFoundError(self._path)
-        news, _, _ = select.select([self._fd], [], [], timeout_s)
+        news, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout_s)
         now_s = time.monotonic()
         if news:
             os.read(self._fd, 1 << 16)
         if news or now_s >= self._next_look_s:
             self._openers = processes_with(self._path)
-            # the event comes shortly before the file is among the program's; and files can be handed on
-            usual_s = _LOOK_AT_ALL_S if self._openers else _ASK_ANEW_S
-            self._next_look_s = now_s + (_LOOK_AGAIN_S if news else usual_s)
+            self._next_look_s = now_s + self._pause_s(bool(news))
         return any(has_mapped(process, self._path) for process in self._openers)
+
+    def _pause_s(self, news: bool) -> float:
+        """How long not to look: the event comes shortly before the program has the file, which it may hand on."""
+        if news:
+            return _LOOK_AGAIN_S
+        if self._fd < 0:
+            return _LOOK_UNTOLD_S
+        return _LOOK_AT_ALL_S if self._openers else _ASK_ANEW_S
 
     def close(self) -> None:
         """End. May be called twice."""
