@@ -55,7 +55,7 @@ class PipelineConfig:
     max_frames: int | None = None
     duration_s: float | None = None
     card_after_s: float = 2.0
-    stop_s: float = 1.2
+    stop_s: float = 1.0
     linger_s: float = 5.0
 
 

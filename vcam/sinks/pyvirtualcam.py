@@ -24,7 +24,7 @@ class PyvirtualcamSink:
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
-        self.name = target or "virtual camera"
+        self.name = target or request.name or "virtual camera"
         self.live = True
         self.size: Size | None = None
         self.matrix: Matrix | None = Matrix.BT601
