@@ -33,7 +33,7 @@ PATIENCE_S = 20.0
 BUSY_S = 3.0
 """Two seconds are promised; a machine that does much else meanwhile gets one more."""
 UNPLUGGED = SourceLost("cam: the camera is gone (No such device); plug it in again")
-QUICK = PipelineConfig(card_after_s=0.1, linger_s=0.3)
+QUICK = PipelineConfig(card_after_s=0.1, linger_s=0.3, retry_s=0.1, longest_retry_s=0.3)
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ class PipelineConfig:
     max_frames: stop after so many captured frames. duration_s: stop at this time of the source's own timeline; from a
     live source to a live sink, so long after it was first to be opened. card_after_s: how long a live sink repeats the
     last frame before it shows the card. stop_s: how long the threads may take to end. linger_s: how long after the last
-    reader a camera that is opened on demand stays open.
+    reader a camera that is opened on demand stays open. retry_s, longest_retry_s: see `Backoff`.
     """
 
     max_frames: int | None = None
@@ -57,6 +57,12 @@ class PipelineConfig:
     card_after_s: float = 2.0
     stop_s: float = 1.0
     linger_s: float = 5.0
+    retry_s: float = 0.25
+    longest_retry_s: float = 2.0
+
+    def backoff(self) -> Backoff:
+        """For one thing that may fail."""
+        return Backoff(self.retry_s, self.longest_retry_s)
 
 
 class Pipeline:
@@ -112,7 +118,7 @@ class Pipeline:
             StageError: a thread failed; the first failure, with its cause.
         """
         keep_freed_memory()
-        backoff = Backoff()
+        backoff = self._config.backoff()
         lost: SinkError | None = None
         while lost is None or not self._stop.is_set():
             try:
@@ -142,7 +148,7 @@ class Pipeline:
                 if self._watch is not None:
                     demand = Demand(self._watch(sink.name), self._config.linger_s)
                     wanted = stack.enter_context(demand).wanted
-                source = SupervisedSource(source, self._stats.board, wanted)
+                source = SupervisedSource(source, self._stats.board, self._config.backoff(), wanted)
             composer = stack.enter_context(self._make_composer(sink.alpha, live))
             _Run(source, self._matter, composer, sink, live, self._stats, self._config, self._stop).work(on_tick)
 
@@ -173,7 +179,7 @@ class _Run:
         self._stats, self._config, self._stop = stats, config, stop
         self._board = stats.board
         self._output = Output(sink, stats, config.card_after_s)
-        self._effects = SupervisedEffects(composer, self._board) if sink.live else None
+        self._effects = SupervisedEffects(composer, self._board, config.backoff()) if sink.live else None
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
         self._inferred: Slot[Inferred] = Slot(policy)
@@ -259,7 +265,7 @@ class _Run:
             self._engine_ready.set()
             while True:
                 self._pass_on(None)
-        backoff = Backoff()
+        backoff = self._config.backoff()
         while True:
             try:
                 with self._matter as matter:

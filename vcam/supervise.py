@@ -27,15 +27,18 @@ class SupervisedSource:
     Args:
         source: entered and closed as often as needed, in the thread that reads.
         board: is told how the stage "capture" is.
+        backoff: how long to wait before the source is opened again.
         wanted: set while the source is wanted; None: always.
     """
 
-    def __init__(self, source: Source, board: StateBoard, wanted: threading.Event | None = None) -> None:
+    def __init__(
+        self, source: Source, board: StateBoard, backoff: Backoff, wanted: threading.Event | None = None
+    ) -> None:
         self.live = True
         self.frames: int | None = None
         self._source, self._board, self._wanted = source, board, wanted
         self._stop = threading.Event()
-        self._backoff = Backoff()
+        self._backoff = backoff
         self._is_open = False
         self._copy_attributes()
 
@@ -112,11 +115,11 @@ class SupervisedEffects:
     Args:
         composer: open.
         board: is told how the stage "compose" is.
+        backoff: how long to wait before the effects are opened again.
     """
 
-    def __init__(self, composer: AbstractContextManager[object], board: StateBoard) -> None:
-        self._composer, self._board = composer, board
-        self._backoff = Backoff()
+    def __init__(self, composer: AbstractContextManager[object], board: StateBoard, backoff: Backoff) -> None:
+        self._composer, self._board, self._backoff = composer, board, backoff
         self._failed = False
         self._retry_s = 0.0
 
