@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.e2e.guest.test_on_demand import until
 from tests.e2e.guest.test_run import ROOM, SIZE, shows_room_colour
@@ -21,6 +22,7 @@ from vcam.frame import Frame
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
 
+pytestmark = pytest.mark.timeout(560)
 CYCLES = 50
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
 
@@ -46,7 +48,7 @@ def vcam_run(errors: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def read(reader: Source) -> Frame:
