@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak --frames 100000 --size 640x360
 
-Four parts, in one process: frames through the whole pipeline at full speed; a live run started and stopped again and
+Four parts, in one process unless one of them is asked for by name: frames through the whole pipeline at full speed; a live run started and stopped again and
 again; a camera that is lost and found again and again; and the counters of a day, without pictures. The result goes to
 benchmarks/results/.
 """
@@ -41,6 +41,7 @@ from vcam.stats import Snapshot, Stats
 
 DAY_FRAMES = 24 * 3600 * 30
 _LIVE_FPS = 120.0
+_PARTS = ("start_and_stop", "replug", "bookkeeping", "frames")
 
 
 def _descriptors() -> int:
@@ -207,6 +208,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=200, help="of starting and stopping, and of unplugging")
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--effect", default="blur")
+    parser.add_argument("--part", choices=_PARTS, help="only this one, into a file of its own")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     keep_freed_memory()
@@ -217,10 +219,12 @@ def main() -> None:
         options.effect,
         lambda line: print(line, flush=True),
     )
-    report = {"size": options.size, "effect": options.effect, "engine": DEFAULT_ENGINE}
-    report |= {"start_and_stop": soak.start_and_stop(options.cycles), "replug": soak.replug(options.cycles)}
-    report |= {"bookkeeping": soak.bookkeeping(DAY_FRAMES), "frames": soak.frames(options.frames)}
-    print(save("soak", report))
+    counts = (options.cycles, options.cycles, DAY_FRAMES, options.frames)
+    report: dict[str, Any] = {"size": options.size, "effect": options.effect, "engine": DEFAULT_ENGINE}
+    for part, count in zip(_PARTS, counts, strict=True):
+        if options.part in (None, part):
+            report[part] = getattr(soak, part)(count)
+    print(save(f"soak-{options.part}" if options.part else "soak", report))
 
 
 if __name__ == "__main__":
