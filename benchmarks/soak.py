@@ -2,9 +2,9 @@
 
     python -m benchmarks.soak --frames 100000 --size 640x360
 
-Four parts, in one process unless one of them is asked for by name: frames through the whole pipeline at full speed; a live run started and stopped again and
-again; a camera that is lost and found again and again; and the counters of a day, without pictures. The result goes to
-benchmarks/results/.
+Four parts: frames through the whole pipeline at full speed; a live run started and stopped again and again; a camera
+that is lost and found again and again; and the counters of a day, without pictures. They run in one process, unless one
+of them is asked for by name. The result goes to benchmarks/results/.
 """
 
 from __future__ import annotations
