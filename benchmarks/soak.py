@@ -41,6 +41,7 @@ from vcam.stats import Snapshot, Stats
 
 DAY_FRAMES = 24 * 3600 * 30
 _LIVE_FPS = 120.0
+_SETTLE_S = 5.0
 _PARTS = ("start_and_stop", "replug", "bookkeeping", "frames")
 
 
@@ -193,7 +194,9 @@ class Soak:
 
 
 def _before_after(before: Sample) -> dict[str, Any]:
-    after = Sample()
+    deadline_s = time.monotonic() + _SETTLE_S
+    while (after := Sample()).threads > before.threads and time.monotonic() < deadline_s:
+        time.sleep(0.01)
     return {
         "resident_mb_before_after": [before.resident_mb, after.resident_mb],
         "threads_before_after": [before.threads, after.threads],

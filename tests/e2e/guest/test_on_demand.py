@@ -19,7 +19,7 @@ from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
 pytestmark = pytest.mark.timeout(500)
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 """Emulated, and on a machine that may be busy."""
 
 
@@ -28,7 +28,7 @@ def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> bo
     while not condition():
         if time.monotonic() > deadline:
             return False
-        threading.Event().wait(0.1)
+        threading.Event().wait(0.3)  # looking costs time too
     return True
 
 
