@@ -61,7 +61,7 @@ class Output:
         if old or self._board.now.name == IDLE:
             self._last = None
         if old and self._last_ns and self._board.now.name == RUNNING:
-            self._board.say("compose", WAITING, "no picture comes out of the engine")
+            self._board.say("compose", WAITING, "no new picture comes")
         self._sink.send(self._last or self._state_card())
         self._stats.repeated()
 

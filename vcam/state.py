@@ -26,7 +26,7 @@ class State:
         "starting"       no picture has come yet, and nothing is wrong
         "running"        pictures come in and go out
         "idle"           nobody looks, so the camera is off
-        "waiting"        the camera runs, but no picture comes out: the engine or an effect is busy
+        "waiting"        no new picture comes out for a while: the engine is busy, or the camera is silent
         "effect failed"  an effect cannot do its work
         "no camera"      the source cannot be opened, or broke off; it is tried again
         "no engine"      the engine failed; it is opened again
