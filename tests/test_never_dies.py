@@ -364,8 +364,10 @@ def test_sigterm_ends_the_program_within_two_seconds(hangs: bool, lose_at: tuple
         assert time.monotonic() - start < BUSY_S
 
 
-def on_demand(source: FakeSource, sink: RecordingSink, readers: FakeReaders) -> Pipeline:
-    return pipeline_of(source, sink, config=QUICK, watch=lambda _: readers)
+def on_demand(
+    source: FakeSource, sink: RecordingSink, readers: FakeReaders, config: PipelineConfig = QUICK
+) -> Pipeline:
+    return pipeline_of(source, sink, config=config, watch=lambda _: readers)
 
 
 def test_the_camera_is_open_only_while_somebody_reads() -> None:
@@ -397,7 +399,7 @@ def test_a_reader_who_comes_back_soon_finds_the_camera_still_open() -> None:
 
 def test_the_first_picture_comes_soon_after_the_reader_and_no_old_one_stays() -> None:
     source, sink, readers = FakeSource(camera(5000), live=True), live_sink(), FakeReaders()
-    pipeline = on_demand(source, sink, readers)
+    pipeline = on_demand(source, sink, readers, PipelineConfig(card_after_s=60, linger_s=0.3))
     with running(pipeline):
         for _ in range(2):
             assert until(lambda: pipeline.state == State("idle") and sink.frames and not shows_person(sink.frames[-1]))
