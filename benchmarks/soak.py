@@ -1,15 +1,21 @@
-"""Many frames through the whole pipeline at full speed: does memory stay flat, do threads and descriptors go?
+"""A working day's use in short: does memory stay flat, and do threads and descriptors go?
 
-    python -m benchmarks.soak --frames 20000
+    python -m benchmarks.soak --frames 100000 --size 640x360
 
-Prints the resident set as it goes; the result goes to benchmarks/results/.
+Four parts: frames through the whole pipeline at full speed; a live run started and stopped again and again; a camera
+that is lost and found again and again; and the counters of a day, without pictures. They run in one process, unless one
+of them is asked for by name. The result goes to benchmarks/results/.
 """
 
 from __future__ import annotations
 
 import argparse
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -18,15 +24,25 @@ from vcam.catalogue import DEFAULT_ENGINE
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
 from vcam.effects.refine import RefineConfig
+from vcam.errors import SourceLost
+from vcam.frame import Frame, Matrix, Size
 from vcam.machine import resident_bytes
+from vcam.matting import Matter
+from vcam.memory import keep_freed_memory
 from vcam.pipeline import Pipeline, PipelineConfig
 from vcam.session import open_matter
-from vcam.sinks import SinkRequest, make_sink
+from vcam.sinks import SinkRequest
+from vcam.sinks.null import NullSink
+from vcam.slot import Policy, Slot
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
+from vcam.sources.memory import MemorySource
 from vcam.stats import Snapshot, Stats
 
-_EVERY = 1000
+DAY_FRAMES = 24 * 3600 * 30
+_LIVE_FPS = 120.0
+_SETTLE_S = 5.0
+_PARTS = ("start_and_stop", "replug", "bookkeeping", "frames")
 
 
 def _descriptors() -> int:
@@ -34,44 +50,184 @@ def _descriptors() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
+@dataclass(slots=True)
+class Sample:
+    """What a process holds: memory in MB, threads, descriptors."""
+
+    resident_mb: float = field(default_factory=lambda: round(resident_bytes() / 2**20, 1))
+    threads: int = field(default_factory=threading.active_count)
+    descriptors: int = field(default_factory=_descriptors)
+
+
+class LiveNull(NullSink):
+    """Stands for a virtual camera."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__("", SinkRequest())
+        self.live, self.size, self.matrix = True, size, Matrix.BT601
+
+
+class LosingSource(MemorySource):
+    """A camera that is unplugged after so many frames, each time that it is opened."""
+
+    def __init__(self, frames: list[Frame], lose_after: int) -> None:
+        super().__init__(frames, _LIVE_FPS, live=True)
+        self._lose_after, self._left = lose_after, 0
+        self.openings = 0
+
+    def __enter__(self) -> LosingSource:
+        self.openings += 1
+        self._left = self._lose_after
+        super().__enter__()
+        return self
+
+    def read(self) -> Frame | None:
+        if not self._left:
+            raise SourceLost("memory: unplugged")
+        self._left -= 1
+        return super().read()
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """The parts, of one size and effect. make_matter: a new engine, not opened yet."""
+
+    make_matter: Callable[[], Matter]
+    size: Size = (640, 360)
+    effect: str = "blur"
+    report: Callable[[str], None] = print
+
+    def frames(self, count: int) -> dict[str, Any]:
+        """So many frames of the demo through the pipeline, as fast as it goes."""
+        before, samples = Sample(), list[tuple[int, Sample]]()
+        every = max(1, count // 50)
+
+        def tick(_: Source, now: Snapshot) -> None:
+            if now.frames >= every * (len(samples) + 1):
+                samples.append((now.frames, Sample()))
+                self.report(f"{now.frames} frames, {samples[-1][1]}, {now.fps:.0f} fps")
+
+        pipeline = self._pipeline(
+            lambda request: make_source("demo", request), NullSink("", SinkRequest()), PipelineConfig(max_frames=count)
+        )
+        final = pipeline.run(tick)
+        half = [sample.resident_mb for _, sample in samples[len(samples) // 2 :]]
+        return {
+            "frames": final.frames,
+            "seconds": round(final.seconds, 1),
+            "resident_mb": [(frames, sample.resident_mb) for frames, sample in samples],
+            "growth_mb_in_second_half": round(half[-1] - half[0], 1) if half else None,
+            **_before_after(before),
+        }
+
+    def start_and_stop(self, cycles: int) -> dict[str, Any]:
+        """A live run of a few frames, so many times."""
+        pictures = self._pictures()
+
+        def cycle(_: int) -> None:
+            sink = LiveNull(self.size)
+            pipeline = self._pipeline(lambda _: MemorySource(pictures, _LIVE_FPS, live=True), sink)
+            pipeline.run(lambda _, now: pipeline.stop() if now.frames >= 3 else None)
+            assert sink.frames >= 3
+
+        return {"cycles": cycles, **self._repeated("start and stop", cycles, cycle)}
+
+    def replug(self, cycles: int) -> dict[str, Any]:
+        """One live run whose camera is unplugged and found again, so many times."""
+        source = LosingSource(self._pictures(), lose_after=12)
+        before, samples = Sample(), list[Sample]()
+        config = PipelineConfig(retry_s=0.02, longest_retry_s=0.02)
+        pipeline = self._pipeline(lambda _: source, LiveNull(self.size), config)
+
+        def tick(_: Source, now: Snapshot) -> None:
+            if source.openings >= max(1, cycles // 10) * (len(samples) + 1):
+                samples.append(Sample())
+                self.report(f"unplugged {source.openings} times, {samples[-1]}, {now.state}")
+            if source.openings > cycles:
+                pipeline.stop()
+
+        final = pipeline.run(tick)
+        return {"cycles": source.openings - 1, "frames": final.frames, **_before_after(before)}
+
+    def bookkeeping(self, count: int) -> dict[str, Any]:
+        """What is counted and handed over for so many frames, without any pictures."""
+        stats, slot = Stats(), Slot[int](Policy.NEWEST_WINS)
+        before = Sample()
+        for n in range(count):
+            slot.put(n)
+            slot.take()
+            with stats.stage("infer"):
+                pass
+            stats.board.say("compose", "running")
+            stats.sent(time.monotonic_ns())
+        assert stats.snapshot().frames == count
+        return {"frames": count, **_before_after(before)}
+
+    def _repeated(self, what: str, cycles: int, cycle: Callable[[int], None]) -> dict[str, Any]:
+        cycle(0)  # what is loaded once is no leak
+        before = Sample()
+        for n in range(cycles):
+            cycle(n)
+            if (n + 1) % max(1, cycles // 10) == 0:
+                self.report(f"{what}: {n + 1} of {cycles}, {Sample()}")
+        return _before_after(before)
+
+    def _pictures(self) -> list[Frame]:
+        with make_source("demo", SourceRequest(self.size, matrix=Matrix.BT601)) as source:
+            return [frame for frame in (source.read() for _ in range(8)) if frame is not None]
+
+    def _pipeline(
+        self, source: Callable[[SourceRequest], Source], sink: NullSink, config: PipelineConfig | None = None
+    ) -> Pipeline:
+        stats = Stats()
+        return Pipeline(
+            source,
+            SourceRequest(size=self.size),
+            self.make_matter(),
+            lambda transparent, live: Composer(
+                [make_effect(self.effect)], RefineConfig(), stats, transparent=transparent, live=live
+            ),
+            sink,
+            stats,
+            config,
+        )
+
+
+def _before_after(before: Sample) -> dict[str, Any]:
+    deadline_s = time.monotonic() + _SETTLE_S
+    while (after := Sample()).threads > before.threads and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return {
+        "resident_mb_before_after": [before.resident_mb, after.resident_mb],
+        "threads_before_after": [before.threads, after.threads],
+        "descriptors_before_after": [before.descriptors, after.descriptors],
+    }
+
+
 def main() -> None:
     """Soak."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=20_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=100_000)
+    parser.add_argument("--cycles", type=int, default=200, help="of starting and stopping, and of unplugging")
+    parser.add_argument("--size", default="640x360")
     parser.add_argument("--effect", default="blur")
+    parser.add_argument("--part", choices=_PARTS, help="only this one, into a file of its own")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    stats, samples = Stats(), list[tuple[int, float]]()
-    before = (threading.active_count(), _descriptors())
-
-    def tick(_: Source, now: Snapshot) -> None:
-        if now.frames >= _EVERY * (len(samples) + 1):
-            samples.append((now.frames, resident_bytes() / 2**20))
-            print(f"{now.frames} frames, {samples[-1][1]:.1f} MB, {now.fps:.0f} fps", flush=True)
-
-    pipeline = Pipeline(
-        lambda request: make_source("demo", request),
-        SourceRequest(size=(1280, 720)),
-        open_matter(DEFAULT_ENGINE, (), "onnxruntime", 1),
-        lambda transparent, live: Composer(
-            [make_effect(options.effect)], RefineConfig(), stats, transparent=transparent, live=live
-        ),
-        make_sink("null", SinkRequest()),
-        stats,
-        PipelineConfig(max_frames=options.frames),
+    keep_freed_memory()
+    width, height = (int(text) for text in options.size.split("x"))
+    soak = Soak(
+        lambda: open_matter(DEFAULT_ENGINE, (), "onnxruntime", 1),
+        (width, height),
+        options.effect,
+        lambda line: print(line, flush=True),
     )
-    final = pipeline.run(tick)
-    after = (threading.active_count(), _descriptors())
-    half = samples[len(samples) // 2 :]
-    report = {
-        "frames": final.frames,
-        "effect": options.effect,
-        "resident_mb": samples,
-        "growth_mb_in_second_half": half[-1][1] - half[0][1] if half else None,
-        "threads_before_after": [before[0], after[0]],
-        "descriptors_before_after": [before[1], after[1]],
-    }
-    print(save("soak", report))
+    counts = (options.cycles, options.cycles, DAY_FRAMES, options.frames)
+    report: dict[str, Any] = {"size": options.size, "effect": options.effect, "engine": DEFAULT_ENGINE}
+    for part, count in zip(_PARTS, counts, strict=True):
+        if options.part in (None, part):
+            report[part] = getattr(soak, part)(count)
+    print(save(f"soak-{options.part}" if options.part else "soak", report))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vcam.effects.refine import RefineConfig
 from vcam.frame import Frame, Matrix, from_rgb
 from vcam.matting import Matter
 from vcam.pipeline import Pipeline, PipelineConfig
+from vcam.readers import Readers
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
 from vcam.stats import Stats
@@ -51,6 +52,7 @@ def pipeline_of(
     backend: Backend | None = None,
     config: PipelineConfig | None = None,
     stats: Stats | None = None,
+    watch: Callable[[str], Readers] | None = None,
 ) -> Pipeline:
     """A pipeline of fakes."""
     stats = stats or Stats()
@@ -64,4 +66,5 @@ def pipeline_of(
         sink,
         stats,
         config or PipelineConfig(),
+        watch,
     )

@@ -46,10 +46,10 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 
 LAYERS = (
-    ("errors", "frame", "memory", "machine", "v4l2", "config", "state"),
-    ("slot", "stats", "card"),
+    ("errors", "frame", "memory", "machine", "v4l2", "config", "state", "backoff"),
+    ("slot", "stats", "card", "readers", "pace"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
-    ("matting",),
+    ("matting", "demand", "supervise", "output"),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
     ("files", "modprobe", "notify", "instances", "service"),

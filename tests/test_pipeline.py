@@ -143,8 +143,9 @@ def test_a_live_sink_has_a_card_before_the_first_matte() -> None:
     assert _is_card(sink.frames[-1])
 
 
-@pytest.mark.parametrize("live", [False, True])
-@pytest.mark.parametrize("stage", ["capture", "infer", "compose"])
+@pytest.mark.parametrize(
+    ("stage", "live"), [("capture", False), ("infer", False), ("compose", False), ("capture", True)]
+)
 def test_the_first_failure_is_raised_with_its_stage_and_cause_and_no_room_is_sent(stage: str, live: bool) -> None:
     source = BrokenSource(5, SourceLost("cam: unplugged; plug it in")) if stage == "capture" else None
     backend = FakeBackend(fail_at=5 if stage == "infer" else None)

@@ -5,21 +5,32 @@ from __future__ import annotations
 import cv2
 
 from vcam.frame import Frame, Matrix, Size
+from vcam.state import IDLE, State
 
 _GREY_LUMA = 40
 _TEXT_LUMA = 160
 _NEUTRAL_CHROMA = 128
 
 
-def make_card(size: Size, matrix: Matrix, text: str) -> Frame:
-    """A dark grey frame with one line of text in the middle, made without any camera picture."""
+def make_card(size: Size, matrix: Matrix, *lines: str) -> Frame:
+    """A dark grey frame with lines of text in the middle, made without any camera picture."""
     card = Frame.empty(size, matrix)
     card.y[:] = _GREY_LUMA
     card.u[:] = _NEUTRAL_CHROMA
     card.v[:] = _NEUTRAL_CHROMA
     width, height = size
-    scale = height / 500
-    (text_w, text_h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    origin = ((width - text_w) // 2, (height + text_h) // 2)
-    cv2.putText(card.y, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT_LUMA, 1, cv2.LINE_AA)
+    for i, line in enumerate(lines):
+        scale = height / (500 if i == 0 else 900)
+        (text_w, text_h), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        scale *= min(1.0, 0.95 * width / max(text_w, 1))
+        (text_w, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        origin = ((width - text_w) // 2, (height + text_h) // 2 + i * height // 10)
+        cv2.putText(card.y, line, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT_LUMA, 1, cv2.LINE_AA)
     return card
+
+
+def state_card(size: Size, matrix: Matrix, state: State) -> Frame:
+    """The card that tells those who watch how the run is: with the reason, without the advice that follows it."""
+    if state.name == IDLE:
+        return make_card(size, matrix, "vcam: the camera is off, nobody watches")
+    return make_card(size, matrix, f"vcam: {state.name}", state.reason.partition(";")[0])

@@ -110,6 +110,12 @@ def run(
     feather: Feather = 0.0,
     duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")] = False,
+    name: Annotated[
+        str, typer.Option(metavar="LABEL", help="The virtual camera of this name, as `vcam devices` lists them.")
+    ] = "",
+    always_on: Annotated[
+        bool, typer.Option("--always-on", help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).")
+    ] = False,
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
@@ -123,6 +129,8 @@ def run(
     `vcam run --effect blur` first webcam to first virtual camera
 
     `vcam run --effect image:beach.jpg --mirror` another room, mirrored
+
+    `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera labelled "second"
 
     `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
 
@@ -145,6 +153,8 @@ def run(
         feather_px=feather,
         duration_s=duration,
         overwrite=overwrite,
+        always_on=always_on,
+        name=name,
     )
     pipeline, total = build_run(request)
     from vcam.status import Status

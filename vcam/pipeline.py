@@ -1,7 +1,10 @@
 """capture -> infer -> compose: three threads, two slots, and no way out for a raw picture.
 
 A frame reaches the sink only through `Composer.compose`, which takes it together with its own matte. Where no new
-composed frame comes in time, a live sink gets the last one again, and after a while a card.
+composed frame comes in time, a live sink gets the last one again, and after a while a card that says why.
+
+A live sink outlives failures: a live source, an engine that has worked before, effects and the sink itself are opened
+again until they work. What fails for any other reason than a VcamError is a mistake in the program and ends the run.
 """
 
 from __future__ import annotations
@@ -10,56 +13,71 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from vcam.card import make_card
+from vcam.backoff import Backoff
+from vcam.demand import Demand
 from vcam.effects.composer import Composer
 from vcam.effects.pyramid import Pyramid
-from vcam.errors import StageError
-from vcam.frame import Frame, Matrix, Matte
+from vcam.errors import EngineError, SinkError, SinkLost, StageError
+from vcam.frame import Frame, Matte
 from vcam.matting import Matter
 from vcam.memory import keep_freed_memory
+from vcam.output import Output
+from vcam.pace import Pace
+from vcam.readers import Readers
 from vcam.sinks.base import Sink
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.sources.base import Source, SourceRequest
-from vcam.state import State
+from vcam.state import NO_ENGINE, NO_SINK, RUNNING, STARTING, State
 from vcam.stats import Snapshot, Stats
+from vcam.supervise import SupervisedEffects, SupervisedSource
 
 _TICK_S = 0.2
-_WAITING_CARD = "vcam: waiting for a picture"
-_OFF_CARD = "vcam is off"
-_LATE_NS = 1_000_000_000
 
 Inferred = tuple[Frame, Pyramid | None, Matte | None]
 """A frame with what was computed from it; nothing where no effect looks at the matte."""
+
+Tick = Callable[[Source, Snapshot], None]
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
     """How a pipeline behaves in time.
 
-    max_frames: stop after so many captured frames. duration_s: stop at this time of the source's own timeline.
-    card_after_s: how long a live sink repeats the last frame before
-    it shows the card. stop_s: how long the threads may take to end.
+    max_frames: stop after so many captured frames. duration_s: stop at this time of the source's own timeline; from a
+    live source to a live sink, so long after it was first to be opened. card_after_s: how long a live sink repeats the
+    last frame before it shows the card. stop_s: how long the threads may take to end. linger_s: how long after the last
+    reader a camera that is opened on demand stays open. retry_s, longest_retry_s: see `Backoff`.
     """
 
     max_frames: int | None = None
     duration_s: float | None = None
     card_after_s: float = 2.0
-    stop_s: float = 1.5
+    stop_s: float = 1.0
+    linger_s: float = 5.0
+    retry_s: float = 0.25
+    longest_retry_s: float = 2.0
+
+    def backoff(self) -> Backoff:
+        """For one thing that may fail."""
+        return Backoff(self.retry_s, self.longest_retry_s)
 
 
 class Pipeline:
     """One run from a source to a sink. Made, run and forgotten; `stop` may be called from any thread.
 
     Args:
-        make_source: called once with the request, its size and matrix set to what the sink insists on.
+        make_source: called with the request, its size and matrix set to what the sink insists on; once, and again each
+            time that the sink was lost and found.
         request: what is wanted of the source.
         matter: the person engine; not opened when no effect needs it.
-        make_composer: called once with (transparent, live).
+        make_composer: called with (transparent, live), as often as `make_source`.
         sink: where pictures go; opened and closed here.
         stats: filled while running.
         config: see there.
+        watch: the readers of a sink, by its name, while which a live source is open; None: it is always open.
     """
 
     def __init__(
@@ -71,12 +89,14 @@ class Pipeline:
         sink: Sink,
         stats: Stats,
         config: PipelineConfig | None = None,
+        watch: Callable[[str], Readers] | None = None,
     ) -> None:
-        self._make_source, self._request = make_source, request
+        self._make_source, self._request, self._watch = make_source, request, watch
         self._matter, self._make_composer, self._sink = matter, make_composer, sink
         self._stats = stats
         self._config = config or PipelineConfig()
         self._stop = threading.Event()
+        self._source: Source | None = None
 
     def stop(self) -> None:
         """End the run early but in order: what was captured is still composed and sent. Safe in signal handlers."""
@@ -91,7 +111,7 @@ class Pipeline:
         """How the run is now; may be read from any thread."""
         return self._stats.board.now
 
-    def run(self, on_tick: Callable[[Source, Snapshot], None] | None = None) -> Snapshot:
+    def run(self, on_tick: Tick | None = None) -> Snapshot:
         """Run until the source ends or `stop` is called; return what happened.
 
         Args:
@@ -102,15 +122,47 @@ class Pipeline:
             StageError: a thread failed; the first failure, with its cause.
         """
         keep_freed_memory()
-        with self._sink as sink:
+        backoff = self._config.backoff()
+        lost: SinkError | None = None
+        while lost is None or not self._stop.is_set():
+            try:
+                self._run_once(on_tick)
+                break
+            except SinkError as error:  # it does not open
+                if lost is None:
+                    raise
+                lost = error
+            except StageError as error:
+                if not (self._sink.live and isinstance(error.__cause__, SinkLost)):
+                    raise
+                lost = error.__cause__
+            self._stats.board.say("compose", NO_SINK, str(lost))
+            self._wait(backoff.failed(), on_tick)
+        return self._stats.snapshot()
+
+    def _run_once(self, on_tick: Tick | None) -> None:
+        with ExitStack() as stack:
+            sink = stack.enter_context(self._sink)
             request = self._request
             request = replace(request, size=sink.size or request.size, matrix=sink.matrix or request.matrix)
-            source = self._make_source(request)
+            source = self._source = self._make_source(request)
             live = source.live or sink.live
-            with self._make_composer(sink.alpha, live) as composer:
-                run = _Run(source, self._matter, composer, sink, live, self._stats, self._config, self._stop)
-                run.work(on_tick)
-        return self._stats.snapshot()
+            if source.live and sink.live:
+                wanted = None
+                if self._watch is not None:
+                    demand = Demand(self._watch(sink.name), self._config.linger_s)
+                    wanted = stack.enter_context(demand).wanted
+                source = SupervisedSource(source, self._stats.board, self._config.backoff(), wanted)
+            composer = stack.enter_context(self._make_composer(sink.alpha, live))
+            _Run(source, self._matter, composer, sink, live, self._stats, self._config, self._stop).work(on_tick)
+
+    def _wait(self, seconds: float, on_tick: Tick | None) -> None:
+        """Let time pass while there is no sink."""
+        deadline_s = time.monotonic() + seconds
+        while (left_s := deadline_s - time.monotonic()) > 0 and not self._stop.is_set():
+            if on_tick is not None and self._source is not None:
+                on_tick(self._source, self._stats.snapshot())
+            self._stop.wait(min(_TICK_S, left_s))
 
 
 class _Run:
@@ -129,11 +181,16 @@ class _Run:
     ) -> None:
         self._source, self._matter, self._composer, self._sink = source, matter, composer, sink
         self._stats, self._config, self._stop = stats, config, stop
+        self._board = stats.board
+        self._output = Output(sink, stats, config.card_after_s)
+        self._effects = SupervisedEffects(composer, self._board, config.backoff()) if sink.live else None
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
         self._inferred: Slot[Inferred] = Slot(policy)
         self._engine_ready = threading.Event()
         self._finished = threading.Event()
+        self._ending = threading.Event()
+        self._began_s = 0.0
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
         stages = (("compose", self._compose), ("infer", self._infer), ("capture", self._capture))
@@ -141,12 +198,14 @@ class _Run:
             threading.Thread(target=self._guard, args=stage, name=f"vcam-{stage[0]}", daemon=True) for stage in stages
         ]
 
-    def work(self, on_tick: Callable[[Source, Snapshot], None] | None) -> None:
+    def work(self, on_tick: Tick | None) -> None:
         """Start the threads, wait for their end or a stop, end them; raise the first failure."""
+        for stage in ("capture", "infer", "compose"):
+            self._board.say(stage, STARTING)
         for thread in self._threads:
             thread.start()
         try:
-            while not self._finished.wait(_TICK_S) and not self._stop.is_set():
+            while not self._finished.wait(_TICK_S) and not self._stop.is_set() and not self._is_time_up():
                 if on_tick is not None:
                     on_tick(self._source, self._stats.snapshot())
         finally:
@@ -171,24 +230,33 @@ class _Run:
 
     def _capture(self) -> None:
         while not self._engine_ready.wait(_TICK_S):  # the camera's light comes on last
-            if self._stop.is_set() or self._finished.is_set():
+            if self._ending.is_set() or self._finished.is_set():
                 return self._captured.close()
+        self._began_s = time.monotonic()
         with self._source as source:
             paced = self._sink.live and not source.live
-            clock = _Clock(self._stop)
+            pace = Pace(self._ending)
             for _ in _count(self._config.max_frames):
-                if self._stop.is_set():
+                if self._ending.is_set():
                     break
                 frame = self._read(source)
                 if frame is None or self._is_over(frame):
                     break
-                self._captured.put(clock.wait_until_due(frame) if paced else frame)
+                self._board.say("capture", RUNNING)
+                self._captured.put(pace.wait_until_due(frame) if paced else frame)
                 self._stats.set_drops("engine busy", self._captured.dropped)
         return self._captured.close()
 
     def _is_over(self, frame: Frame) -> bool:
         duration_s = self._config.duration_s
         return duration_s is not None and frame.pts_ns >= round(duration_s * 1e9)
+
+    def _is_time_up(self) -> bool:
+        """Whether a live run has lasted as long as it may: its source may bring no frame that tells."""
+        duration_s = self._config.duration_s
+        if duration_s is None or not self._began_s or not (self._source.live and self._sink.live):
+            return False
+        return time.monotonic() - self._began_s > duration_s
 
     def _read(self, source: Source) -> Frame | None:
         if source.live:  # mostly waiting, which is no work
@@ -201,10 +269,19 @@ class _Run:
             self._engine_ready.set()
             while True:
                 self._pass_on(None)
-        with self._matter as matter:
-            self._engine_ready.set()
-            while True:
-                self._pass_on(matter)
+        backoff = self._config.backoff()
+        while True:
+            try:
+                with self._matter as matter:
+                    self._engine_ready.set()
+                    while True:
+                        self._pass_on(matter)
+            except EngineError as error:
+                if not (self._sink.live and self._engine_ready.is_set()):
+                    raise
+                self._board.say("infer", NO_ENGINE, str(error))
+            if self._ending.wait(backoff.failed()):
+                return self._inferred.close()
 
     def _pass_on(self, matter: Matter | None) -> None:
         try:
@@ -217,6 +294,7 @@ class _Run:
             with self._stats.stage("infer"):
                 pyramid = Pyramid.of(frame)
                 inferred = (frame, pyramid, matter.matte(frame, pyramid))
+        self._board.say("infer", RUNNING)
         self._inferred.put(inferred)
         self._stats.set_drops("compose busy", self._inferred.dropped)
 
@@ -224,49 +302,30 @@ class _Run:
         try:
             self._compose_all()
         except SlotClosed:
-            if self._sink.live:  # what a virtual camera goes on showing
-                self._sink.send(self._make_card(_OFF_CARD))
+            self._output.send_off_card()
         finally:
             self._finished.set()
 
     def _compose_all(self) -> None:
-        last: Frame | None = None
-        last_ns = 0
         while True:
+            composed = None
             try:
-                frame, pyramid, matte = self._inferred.take(self._patience_s(last is not None))
+                frame, pyramid, matte = self._inferred.take(self._output.patience_s(self._source.fps))
+                composed = self._attempt(lambda: self._composer.compose(frame, pyramid, matte))  # noqa: B023 - at once
             except SlotTimeout:
-                if time.monotonic_ns() - last_ns > self._config.card_after_s * 1e9:
-                    last = None
-                last = self._send_again(last)
-                continue
-            last = self._composer.compose(frame, pyramid, matte)
-            last_ns = time.monotonic_ns()
-            with self._stats.stage("send"):
-                self._sink.send(last)
-            self._stats.sent(frame.t_capture_ns)
+                pass
+            if composed is None:
+                self._output.send_again()
+            else:
+                self._output.send(composed, frame.t_capture_ns)
 
-    def _patience_s(self, running: bool) -> float | None:
-        """How long compose waits for a new frame before a live sink gets the last one, or the card, again."""
-        if not self._sink.live:
-            return None
-        return (2.0 if running else 1.0) / self._source.fps
-
-    def _send_again(self, last: Frame | None) -> Frame:
-        """Send the last picture, or the card where there is none that may still be shown."""
-        shown = last or self._make_card(_WAITING_CARD)
-        self._sink.send(shown)
-        self._stats.repeated()
-        return shown
-
-    def _make_card(self, text: str) -> Frame:
-        return make_card(self._sink.size or (1280, 720), self._sink.matrix or Matrix.BT601, text)
+    def _attempt(self, compose: Callable[[], Frame]) -> Frame | None:
+        return compose() if self._effects is None else self._effects.attempt(compose)
 
     def _shut_down(self) -> None:
         """Wake everybody and wait a bounded time."""
+        self._ending.set()
         self._source.interrupt()
-        if self._failure is not None:
-            self._stop.set()
         deadline = time.monotonic() + self._config.stop_s
         for thread in reversed(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -275,24 +334,7 @@ class _Run:
             self._captured.close(discard=True)
             self._inferred.close(discard=True)
             for thread in stuck:
-                thread.join(_TICK_S)
-
-
-class _Clock:
-    """Lets frames of a file pass in real time."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._start_ns = 0
-
-    def wait_until_due(self, frame: Frame) -> Frame:
-        """Wait; return the frame with the time at which it became due as its capture time."""
-        now_ns = time.monotonic_ns()
-        if not self._start_ns or now_ns - self._start_ns - frame.pts_ns > _LATE_NS:
-            self._start_ns = now_ns - frame.pts_ns  # the first frame, or after a long sleep: no rush to catch up
-        due_ns = self._start_ns + frame.pts_ns
-        self._stop.wait(max(0, due_ns - now_ns) / 1e9)
-        return replace(frame, t_capture_ns=time.monotonic_ns())
+                thread.join(_TICK_S / 2)
 
 
 def _count(limit: int | None) -> Iterable[int]:

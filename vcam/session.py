@@ -21,8 +21,10 @@ from vcam.effects.refine import RefineConfig
 from vcam.frame import Size
 from vcam.matting import Matter, small_rgb
 from vcam.pipeline import Pipeline, PipelineConfig
-from vcam.sinks import SinkRequest, make_sink
-from vcam.sources import is_endless, make_source
+from vcam.readers import LoopbackReaders
+from vcam.sinks import Sink, SinkRequest, make_sink
+from vcam.sinks.v4l2 import V4l2Sink
+from vcam.sources import is_endless, is_webcam, make_source
 from vcam.sources.base import SourceRequest
 from vcam.stats import Stats
 
@@ -50,6 +52,8 @@ class RunRequest:
     feather_px: float
     duration_s: float | None
     overwrite: bool
+    always_on: bool = False
+    name: str = ""
 
 
 def engine_folders(extra: tuple[Path, ...]) -> list[Path]:
@@ -95,7 +99,10 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
     effects = [make_effect(text) for text in request.effects]
     matter = open_matter(request.engine, request.engines, request.backend, request.threads, patient=False)
-    sink = make_sink(request.sink, SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True))
+    sink = make_sink(
+        request.sink,
+        SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True, name=request.name),
+    )
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
     endless = is_endless(request.source)
@@ -115,8 +122,14 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         sink,
         stats,
         PipelineConfig(duration_s=duration_s),
+        LoopbackReaders if _is_on_demand(request, sink) else None,
     )
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
+
+
+def _is_on_demand(request: RunRequest, sink: Sink) -> bool:
+    """Whether the source is to be open only while somebody reads the sink: a webcam, into a loopback camera."""
+    return not request.always_on and isinstance(sink, V4l2Sink) and is_webcam(request.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ NO_CAMERA = "no camera"
 NO_ENGINE = "no engine"
 NO_SINK = "no sink"
 
-_LEAST_FIRST = (RUNNING, STARTING, WAITING, IDLE, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
-_HEALTHY = (RUNNING, STARTING, IDLE)
+_LEAST_FIRST = (RUNNING, WAITING, STARTING, IDLE, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
+_HEALTHY = (RUNNING, WAITING, STARTING, IDLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class State:
         "starting"       no picture has come yet, and nothing is wrong
         "running"        pictures come in and go out
         "idle"           nobody looks, so the camera is off
-        "waiting"        the camera runs, but no picture comes out: the engine or an effect is busy
+        "waiting"        no new picture comes out for a while: the engine is busy, or the camera is silent
         "effect failed"  an effect cannot do its work
         "no camera"      the source cannot be opened, or broke off; it is tried again
         "no engine"      the engine failed; it is opened again
@@ -39,7 +39,7 @@ class State:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether nothing has failed."""
         return self.name in _HEALTHY
 
     def __str__(self) -> str:

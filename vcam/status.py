@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while something runs; nothing anywhere else."""
+"""What a person at a terminal sees while something runs; anywhere else only what goes wrong."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vcam.sources.base import Source
+from vcam.state import IDLE, RUNNING, State
 from vcam.stats import Snapshot
 
 
@@ -42,6 +43,7 @@ class Status:
         self._display = _bar()
         self._task: TaskID | None = None
         self._mode = ""
+        self._state = State()
 
     def __enter__(self) -> Self:
         self._display.start()
@@ -57,15 +59,26 @@ class Status:
         """Show what happened so far."""
         if self._task is None:
             return
+        self._tell(now.state)
         if source.mode != self._mode and not self._display.disable:
             self._mode = source.mode
             self._display.console.print(f"{source.name}: {source.mode}", markup=False, highlight=False)
         total = self._total or source.frames
         self._display.update(self._task, description=self._line(now, total), completed=now.frames, total=total)
 
+    def _tell(self, state: State) -> None:
+        """Trouble, and its end, are lines of their own: they stay in a journal too."""
+        trouble, was = not state.healthy, not self._state.healthy
+        if (trouble and state != self._state) or (was and state.name == RUNNING):
+            self._display.console.print(f"vcam: {state}", markup=False, highlight=False, soft_wrap=True)
+        if trouble or state.name in (RUNNING, IDLE):
+            self._state = state
+
     def _line(self, now: Snapshot, total: int | None) -> str:
         if total:  # a file: nobody waits for its single frames, and none is dropped
             return f"{self._title}: {now.fps:.0f} fps"
+        if now.state.name != RUNNING:
+            return f"{self._title}: {now.state.name}"
         latency = f"latency {now.latency.p50_ms:.0f}/{now.latency.p95_ms:.0f} ms p50/p95"
         drops = ", ".join(f"{count} {cause}" for cause, count in now.drops.items()) or "none"
         return f"{self._title}: {now.fps:5.1f} fps  {latency}  drops {drops}"

@@ -142,3 +142,32 @@ def test_closing_stops_the_preparation() -> None:
     assert stopped.is_set()
     assert not first.open
     backend.__exit__(None, None, None)
+
+
+def test_a_backend_that_failed_at_work_is_tried_last_when_opened_again() -> None:
+    fast, slow = Named("fast"), Named("slow")
+    fast._fail_at = {1}
+    backend = FirstOf([fast, slow])
+    with backend:
+        backend.run(IMAGE)
+        with pytest.raises(EngineError, match="run 1"):
+            backend.run(IMAGE)
+    with backend:
+        assert backend.name == "slow"
+        assert backend.about()["refused"] == {"fast": "fake engine: run 1 fails as asked"}
+    slow.reason = "no memory"
+    with backend:
+        assert backend.name == "fast", "better than none"
+
+
+def test_a_better_one_that_failed_at_work_is_left_alone_when_opened_again() -> None:
+    better = Named("fast")
+    better._fail_at = {0}
+    backend, first = swapping(better, lambda _: pytest.fail("nothing to prepare"))
+    with backend, pytest.raises(EngineError, match="run 0"):
+        backend.run(IMAGE)
+    with backend:
+        assert backend.name == "slow"
+        backend.run(IMAGE)
+        assert backend.about()["refused"] == {"fast": "fake engine: run 0 fails as asked"}
+    assert (first.runs, len(better.entered)) == (1, 1)

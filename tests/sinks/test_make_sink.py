@@ -76,3 +76,13 @@ def test_making_a_sink_touches_nothing(tmp_path: Path) -> None:
     for text in ("out.mp4", "frames/", "photo.png"):
         make_sink(f"{tmp_path}/{text}", SinkRequest()).close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["out.mp4", "null", "/dev/video3", "virtual:/dev/video3"])
+def test_a_name_and_another_sink_contradict_each_other(text: str) -> None:
+    with pytest.raises(UsageError, match="--name 'second' chooses a virtual camera, and --sink "):
+        make_sink(text, SinkRequest(name="second"))
+
+
+def test_a_name_is_what_pyvirtualcam_calls_the_camera() -> None:
+    assert make_sink("pyvirtualcam", SinkRequest(name="OBS Virtual Camera")).name == "OBS Virtual Camera"

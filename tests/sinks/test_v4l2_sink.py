@@ -58,6 +58,17 @@ def test_without_a_loopback_the_command_to_load_one_is_given() -> None:
     assert "\n" not in message
 
 
+def test_a_loopback_is_chosen_by_its_label() -> None:
+    nodes = [loopback("/dev/video1", card="vcam"), loopback("/dev/video2", card="second"), loopback("/dev/video3")]
+    assert first_loopback(nodes, "second") == "/dev/video2"
+    twins = [loopback("/dev/video4", CAP_VIDEO_CAPTURE, "twin"), loopback("/dev/video5", card="twin")]
+    assert first_loopback([*nodes, *twins], "twin") == "/dev/video5", "the free one"
+    with pytest.raises(SinkError, match="no virtual camera is labelled 'third', only 'vcam', 'second', 'Dummy'; "):
+        first_loopback(nodes, "third")
+    with pytest.raises(SinkError, match="no virtual camera: load one with"):
+        first_loopback([WEBCAM], "third")
+
+
 def test_nodes_that_may_not_be_opened_are_named() -> None:
     with pytest.raises(SinkError, match=r"/dev/video1: permission denied.*usermod -aG video"):
         first_loopback([WEBCAM, FORBIDDEN])

@@ -194,3 +194,21 @@ def test_closing_is_harmless_at_any_time(clip: Path) -> None:
             pass
         source.close()
         assert source.read() is None
+
+
+def test_a_live_stream_that_was_closed_can_be_opened_again(clip: Path) -> None:
+    with served(whole(clip.read_bytes())) as url:
+        source = StreamSource(url, SourceRequest())
+        found: list[Frame | None] = []
+        for _ in range(2):
+            with source:
+                found.append(source.read())
+            assert source.read() is None
+        source.interrupt()
+        with pytest.raises(SourceError), source:
+            pass
+    first, second = found
+    assert first is not None
+    assert second is not None
+    assert second.index > first.index
+    assert second.pts_ns > first.pts_ns

@@ -232,3 +232,20 @@ def test_a_broken_picture_is_skipped(tmp_path: Path) -> None:
         assert camera.poll() is not None
     finally:
         camera.close()
+
+
+def test_a_camera_that_was_open_before_is_looked_for_where_it_is_now() -> None:
+    asked = []
+
+    def open_camera(where: str, size: Size, fps: float) -> ScriptedCamera:
+        asked.append(where)
+        return ScriptedCamera([shot(1_000_000 * len(asked))])
+
+    places = iter(["/dev/video3", "/dev/video5"])
+    source = WebcamSource("", SourceRequest(), open_camera, remember=lambda path: lambda: f"{next(places)} was {path}")
+    frames = []
+    for _ in range(3):
+        with source:
+            frames.append(source.read())
+    assert asked == ["", "/dev/video3 was /dev/video7", "/dev/video5 was /dev/video7"]
+    assert [frame and (frame.index, frame.pts_ns) for frame in frames] == [(0, 0), (1, 1_000_000), (2, 2_000_000)]

@@ -45,7 +45,7 @@ class _Delegate:
 
 
 class FirstOf(_Delegate):
-    """The first of several backends that opens.
+    """The first of several backends that opens. Opened again after it failed at work, it tries that backend last.
 
     Args:
         backends: at least one, the best first.
@@ -56,14 +56,25 @@ class FirstOf(_Delegate):
         super().__init__(backends[0].name)
         self._backends = backends
         self._refused = dict(refused or {})
+        self._failed: list[Backend] = []
         self._about: dict[str, object] = {}
 
+    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        try:
+            return super().run(inputs)
+        except EngineError as error:
+            if self._active is not None and self._active not in self._failed:
+                self._failed.append(self._active)
+                self._refused[self.name] = str(error)
+            raise
+
     def __enter__(self) -> Self:
-        for backend in self._backends:
+        backends = [*(b for b in self._backends if b not in self._failed), *self._failed]
+        for backend in backends:
             try:
                 backend.__enter__()
             except EngineError as error:
-                if backend is self._backends[-1]:
+                if backend is backends[-1]:
                     raise
                 self._refused[backend.name] = str(error)
             else:
@@ -81,6 +92,8 @@ class FirstOf(_Delegate):
 
 class SwappingBackend(_Delegate):
     """Serves with one backend at once, and with a better one as soon as that has what it needs.
+
+    Opened again after the better one failed at work, it leaves that one alone.
 
     The preparation runs in a thread of its own and touches neither backend. Opening the better one, and the swap,
     happen in `run`, between two images, in the thread that owns this object.
@@ -104,9 +117,13 @@ class SwappingBackend(_Delegate):
         self._cancel, self._prepared = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._state = ""
+        self._failed = False
         self._about: dict[str, object] = {}
 
     def __enter__(self) -> Self:
+        if self._failed:
+            self._activate(self._first.__enter__())
+            return self
         try:
             self._activate(self._better.__enter__())
         except EngineError as error:
@@ -134,7 +151,12 @@ class SwappingBackend(_Delegate):
         if self._prepared.is_set():
             self._prepared.clear()
             self._swap()
-        return super().run(inputs)
+        try:
+            return super().run(inputs)
+        except EngineError as error:
+            if self._active is self._better:
+                self._failed, self._state = True, str(error)
+            raise
 
     def _swap(self) -> None:
         self._state = self._open_better()

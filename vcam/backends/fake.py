@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,8 +31,9 @@ class FakeBackend:
     Args:
         rule: computes the alpha.
         size: (height, width) of its input.
-        fail_at: the run (from 0) that raises EngineError.
+        fail_at: the run (from 0) that raises EngineError, or several.
         stall_at: the run that blocks until `release` is set.
+        refuse: the openings (from 0) that raise EngineError.
     """
 
     name = "fake"
@@ -41,18 +42,24 @@ class FakeBackend:
         self,
         rule: Rule = centre_is_person,
         size: tuple[int, int] = (64, 64),
-        fail_at: int | None = None,
+        fail_at: int | Collection[int] | None = None,
         stall_at: int | None = None,
+        refuse: Collection[int] = (),
     ) -> None:
-        self._rule, self._fail_at, self._stall_at = rule, fail_at, stall_at
+        self._rule, self._stall_at, self._refuse = rule, stall_at, refuse
+        self._fail_at = {fail_at} if isinstance(fail_at, int) else set(fail_at or ())
         self.inputs: dict[str, tuple[int, ...]] = {"image": (1, *size, 3)}
         self.outputs: dict[str, tuple[int, ...]] = {"alpha": (1, *size)}
         self.runs = 0
+        self.openings = 0
         self.open = False
         self.threads: set[int] = set()
         self.release = threading.Event()
 
     def __enter__(self) -> Self:
+        opening, self.openings = self.openings, self.openings + 1
+        if opening in self._refuse:
+            raise EngineError(f"fake engine: opening {opening} fails as asked")
         self.open = True
         return self
 
@@ -64,7 +71,7 @@ class FakeBackend:
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         run, self.runs = self.runs, self.runs + 1
         self.threads.add(threading.get_ident())
-        if run == self._fail_at:
+        if run in self._fail_at:
             raise EngineError(f"fake engine: run {run} fails as asked")
         if run == self._stall_at:
             self.release.wait(60)

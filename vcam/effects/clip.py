@@ -28,6 +28,10 @@ class Clip:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as new: also after a failure, when the effect is opened again."""
         self._slot: Slot[Frame] = Slot(Policy.WAIT)
         self._thread: threading.Thread | None = None
         self._failure: VcamError | None = None
@@ -41,6 +45,7 @@ class Clip:
         from vcam.sources.base import SourceRequest
         from vcam.sources.file import VideoFile
 
+        self._forget()
         with VideoFile(str(self._path), SourceRequest()) as source:
             if source.read() is None:
                 raise SourceError(f"{self._path}: no picture in it; choose another file for the effect 'video'")

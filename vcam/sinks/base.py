@@ -18,16 +18,18 @@ class SinkRequest:
     overwrite: a file that exists may be replaced.
     variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera delivered unevenly keeps
         its real tempo; otherwise frames follow each other at `fps`.
+    name: of the virtual camera, as other programs show it; empty: any.
     """
 
     size: Size | None = None
     fps: float = 30.0
     overwrite: bool = False
     variable_rate: bool = False
+    name: str = ""
 
 
 class Sink(Protocol):
-    """Takes composed frames. One thread opens, sends and closes.
+    """Takes composed frames. One thread opens, sends and closes. A live sink may be opened again after it was closed.
 
     Attributes:
         name: how messages call it, for instance "/dev/video10" or "out.mp4".

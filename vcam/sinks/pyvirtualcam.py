@@ -19,17 +19,17 @@ class PyvirtualcamSink:
     """A camera of OBS or Unity Capture (Windows, macOS), or a v4l2loopback device (Linux).
 
     Args:
-        target: the camera's name as pyvirtualcam knows it; empty: the first one.
+        target: the camera's name as pyvirtualcam knows it; empty: that of the request, or the first one.
         request: the size is taken as it is; pyvirtualcam has no way to answer another.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
-        self.name = target or "virtual camera"
+        self.name = target or request.name or "virtual camera"
         self.live = True
         self.size: Size | None = None
         self.matrix: Matrix | None = Matrix.BT601
         self.alpha = False
-        self._target = target
+        self._target = target or request.name
         self._request = request
         self._camera: pyvirtualcam.Camera | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from threading import Condition
 from types import TracebackType
@@ -19,6 +20,8 @@ class RecordingSink:
         fail_at: the frame, counted from 0, whose `send` raises SinkLost; also all later ones.
         block_at: the frame whose `send` does not return before `close`.
         fail_on_open: `__enter__` raises SinkError.
+        lose_at: the frames, counted from 0, whose first `send` raises SinkLost.
+        refuse: the openings, counted from 0, that raise SinkError.
 
     Attributes:
         frames: uint8 planes as in `Frame`; copies, oldest first.
@@ -36,6 +39,8 @@ class RecordingSink:
         fail_at: int | None = None,
         block_at: int | None = None,
         fail_on_open: bool = False,
+        lose_at: Collection[int] = (),
+        refuse: Collection[int] = (),
     ) -> None:
         self.name = "recording"
         self.live = live
@@ -49,6 +54,9 @@ class RecordingSink:
         self._fail_at = fail_at
         self._block_at = block_at
         self._fail_on_open = fail_on_open
+        self._lose_at = set(lose_at)
+        self._refuse = refuse
+        self._openings = 0
         self._open = False
         self._changed = Condition()
 
@@ -56,9 +64,10 @@ class RecordingSink:
         """Open.
 
         Raises:
-            SinkError: `fail_on_open`.
+            SinkError: `fail_on_open`, or an opening that is to be refused.
         """
-        if self._fail_on_open:
+        opening, self._openings = self._openings, self._openings + 1
+        if self._fail_on_open or opening in self._refuse:
             raise SinkError("recording: told not to open")
         with self._changed:
             self.opened += 1
@@ -84,6 +93,9 @@ class RecordingSink:
                 raise SinkLost("recording: not open")
             if self._fail_at is not None and len(self.frames) >= self._fail_at:
                 raise SinkLost(f"recording: told to fail at frame {self._fail_at}")
+            if len(self.frames) in self._lose_at:
+                self._lose_at.remove(len(self.frames))
+                raise SinkLost(f"recording: told to be lost at frame {len(self.frames)}")
             alpha = None if frame.alpha is None else frame.alpha.copy()
             self.frames.append(replace(frame, data=frame.data.copy(), alpha=alpha))
             self._changed.notify_all()

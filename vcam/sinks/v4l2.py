@@ -35,7 +35,8 @@ class V4l2Sink:
     """A v4l2loopback device, written as I420.
 
     Args:
-        target: the device, for instance "/dev/video10"; empty: the first free one, one labelled "vcam" before others.
+        target: the device, for instance "/dev/video10"; empty: the first free one, of the label that the request names,
+            or one labelled "vcam" before others.
         request: `size` is what the device is asked for; `Sink.size` is what it gave.
     """
 
@@ -57,7 +58,7 @@ class V4l2Sink:
             SinkError: there is no such device, it is not a loopback, it may not be opened, it is in use, or it insists
                 on a format that is not I420.
         """
-        self.name = self._target or first_loopback(v4l2.list_nodes())
+        self.name = self._target or first_loopback(v4l2.list_nodes(), self._request.name)
         try:
             self._fd = _open_writer(self.name)
             self._agree()
@@ -110,13 +111,22 @@ class V4l2Sink:
             os.close(fd)
 
 
-def first_loopback(nodes: list[v4l2.Node]) -> str:
+def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
     """The path of the loopback to use: a free one before one that is written to, one labelled "vcam" before others.
+
+    Args:
+        nodes: of this machine.
+        label: that it must have; empty: any.
 
     Raises:
         SinkError: there is none.
     """
     loopbacks = [node for node in nodes if node.is_loopback]
+    if label:
+        labels = ", ".join(repr(node.card) for node in loopbacks)
+        loopbacks = [node for node in loopbacks if node.card == label]
+        if labels and not loopbacks:
+            raise SinkError(f"no virtual camera is labelled {label!r}, only {labels}; `vcam devices` lists them")
     if loopbacks:
         return min(loopbacks, key=lambda node: (_is_taken(node), node.card != "vcam")).path
     problems = [f"{node.path}: {node.problem}" for node in nodes if node.problem]

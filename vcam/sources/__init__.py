@@ -35,6 +35,14 @@ def is_endless(text: str) -> bool:
     return text.partition(":")[0] in ("demo", "pattern")
 
 
+def is_webcam(text: str) -> bool:
+    """Whether `--source TEXT` is a camera of this machine; False also where it is nothing at all."""
+    try:
+        return _parse(text)[0] == "webcam"
+    except UsageError:
+        return False
+
+
 def make_source(text: str, request: SourceRequest) -> Source:
     """The source that a user means; not opened yet.
 

@@ -31,6 +31,8 @@ class SourceRequest:
 class Source(Protocol):
     """Delivers frames. One thread opens, reads and closes; any thread may `interrupt`.
 
+    A live source may be entered again after it was closed, and goes on counting frames and time.
+
     Every frame of one source has the same size and matrix, whatever the file or camera does midway.
 
     Attributes:

@@ -40,6 +40,8 @@ class FakeSource(SourceBase):
         steps: of each read: a Frame is delivered (with its own matrix; times and index are set), an exception is
             raised, the others wait.
         open_error: raised when the source is opened.
+        refusals: one of them is raised by each of the first openings, before it can be opened.
+        close_error: raised when it is closed.
         live: what the source says of itself.
         fps: likewise.
 
@@ -49,13 +51,21 @@ class FakeSource(SourceBase):
     """
 
     def __init__(
-        self, steps: Sequence[Step], open_error: Exception | None = None, live: bool = False, fps: float = 30.0
+        self,
+        steps: Sequence[Step],
+        open_error: Exception | None = None,
+        live: bool = False,
+        fps: float = 30.0,
+        refusals: Sequence[Exception] = (),
+        close_error: Exception | None = None,
     ) -> None:
         frames = [step for step in steps if isinstance(step, Frame)]
         size = frames[0].size if frames else (2, 2)
         super().__init__("fake", SourceRequest(size=size, fps=fps), live, None if live else len(frames))
         self._steps = list(steps)
         self._open_error = open_error
+        self._refusals = list(refusals)
+        self._close_error = close_error
         self.opened = 0
         self.closed = 0
 
@@ -67,6 +77,8 @@ class FakeSource(SourceBase):
         self.opened += 1
         if self._open_error is not None:
             raise self._open_error
+        if self._refusals:
+            raise self._refusals.pop(0)
 
     def read(self) -> Frame | None:
         """Do the next step, or several while they only wait; None at the end, and after `interrupt`."""
@@ -87,3 +99,5 @@ class FakeSource(SourceBase):
     def close(self) -> None:
         """Count the call."""
         self.closed += 1
+        if self._close_error is not None:
+            raise self._close_error

@@ -31,7 +31,7 @@ class MemorySource:
         self.size = self._frames[0].size
 
     def __enter__(self) -> Self:
-        self._start_ns = time.monotonic_ns()
+        self._start_ns = time.monotonic_ns() - round(self._next * 1e9 / self.fps)
         return self
 
     def __exit__(
@@ -52,4 +52,4 @@ class MemorySource:
         self._interrupted.set()
 
     def close(self) -> None:
-        self._interrupted.set()
+        """Nothing to release."""

@@ -44,18 +44,31 @@ class StreamSource(SourceBase):
         super().__init__(_without_password(url), request, live=live)
         self._open_timeout_s = open_timeout_s
         self._read_timeout_s = read_timeout_s
-        options = {"rtsp_flags": "prefer_tcp"} if url.startswith("rtsp:") else {}
-        timeouts = (open_timeout_s, read_timeout_s) if "://" in url else None
-        self._media = Media(self.name, url, live, options, timeouts, request.fps)
-        self._slot: Slot[tuple[VideoFrame, int]] = Slot(Policy.NEWEST_WINS if live else Policy.WAIT)
-        self._thread = threading.Thread(target=self._receive, name=f"stream {self.name}", daemon=True)
+        self._url = url
+        self._is_open = False
+        self._maker: FrameMaker | None = None
+        self._clock = MediaClock()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """A connection to be, with its own thread and slot: the ones before may still wait for a server."""
+        options = {"rtsp_flags": "prefer_tcp"} if self._url.startswith("rtsp:") else {}
+        timeouts = (self._open_timeout_s, self._read_timeout_s) if "://" in self._url else None
+        self._media = Media(self.name, self._url, self.live, options, timeouts, self._request.fps)
+        self._slot: Slot[tuple[VideoFrame, int]] = Slot(Policy.NEWEST_WINS if self.live else Policy.WAIT)
+        self._thread = threading.Thread(
+            target=self._receive, args=(self._media, self._slot), name=f"stream {self.name}", daemon=True
+        )
         self._error: SourceError | None = None
         self._complete = False
         self._first: Frame | None = None
-        self._maker: FrameMaker | None = None
-        self._clock = MediaClock()
 
     def _open(self) -> None:
+        if self._thread.ident is not None:  # it was open before
+            self._prepare()
+            if self._stop.is_set():
+                self._slot.close()
+        self._is_open = True
         self._maker = FrameMaker(self._request, name=self.name)
         self._thread.start()
         self._first = self._take(self._open_timeout_s, SourceError)
@@ -70,7 +83,7 @@ class StreamSource(SourceBase):
             SourceError: FFmpeg cannot convert a picture.
             SourceLost: the stream broke off, or brought no picture for `read_timeout_s`.
         """
-        if self._stop.is_set():
+        if self._stop.is_set() or not self._is_open:
             return None
         frame, self._first = self._first, None
         return frame or self._take(self._read_timeout_s, SourceLost)
@@ -92,20 +105,21 @@ class StreamSource(SourceBase):
         pts_ns = self._clock.pts_ns(time_s, round(1e9 / self._media.fps))
         return self._maker.make(picture, t_capture_ns, self._next_index(), pts_ns)
 
-    def _receive(self) -> None:
+    def _receive(self, media: Media, slot: Slot[tuple[VideoFrame, int]]) -> None:
         """Runs in the thread: open, decode, hand over."""
         try:
-            self._media.open()
-            for picture in self._media.pictures():
-                self._slot.put((picture, time.monotonic_ns()))
-            self._complete = True
+            media.open()
+            for picture in media.pictures():
+                slot.put((picture, time.monotonic_ns()))
+            self._complete = slot is self._slot
         except SlotClosed:
             pass
         except SourceError as error:
-            self._error = error
+            if slot is self._slot:  # else this connection was given up
+                self._error = error
         finally:
-            self._media.close()
-            self._slot.close()
+            media.close()
+            slot.close()
 
     def interrupt(self) -> None:
         """Make a blocked or later `read` return None soon."""
@@ -114,7 +128,7 @@ class StreamSource(SourceBase):
 
     def close(self) -> None:
         """Release the stream. A reader that a server keeps waiting ends by itself within the read timeout."""
-        self._stop.set()
+        self._is_open = False
         self._slot.close(discard=True)
         if self._thread.is_alive():
             self._thread.join(timeout=0.5)

@@ -59,14 +59,18 @@ class Camera(Protocol):
 OpenCamera = Callable[[str, Size, float], Camera]
 """Opens a camera by its name (empty: the first one) near a size and rate; raises SourceError."""
 
+Find = Callable[[], str]
+"""Where a camera is that was open before; raises SourceError where it is not there."""
+
 
 class WebcamSource(SourceBase):
-    """Delivers the newest picture of a webcam.
+    """Delivers the newest picture of a webcam. Entered again, it looks for the camera that it had before.
 
     Args:
         where: "/dev/video2" or "2" on Linux, a device name elsewhere; empty: the first camera.
         request: what the pipeline wants; without a size, 1280x720 or the nearest that the camera has.
         open_camera: how to get at the camera.
+        remember: from the path of an open camera to how it is found again.
         no_frame_timeout_s: a camera that brings nothing for so long counts as lost.
     """
 
@@ -76,11 +80,14 @@ class WebcamSource(SourceBase):
         request: SourceRequest,
         open_camera: OpenCamera | None = None,
         no_frame_timeout_s: float = 5.0,
+        remember: Callable[[str], Find] | None = None,
     ) -> None:
         super().__init__(where or "webcam", request, live=True)
         self._where = where
         self._open_camera = open_camera
         self._timeout_s = no_frame_timeout_s
+        self._remember = remember or _remember
+        self._find: Find | None = None
         self._camera: Camera | None = None
         self._maker: FrameMaker | None = None
         self._t_first_ns = 0
@@ -91,7 +98,10 @@ class WebcamSource(SourceBase):
 
             self._open_camera = open_camera
         wanted = self._request.size or DEFAULT_SIZE
-        camera = self._camera = self._open_camera(self._where, wanted, self._request.fps)
+        where = self._find() if self._find is not None else self._where
+        camera = self._camera = self._open_camera(where, wanted, self._request.fps)
+        if self._find is None:
+            self._find = self._remember(camera.path)
         # UVC 1.5 section 3.9.2.6 and JFIF: BT.601, at every size
         self._maker = FrameMaker(self._request, unlabelled=Matrix.BT601, name=camera.path)
         self.name = camera.path
@@ -127,6 +137,16 @@ class WebcamSource(SourceBase):
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+
+
+def _remember(path: str) -> Find:
+    """On Linux by what the camera is; elsewhere its name is what it is."""
+    if sys.platform != "linux":
+        return lambda: path
+    from vcam.sources.same_camera import find_again, identify
+
+    camera = identify(path)
+    return lambda: find_again(camera) if camera is not None else path
 
 
 def list_cameras() -> list[tuple[str, str]]:
