@@ -50,6 +50,7 @@ LAYERS = (
     ("slot", "stats", "card"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting",),
+    ("face",),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
     ("session", "status"),

@@ -123,7 +123,7 @@ class FaceClass(IntEnum):
 class FaceRegions:
     """Where the parts of one face are.
 
-    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255; not to be written to.
+    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255; read only.
     to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at +0.5 in both.
     presence: 0..1, how much of an effect the face gets: below 1 while it comes or goes.
     """

@@ -16,6 +16,7 @@ from vcam.card import make_card
 from vcam.effects.composer import Composer
 from vcam.effects.pyramid import Pyramid
 from vcam.errors import StageError
+from vcam.face.stage import FaceStage
 from vcam.frame import Frame, Matrix, Matte
 from vcam.matting import Matter
 from vcam.memory import keep_freed_memory
@@ -59,6 +60,7 @@ class Pipeline:
         sink: where pictures go; opened and closed here.
         stats: filled while running.
         config: see there.
+        make_faces: called once with (live); None where no effect looks at faces.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Pipeline:
         sink: Sink,
         stats: Stats,
         config: PipelineConfig | None = None,
+        make_faces: Callable[[bool], FaceStage] | None = None,
     ) -> None:
         self._make_source, self._request = make_source, request
         self._matter, self._make_composer, self._sink = matter, make_composer, sink
         self._stats = stats
         self._config = config or PipelineConfig()
+        self._make_faces = make_faces
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -98,7 +102,8 @@ class Pipeline:
             source = self._make_source(request)
             live = source.live or sink.live
             with self._make_composer(sink.alpha, live) as composer:
-                run = _Run(source, self._matter, composer, sink, live, self._stats, self._config, self._stop)
+                faces = self._make_faces(live) if self._make_faces else None
+                run = _Run(source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop)
                 run.work(on_tick)
         return self._stats.snapshot()
 
@@ -110,6 +115,7 @@ class _Run:
         self,
         source: Source,
         matter: Matter,
+        faces: FaceStage | None,
         composer: Composer,
         sink: Sink,
         live: bool,
@@ -118,6 +124,7 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._source, self._matter, self._composer, self._sink = source, matter, composer, sink
+        self._faces = faces
         self._stats, self._config, self._stop = stats, config, stop
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
@@ -126,7 +133,9 @@ class _Run:
         self._finished = threading.Event()
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
-        stages = (("compose", self._compose), ("infer", self._infer), ("capture", self._capture))
+        stages = [("compose", self._compose), ("infer", self._infer), ("capture", self._capture)]
+        if faces is not None:
+            stages.insert(1, ("face", faces.run))
         self._threads = [
             threading.Thread(target=self._guard, args=stage, name=f"vcam-{stage[0]}", daemon=True) for stage in stages
         ]
@@ -155,9 +164,14 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - the one place: a thread must not die unheard
             with self._failure_lock:
                 self._failure = self._failure or StageError(stage, error)
-            self._captured.close(discard=True)
-            self._inferred.close(discard=True)
+            self._discard()
             self._finished.set()
+
+    def _discard(self) -> None:
+        self._captured.close(discard=True)
+        self._inferred.close(discard=True)
+        if self._faces is not None:
+            self._faces.close(discard=True)
 
     def _capture(self) -> None:
         while not self._engine_ready.wait(_TICK_S):  # the camera's light comes on last
@@ -201,12 +215,16 @@ class _Run:
             frame = self._captured.take()
         except SlotClosed:
             self._inferred.close()
+            if self._faces is not None:
+                self._faces.close()
             raise
         inferred: Inferred = (frame, None, None)
-        if matter is not None:
+        if matter is not None or self._faces is not None:
             with self._stats.stage("infer"):
                 pyramid = Pyramid.of(frame)
-                inferred = (frame, pyramid, matter.matte(frame, pyramid))
+                if self._faces is not None:
+                    self._faces.offer(frame, pyramid)
+                inferred = (frame, pyramid, matter.matte(frame, pyramid) if matter else None)
         self._inferred.put(inferred)
         self._stats.set_drops("compose busy", self._inferred.dropped)
 
@@ -230,7 +248,8 @@ class _Run:
                     last = None
                 last = self._send_again(last)
                 continue
-            last = self._composer.compose(frame, pyramid, matte)
+            faces = self._faces.faces(frame, pyramid) if self._faces is not None and pyramid is not None else ()
+            last = self._composer.compose(frame, pyramid, matte, faces)
             last_ns = time.monotonic_ns()
             with self._stats.stage("send"):
                 self._sink.send(last)
@@ -262,8 +281,7 @@ class _Run:
             thread.join(max(0.0, deadline - time.monotonic()))
         stuck = [thread for thread in self._threads if thread.is_alive()]
         if stuck:
-            self._captured.close(discard=True)
-            self._inferred.close(discard=True)
+            self._discard()
             for thread in stuck:
                 thread.join(_TICK_S)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vcam.effects.face import FaceEffect
-from vcam.effects.regions import Float, Patch, add, patch_of, ramp, region_box, region_mask, resized, unit
+from vcam.effects.regions import Float, Patch, above, add, patch_of, ramp, region_box, region_mask, resized, unit
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
 
 EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
@@ -70,7 +70,7 @@ def find_iris(luma: Plane, mask: Plane) -> Iris | None:
     Returns:
         None where the eye is closed or too small.
     """
-    left, top, width, height = cv2.boundingRect(cv2.compare(mask, 127, cv2.CMP_GT))
+    _, _, width, height = cv2.boundingRect(above(mask, 127))
     if width < _LEAST_WIDTH_PX or height * 8 < width:
         return None
     scale = _WORK_PX / width
@@ -106,7 +106,9 @@ def _darkest_disc(luma: Float, inside: Float, radius: float) -> tuple[float, flo
 
     (dark, seen), (white, around) = mean(disc), mean(ring)
     full = float(disc.sum())
-    score = (white - dark) * np.minimum(seen / np.float32(0.5 * full), 1) * np.minimum(around / np.float32(0.3 * full), 1)
+    score = (
+        (white - dark) * np.minimum(seen / np.float32(0.5 * full), 1) * np.minimum(around / np.float32(0.3 * full), 1)
+    )
     score[inside < 0.5] = 0
     best = float(score.max())
     if best <= 0:

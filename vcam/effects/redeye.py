@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from vcam.effects.eyes import EYES
 from vcam.effects.face import FaceEffect
-from vcam.effects.regions import Float, Patch, Tone, add, patch_of, ramp, region_box, region_mask, resized, skin_tone, unit
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane
+from vcam.effects.regions import (
+    Patch,
+    Tone,
+    add,
+    patch_of,
+    ramp,
+    region_box,
+    region_mask,
+    resized,
+    skin_tone,
+    unit,
+)
+from vcam.frame import FaceRegions, Frame, Plane
 
 _RED_LEVELS = (34.0, 50.0)
 """Cr above grey: lids and tear ducts stay below the first, a red pupil is above the second."""

@@ -90,7 +90,7 @@ def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
     if box is None:
         return None
     mask = region_mask(face, [FaceClass.SKIN], box, shrink=4)
-    sure = cv2.compare(mask, 192, cv2.CMP_GT)
+    sure = above(mask, 192)
     if not cv2.countNonZero(sure):
         return None
     size = (mask.shape[1], mask.shape[0])
@@ -110,6 +110,11 @@ def face_height_px(face: FaceRegions) -> float:
 def ramp(values: Float, low: float, high: float) -> Float:
     """0 up to `low`, 1 from `high` on, linear between (falling where low is above high); a new float32 array."""
     return np.asarray(np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1), np.float32)
+
+
+def above(mask: Plane, level: int) -> Plane:
+    """255 where the mask is above the level, else 0."""
+    return np.asarray(cv2.threshold(mask, level, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def unit(mask: Plane) -> Float:

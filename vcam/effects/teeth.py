@@ -52,7 +52,7 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
     sure = light[mask > 127]
     if not sure.size:
         return
-    redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, 8)
+    redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, np.float32(8))
     skin = max(tone.v - 128, 4) / max(tone.y - 16, 8)
     gate = ramp(redness, _REDNESS[0] * skin, _REDNESS[1] * skin)
     bright = max(float(np.percentile(sure, 80)), 8)
