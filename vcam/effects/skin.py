@@ -96,8 +96,8 @@ def _guided(luma: Float, variance: float) -> Float:
 
     average = mean(luma)
     spread = mean(luma * luma) - average * average
-    a = np.maximum(spread, 0) / (spread + np.float32(variance))
-    return np.asarray(mean(a) * luma + mean(average - a * average), np.float32)
+    a = np.asarray(np.maximum(spread, 0) / (spread + np.float32(variance)), np.float32)
+    return np.asarray(mean(a) * luma + mean(np.asarray(average - a * average, np.float32)), np.float32)
 
 
 def _evened(plane: Plane, weight: Float, face_px: float) -> Float:

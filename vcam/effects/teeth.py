@@ -54,7 +54,7 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
         return
     redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, np.float32(8))
     skin = max(tone.v - 128, 4) / max(tone.y - 16, 8)
-    gate = ramp(redness, _REDNESS[0] * skin, _REDNESS[1] * skin)
+    gate = ramp(np.asarray(redness, np.float32), _REDNESS[0] * skin, _REDNESS[1] * skin)
     bright = max(float(np.percentile(sure, 80)), 8)
     gate *= ramp(light, _BRIGHTNESS[0] * bright, _BRIGHTNESS[1] * bright)
     weight = np.asarray(cv2.blur(gate, (3, 3)), np.float32) * unit(mask) * np.float32(strength)

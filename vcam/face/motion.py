@@ -82,7 +82,8 @@ def face_motion(before: Plane, after: Plane, box: tuple[float, float, float, flo
     shift = np.linalg.norm((moved - points).reshape(-1, 2)[good], axis=1)
     if np.median(shift) < _STILL_PX:
         return np.eye(2, 3)
-    return _similarity(points.reshape(-1, 2)[good], moved.reshape(-1, 2)[good], (left, top))
+    start, end = (np.asarray(p, np.float32).reshape(-1, 2)[good] for p in (points, moved))
+    return _similarity(start, end, (left, top))
 
 
 def _similarity(old: NDArray[np.float32], new: NDArray[np.float32], corner: tuple[int, int]) -> Affine | None:

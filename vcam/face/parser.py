@@ -78,7 +78,7 @@ class FaceParser:
                 "choose one that `vcam engines` lists as face"
             )
         self._size = (shape[1], shape[2])
-        self._backend.run({"image": np.zeros((1, *self._size, 3), np.uint8)})
+        self.probs(np.zeros((*self._size, 3), np.uint8))
         return self
 
     def __exit__(
@@ -92,6 +92,10 @@ class FaceParser:
 
     def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
         image = cut_rgb(frame, pyramid, crop, (self._size[1], self._size[0]))
+        return self.probs(image)
+
+    def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass."""
         return np.asarray(self._backend.run({"image": image[None]})["probs"][0], np.uint8)
 
 
