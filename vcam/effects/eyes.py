@@ -8,7 +8,19 @@ import cv2
 import numpy as np
 
 from vcam.effects.face import FaceEffect
-from vcam.effects.regions import Float, Patch, above, add, patch_of, ramp, region_box, region_mask, resized, unit
+from vcam.effects.regions import (
+    Float,
+    Patch,
+    above,
+    add,
+    bright_level,
+    patch_of,
+    ramp,
+    region_box,
+    region_mask,
+    resized,
+    unit,
+)
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
 
 EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
@@ -23,6 +35,8 @@ _LEAST_WIDTH_PX = 8
 _COVER = 0.9
 _TONE = 0.3
 """Shares of the way to the colour's chroma and luma, at full strength."""
+_BRIGHT = (0.9, 0.55)
+"""Way from the iris's luma to the white's: what is brighter than the first (white, reflections) stays."""
 _LIMIT_LEVELS = 24.0
 """Most that the iris's mean luma moves."""
 
@@ -50,6 +64,7 @@ class Eyes(FaceEffect):
         self._color = color
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
+        color = ycbcr_of(self._color, out.matrix)
         for eye in EYES:
             box = region_box(face, [eye], out.size, margin=0.1)
             if box is None:
@@ -57,7 +72,7 @@ class Eyes(FaceEffect):
             patch, mask = patch_of(out, box), region_mask(face, [eye], box)
             iris = find_iris(patch.y, mask)
             if iris is not None:
-                recolor(patch, mask, iris, ycbcr_of(self._color, out.matrix), strength, patch)
+                recolor(patch, mask, iris, color, strength, patch)
 
 
 def find_iris(luma: Plane, mask: Plane) -> Iris | None:
@@ -82,61 +97,45 @@ def find_iris(luma: Plane, mask: Plane) -> Iris | None:
     lit = small[inside > 0.5]
     if lit.size < 12:
         return None
-    small = np.minimum(small, np.float32(np.percentile(lit, 80)))  # reflections count as white
-    found = _darkest_disc(small, inside, _IRIS_SHARE * _WORK_PX)
-    if found is None:
-        return None
-    x, y, dark, white = found
-    sure = float(np.clip((white - dark - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]), 0, 1))
+    small = np.minimum(small, np.float32(bright_level(lit)))  # reflections count as white
+    x, y = _darkest_place(small, inside, _IRIS_SHARE * _WORK_PX)
     grow_x, grow_y = luma.shape[1] / size[0], luma.shape[0] / size[1]
-    return Iris((x + 0.5) * grow_x, (y + 0.5) * grow_y, _IRIS_SHARE * width, dark, white, sure)
+    distance = _distance(small.shape, x, y)
+    dark, white = small[(distance < 5) & (inside > 0.5)], small[(distance > 8) & (inside > 0.5)]
+    if not dark.size or not white.size or white.mean() - dark.mean() <= _CONTRAST[0]:
+        return None
+    dark_mean, white_mean = float(dark.mean()), float(white.mean())
+    sure = min(1.0, (white_mean - dark_mean - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]))
+    return Iris(x * grow_x, y * grow_y, _IRIS_SHARE * width, dark_mean, white_mean, sure)
 
 
-def _darkest_disc(luma: Float, inside: Float, radius: float) -> tuple[float, float, float, float] | None:
-    """Centre x and y, mean luma of the disc, and of the ring around it; normalised by what is between the lids."""
-    disc = _disc(radius)
-    ring = _disc(1.9 * radius)
-    pad = (ring.shape[0] - disc.shape[0]) // 2
-    ring -= np.pad(disc, pad)
+def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, float]:
+    """Where a dark blob of that radius is, in pixels with their centres at +0.5.
 
-    def mean(kernel: Float) -> tuple[Float, Float]:
-        weight = cv2.filter2D(inside, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
-        total = cv2.filter2D(inside * luma, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
+    The difference of two Gaussian means, each of what is between the lids only; a mean of the best places, because
+    that trembles less than the best one.
+    """
+
+    def mean(sigma: float) -> tuple[Float, Float]:
+        border = cv2.BORDER_CONSTANT
+        weight = cv2.GaussianBlur(inside, (0, 0), sigma, borderType=border)
+        total = cv2.GaussianBlur(inside * luma, (0, 0), sigma, borderType=border)
         return np.asarray(total / np.maximum(weight, 1e-3), np.float32), np.asarray(weight, np.float32)
 
-    (dark, seen), (white, around) = mean(disc), mean(ring)
-    full = float(disc.sum())
-    score = (
-        (white - dark) * np.minimum(seen / np.float32(0.5 * full), 1) * np.minimum(around / np.float32(0.3 * full), 1)
-    )
-    score[inside < 0.5] = 0
-    best = float(score.max())
-    if best <= 0:
-        return None
-    weight = np.maximum(score - np.float32(0.85 * best), 0)  # a mean of the best places trembles less than the best one
-    weight /= weight.sum()
-    rows, columns = np.indices(weight.shape, np.float32)
-    return tuple(float((weight * v).sum()) for v in (columns, rows, dark, white))  # type: ignore[return-value]
+    (near, seen), (far, _) = mean(0.6 * radius), mean(1.8 * radius)
+    score = (far - near) * np.minimum(seen * 2, 1) * (inside > 0.5)
+    weight = np.maximum(score - np.float32(0.85) * score.max(), 0)
+    weight /= max(float(weight.sum()), 1e-6)
+    x = float((weight.sum(axis=0) * (np.arange(weight.shape[1]) + 0.5)).sum())
+    y = float((weight.sum(axis=1) * (np.arange(weight.shape[0]) + 0.5)).sum())
+    return x, y
 
 
-def _disc(radius: float) -> Float:
-    """float32 [n, n], n odd: 1 inside a circle about the centre, falling to 0 over one pixel."""
-    reach = int(np.ceil(radius))
-    steps = np.arange(-reach, reach + 1, dtype=np.float32)
-    return np.asarray(np.clip(radius + 0.5 - np.hypot(steps, steps[:, None]), 0, 1), np.float32)
-
-
-def iris_weight(luma: Plane, mask: Plane, iris: Iris) -> Float:
-    """float32 [h, w], 0..1: the iris and its pupil, without lids, white and reflections."""
-    distance = _distance(luma, iris)
-    weight = ramp(distance, 1.25 * iris.radius, iris.radius) * unit(mask)
-    bright = iris.dark + 0.55 * (iris.white - iris.dark), iris.dark + 0.9 * (iris.white - iris.dark)
-    return np.asarray(weight * ramp(luma.astype(np.float32), bright[1], bright[0]), np.float32)
-
-
-def _distance(luma: Plane, iris: Iris) -> Float:
-    rows, columns = (np.arange(n, dtype=np.float32) + 0.5 for n in luma.shape)
-    return np.asarray(np.hypot(columns - np.float32(iris.x), (rows - np.float32(iris.y))[:, None]), np.float32)
+def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:
+    """float32 of that shape: how far each pixel is from (x, y)."""
+    down = np.arange(shape[0], dtype=np.float32) - np.float32(y - 0.5)
+    across = np.arange(shape[1], dtype=np.float32) - np.float32(x - 0.5)
+    return np.asarray(np.sqrt(across * across + (down * down)[:, None]), np.float32)
 
 
 def recolor(patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], strength: float, out: Patch) -> None:
@@ -150,11 +149,14 @@ def recolor(patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], 
         strength: 0..1.
         out: receives the planes; may be `patch`.
     """
-    weight = iris_weight(patch.y, mask, iris) * np.float32(strength * iris.sure)
     light = patch.y.astype(np.float32) - 16
+    distance = _distance(light.shape, iris.x, iris.y)
+    weight = ramp(distance, 1.25 * iris.radius, iris.radius) * unit(mask)
+    brightest, bright = (iris.dark - 16 + share * (iris.white - iris.dark) for share in _BRIGHT)
+    weight *= ramp(light, brightest, bright) * np.float32(strength * iris.sure)
     target = float(color[0] - 16)
     lift = float(np.clip(_TONE * (target - (iris.dark - 16)), -_LIMIT_LEVELS, _LIMIT_LEVELS))
-    outside_pupil = ramp(_distance(patch.y, iris), 0.3 * iris.radius, 0.55 * iris.radius)
+    outside_pupil = ramp(distance, 0.3 * iris.radius, 0.55 * iris.radius)
     half = resized(weight, patch.u)
     shade = np.clip(resized(light + lift, patch.u) / np.float32(max(target, 24)), 0.3, 1)
     for plane, level, goal in ((patch.u, color[1], out.u), (patch.v, color[2], out.v)):

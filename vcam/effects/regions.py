@@ -112,6 +112,11 @@ def ramp(values: Float, low: float, high: float) -> Float:
     return np.asarray(np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1), np.float32)
 
 
+def bright_level(values: Float) -> float:
+    """The value that a fifth of them exceed (np.percentile takes ten times as long for so few)."""
+    return float(np.sort(values, axis=None)[values.size * 4 // 5])
+
+
 def above(mask: Plane, level: int) -> Plane:
     """255 where the mask is above the level, else 0."""
     return np.asarray(cv2.threshold(mask, level, 255, cv2.THRESH_BINARY)[1], np.uint8)

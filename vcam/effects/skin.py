@@ -72,15 +72,15 @@ def smooth(patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: floa
     size = (max(2, round(patch.y.shape[1] / shrink)), max(2, round(patch.y.shape[0] / shrink)))
     low = np.asarray(cv2.resize(patch.y, size, interpolation=cv2.INTER_AREA), np.float32)
     weight = unit(np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8))
-    weight *= ramp(low - 16, _DARK[0] * (tone.y - 16), _DARK[1] * (tone.y - 16))
+    light = max(tone.y - 16, 8)
+    weight *= ramp(low - 16, _DARK[0] * light, _DARK[1] * light)
     softest, strongest = _NOISE_LEVELS
     base = _guided(low, (softest + strength * (strongest - softest)) ** 2)
-    blotches = (base - low) * weight * np.float32(_BLOTCHES * strength)
-    change = resized(blotches, patch.y)
-    fine = resized(low, patch.y) - patch.y
-    fine *= resized(weight, patch.y)
-    cv2.scaleAdd(fine, _PORES * strength**2, change, dst=change)
-    change *= unit(mask)
+    finest = weight * np.float32(_PORES * strength**2)
+    target = (base - low) * weight * np.float32(_BLOTCHES * strength) + finest * low
+    change = resized(target, patch.y)
+    cv2.subtract(change, cv2.multiply(patch.y, resized(finest, patch.y), dtype=cv2.CV_32F), dst=change)
+    cv2.multiply(change, unit(mask), dst=change)
     soft = resized(weight, patch.u) * np.float32(strength)
     for plane, target in ((patch.u, out.u), (patch.v, out.v)):
         add(plane, _evened(plane, soft, face_px), target)

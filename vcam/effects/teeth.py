@@ -6,7 +6,19 @@ import cv2
 import numpy as np
 
 from vcam.effects.face import FaceEffect
-from vcam.effects.regions import Patch, Tone, add, patch_of, ramp, region_box, region_mask, resized, skin_tone, unit
+from vcam.effects.regions import (
+    Patch,
+    Tone,
+    add,
+    bright_level,
+    patch_of,
+    ramp,
+    region_box,
+    region_mask,
+    resized,
+    skin_tone,
+    unit,
+)
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 _REDNESS = (1.0, 0.7)
@@ -55,7 +67,7 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
     redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, np.float32(8))
     skin = max(tone.v - 128, 4) / max(tone.y - 16, 8)
     gate = ramp(np.asarray(redness, np.float32), _REDNESS[0] * skin, _REDNESS[1] * skin)
-    bright = max(float(np.percentile(sure, 80)), 8)
+    bright = max(bright_level(sure), 8)
     gate *= ramp(light, _BRIGHTNESS[0] * bright, _BRIGHTNESS[1] * bright)
     weight = np.asarray(cv2.blur(gate, (3, 3)), np.float32) * unit(mask) * np.float32(strength)
     half = resized(weight, patch.u)
