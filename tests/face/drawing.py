@@ -93,9 +93,8 @@ class _Pen:
         inside: NDArray[np.bool_] | None = None,
     ) -> None:
         face, shape = self._face, self._labels.shape
-        rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
-        across = (columns - face.x) / face.height - x
-        down = (rows - face.y) / face.height - y
+        down = (np.arange(shape[0], dtype=np.float32)[:, None] + 0.5 - face.y) / face.height - y
+        across = (np.arange(shape[1], dtype=np.float32) + 0.5 - face.x) / face.height - x
         hit = (across / rx) ** 2 + (down / ry) ** 2 <= 1
         if inside is not None:
             hit &= inside
@@ -148,7 +147,9 @@ def checked(
     labels: Plane, classes: tuple[FaceClass, ...], shrink: int = 1, inner: int = 0, outer: int = 0
 ) -> NDArray[np.bool_]:
     """Where labels are one of some classes, narrowed or widened by pixels, at luma or chroma resolution."""
-    hit = np.isin(labels, classes).astype(np.uint8)
+    chosen = np.zeros(256, np.uint8)
+    chosen[list(classes)] = 1
+    hit = chosen[labels]
     if inner:
         hit = np.asarray(cv2.erode(hit, np.ones((2 * inner + 1,) * 2, np.uint8)), np.uint8)
     if outer:
