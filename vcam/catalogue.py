@@ -124,8 +124,8 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
                 raise UsageError(f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`")
             if task in (None, spec.task):
                 known.add(spec.name)
-    what = f"{task} engine" if task else "engine"
-    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(sorted(known)) or 'none; add some with --engines'}")
+    listed = ", ".join(sorted(known)) or f"no {task} engine at all; name a folder that has one with --engines"
+    raise UsageError(f"unknown engine {name!r}; known: {listed}")
 
 
 def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:

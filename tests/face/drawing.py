@@ -32,6 +32,20 @@ ROOM, HAIR, SKIN, BROW, WHITE, IRIS = (
 )
 LIPS, TEETH, THROAT, TONGUE, RED = (175, 80, 80), (215, 205, 165), (50, 15, 15), (180, 75, 75), (215, 30, 40)
 
+PAINTS = (
+    (ROOM, FaceClass.BACKGROUND),
+    (HAIR, FaceClass.PERSON),
+    (THROAT, FaceClass.PERSON),
+    (TONGUE, FaceClass.PERSON),
+    (SKIN, FaceClass.SKIN),
+    (BROW, FaceClass.LEFT_BROW),
+    (WHITE, FaceClass.LEFT_EYE),
+    (IRIS, FaceClass.LEFT_EYE),
+    (LIPS, FaceClass.LIPS),
+    (TEETH, FaceClass.TEETH),
+)
+"""The colours of a drawn face and what they mean; left and right cannot be told apart by colour."""
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
