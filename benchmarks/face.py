@@ -89,7 +89,7 @@ def main() -> None:
         "face_engine": run_engine_bench(alone),
         "live_720p": run_pipeline_bench(live, lambda _: None),
     }
-    for stage, times in report["live_720p"]["stages"].items():  # type: ignore[index,attr-defined]
+    for stage, times in report["live_720p"]["stages"].items():  # type: ignore[index]
         print(f"{stage:<12} p50 {times['p50_ms']:6.2f} ms  p95 {times['p95_ms']:6.2f} ms")
     print(save("face", report))
 

@@ -185,7 +185,8 @@ def test_a_still_face_does_not_flicker() -> None:
             parse = _follow(film, tracker, index)
             frame = film.frame(index)
             side = parse.faces[0].regions.to_frame[0, 0] * 224
-            crop = Crop(*(parse.faces[0].regions.to_frame @ (112, 112, 1)), side)
+            x, y = (parse.faces[0].regions.to_frame @ (112, 112, 1)).tolist()
+            crop = Crop(x, y, side)
             raw.append(parser.parse(frame, Pyramid.of(frame), crop)[2].astype(float))
             steady.append(parse.faces[0].regions.probs[2].astype(float))
     edge = (np.std(raw, axis=0) > 5) & (np.mean(steady, axis=0) > 1)

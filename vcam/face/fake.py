@@ -62,7 +62,7 @@ def planes_of(labels: Plane, crop: Crop) -> NDArray[np.uint8]:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     planes = []
     for which in FaceClass:
-        plane = np.asarray(cv2.inRange(labels, int(which), int(which)), np.uint8)  # type: ignore[call-overload]
+        plane = np.asarray(cv2.inRange(labels, int(which), int(which)), np.uint8)
         plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.uint8)
         beyond = 255 if which == FaceClass.BACKGROUND else 0
         planes.append(cv2.warpAffine(plane, matrix, (PARSE_PX, PARSE_PX), flags=flags, borderValue=beyond))
