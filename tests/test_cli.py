@@ -128,7 +128,12 @@ def test_interrupting_finishes_the_file(tmp_path: Path) -> None:
         (("run", "-s", "demo", "-o", "null", "--engines", "nowhere"), ("nowhere", "no such folder")),
         (("run", "-s", "demo", "-o", "missing/out.mp4"), ("missing",)),
         (("mask", "nothing.jpg", "--out", "masks"), ("nothing.jpg",)),
-        (("mask", "x.jpg", "--out", "m", "--heatmap", "--threshold", "0.2"), ("--heatmap", "--threshold")),
+        (("mask", "x.jpg", "--out", "m", "--heatmap", "person", "--threshold", "0.2"), ("--heatmap", "--threshold")),
+        (("mask", "x.jpg", "--out", "m", "--labels", "--palette"), ("--labels and --palette",)),
+        (("run", "-e", "eyes:color=mauve", "-s", "demo", "-o", "null"), ("'mauve'", "blue")),
+        (("run", "-e", "teeth:1.5", "-s", "demo", "-o", "null"), ("strength '1.5'", "0 to 1")),
+        (("run", "-e", "teeth", "--face-engine", "sinet_fp32", "-s", "demo", "-o", "null"), ("person engine", "face")),
+        (("run", "-e", "teeth", "--face-engine", "nope_fp32", "-s", "demo", "-o", "null"), ("'nope_fp32'", "known")),
         (("--config", "nothing.toml", "engines"), ("nothing.toml", "--config")),
     ],
 )
@@ -231,7 +236,7 @@ def test_a_heatmap_is_soft_and_a_threshold_cuts(tmp_path: Path, engines: Path) -
     ramp[..., 1] = np.arange(256)
     cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
     common = ("mask", tmp_path / "ramp.png", "--engines", engines, "--engine", "green_fp32", "--out")
-    assert vcam(*common, tmp_path / "soft", "--heatmap").returncode == 0
+    assert vcam(*common, tmp_path / "soft", "--heatmap", "person").returncode == 0
     assert vcam(*common, tmp_path / "hard", "--threshold", "0.75").returncode == 0
     soft, hard = (cv2.imread(str(tmp_path / kind / "ramp.png"), cv2.IMREAD_UNCHANGED) for kind in ("soft", "hard"))
     assert soft is not None

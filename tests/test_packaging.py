@@ -50,6 +50,7 @@ LAYERS = (
     ("slot", "stats", "card", "readers", "pace"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting", "demand", "supervise", "output"),
+    ("face",),
     ("pipeline", "mask", "devices"),
     ("bench", "bench_table"),
     ("files", "modprobe", "notify", "instances", "service"),

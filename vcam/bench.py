@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.backends.base import Backend
 from vcam.effects.composer import Composer
 from vcam.errors import SourceError
+from vcam.face.parser import FaceParser
+from vcam.face.stage import FaceStage
 from vcam.frame import Frame
 from vcam.machine import describe_machine, resident_bytes
 from vcam.matting import Matter
@@ -26,11 +28,11 @@ Report = dict[str, object]
 """What was measured, as JSON takes it."""
 
 
-def bench_engine(backend: Backend, picture: NDArray[np.uint8], runs: int) -> Report:
+def bench_engine(reader: Matter | FaceParser, picture: NDArray[np.uint8], runs: int) -> Report:
     """Time `runs` single images on one engine.
 
     Args:
-        backend: not opened yet.
+        reader: of the engine, not opened yet.
         picture: uint8 [h, w, 3] RGB, resized by the caller to the engine's input.
         runs: after a warm-up that does not count.
 
@@ -39,14 +41,15 @@ def bench_engine(backend: Backend, picture: NDArray[np.uint8], runs: int) -> Rep
     """
     before = resident_bytes()
     start_ns = time.monotonic_ns()
-    with Matter(backend) as matter:
+    with reader:
         load_ms = (time.monotonic_ns() - start_ns) / 1e6
+        infer = reader.alpha if isinstance(reader, Matter) else reader.probs
         for _ in range(_WARM_UP_RUNS):
-            matter.alpha(picture)
-        durations = [_timed_ns(matter, picture) for _ in range(runs)]
+            infer(picture)
+        durations = [_timed_ns(infer, picture) for _ in range(runs)]
         resident = resident_bytes()
     return {
-        **backend.about(),
+        **reader.about(),
         "runs": runs,
         "latency": asdict(Percentiles.of_ns(durations)),
         "images_per_s": runs * 1e9 / sum(durations),
@@ -57,9 +60,9 @@ def bench_engine(backend: Backend, picture: NDArray[np.uint8], runs: int) -> Rep
     }
 
 
-def _timed_ns(matter: Matter, picture: NDArray[np.uint8]) -> int:
+def _timed_ns(infer: Callable[[NDArray[np.uint8]], object], picture: NDArray[np.uint8]) -> int:
     start_ns = time.monotonic_ns()
-    matter.alpha(picture)
+    infer(picture)
     return time.monotonic_ns() - start_ns
 
 
@@ -87,6 +90,7 @@ def bench_pipeline(
     count: int,
     live_fps: float | None = None,
     on_tick: Callable[[int], None] | None = None,
+    make_faces: Callable[[Stats, bool], FaceStage] | None = None,
 ) -> Report:
     """Run `count` frames from memory through the pipeline.
 
@@ -99,6 +103,7 @@ def bench_pipeline(
         live_fps: frames come at this rate, as from a camera, and the latency from source to sink is what counts;
             None: as fast as they are taken, and the rate is what counts.
         on_tick: called with the number of frames sent, now and then.
+        make_faces: called with (stats, live); None where no effect looks at faces.
 
     Raises:
         VcamError: the run failed.
@@ -113,6 +118,7 @@ def bench_pipeline(
         sink,
         stats,
         PipelineConfig(max_frames=count),
+        make_faces=partial(make_faces, stats) if make_faces else None,
     )
     final = pipeline.run(lambda _, now: on_tick(now.frames) if on_tick else None)
     report: Report = {

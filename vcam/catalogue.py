@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vcam.errors import EngineError, UsageError
 
+_log = logging.getLogger(__name__)
 DEFAULT_ENGINE = "sinet_fp32"
+DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +103,44 @@ def _read(file: Path) -> list[EngineSpec]:
         raise EngineError(f"{file}: {error} is missing or no such value; export the engine again") from error
 
 
-def find_engine(name: str, folders: Iterable[Path]) -> EngineSpec:
+def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> EngineSpec:
     """The engine of that name in the first folder that has it.
 
+    Args:
+        name: `<model>_<precision>`.
+        folders: catalogues.
+        task: what it must be for, "person" or "face"; None: either.
+
     Raises:
-        UsageError: none has it; the message lists the known ones.
+        UsageError: none has it, or it is for something else; the message lists the known ones.
         EngineError: a folder is no catalogue.
     """
     known: set[str] = set()
     for folder in folders:
-        specs = {spec.name: spec for spec in read_catalogue(folder)}
-        if name in specs:
-            return specs[name]
-        known |= specs.keys()
-    raise UsageError(f"unknown engine {name!r}; known: {', '.join(sorted(known))}")
+        for spec in read_catalogue(folder):
+            if spec.name == name and task in (None, spec.task):
+                return spec
+            if spec.name == name:
+                raise UsageError(f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`")
+            if task in (None, spec.task):
+                known.add(spec.name)
+    listed = ", ".join(sorted(known)) or f"no {task} engine at all; name a folder that has one with --engines"
+    raise UsageError(f"unknown engine {name!r}; known: {listed}")
+
+
+def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:
+    """The face engine of that name; where the default is asked for and is not at hand, any other one.
+
+    Raises:
+        UsageError: there is none.
+        EngineError: a folder is no catalogue.
+    """
+    specs = [spec for folder in folders for spec in read_catalogue(folder)]
+    others = [spec for spec in specs if spec.task == "face"]
+    if name == DEFAULT_FACE_ENGINE and others and all(spec.name != name for spec in specs):
+        _log.warning("face engine %s is not at hand; %s takes its place", name, others[0].name)
+        return others[0]
+    return find_engine(name, folders, "face")
 
 
 def with_precision(spec: EngineSpec, precision: str) -> EngineSpec | None:

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from vcam import __version__, cli_doctor, cli_engines, cli_service
-from vcam.catalogue import DEFAULT_ENGINE
-from vcam.cli_options import AsJson, Backend, Engine, Engines, Threads, Verbose, print_json
+from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
+from vcam.cli_options import AsJson, Backend, Engine, Engines, FaceEngine, Faces, Threads, Verbose, print_json
 from vcam.errors import UsageError, VcamError
 
 app = typer.Typer(
@@ -38,8 +38,9 @@ EffectList = Annotated[
         "--effect",
         "-e",
         metavar="NAME[:KEY=VALUE,...]",
-        help="blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. Repeatable, applied "
-        "in order. Default: blur.",
+        help="For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. "
+        "For faces: teeth[:STRENGTH], skin[:STRENGTH], eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. "
+        "Repeatable, applied in order. Without one for the room, blur comes first.",
     ),
 ]
 SizeOption = Annotated[
@@ -103,6 +104,8 @@ def run(
     ] = "virtual",
     effect: EffectList = None,
     engine: Engine = DEFAULT_ENGINE,
+    face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    faces: Faces = 2,
     size: SizeOption = None,
     fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")] = 30.0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip left and right.")] = False,
@@ -130,6 +133,8 @@ def run(
 
     `vcam run --effect image:beach.jpg --mirror` another room, mirrored
 
+    `vcam run --effect blur --effect skin:0.4 --effect teeth` a blurred room and a touched-up face
+
     `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera labelled "second"
 
     `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
@@ -143,6 +148,8 @@ def run(
         sink=sink,
         effects=tuple(effect or ("blur",)),
         engine=engine,
+        face_engine=face_engine,
+        faces=faces,
         engines=tuple(engines or ()),
         backend=backend,
         threads=threads,
@@ -209,7 +216,14 @@ def mask(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
     ] = None,
-    heatmap: Annotated[bool, typer.Option("--heatmap", help="Keep the soft values 0..255.")] = False,
+    heatmap: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Soft values 0..255 of a class: person; lips, teeth ..."),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="With a face engine: the number of each class, 0..8.")
+    ] = False,
+    palette: Annotated[bool, typer.Option("--palette", help="With a face engine: a colour for each class.")] = False,
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
@@ -221,21 +235,26 @@ def mask(
 
     `vcam mask photo.jpg --out masks`
 
-    `vcam mask holiday/ --out masks --heatmap`
+    `vcam mask holiday/ --out masks --heatmap person`
+
+    `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0 background,
+    1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
     """
     from vcam.mask import find_pictures, write_masks
-    from vcam.session import open_matter
+    from vcam.session import open_masks
     from vcam.status import progress
 
-    if heatmap and threshold is not None:
-        raise UsageError("--heatmap keeps the soft values, so --threshold has nothing to cut; give one of them")
+    wanted = {"--labels": labels, "--palette": palette, "--heatmap": heatmap, "--threshold": threshold is not None}
+    if len(given := [name for name, on in wanted.items() if on]) > 1:
+        raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
+    kind = "labels" if labels else "palette" if palette else heatmap
     pictures = find_pictures(images)
     failed = 0
     with (
-        open_matter(engine, tuple(engines or ()), backend, threads, patient=False) as matter,
+        open_masks(engine, tuple(engines or ()), backend, threads, kind, threshold) as mask_of,
         progress("masks", len(pictures)) as step,
     ):
-        for _, error in write_masks(matter, pictures, out, None if heatmap else (threshold or 0.5)):
+        for _, error in write_masks(mask_of, pictures, out):
             step(1)
             if error is not None:
                 failed += 1
@@ -256,6 +275,8 @@ def bench(
     live: Annotated[
         float | None, typer.Option(min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate.")
     ] = None,
+    face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    faces: Faces = 2,
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
@@ -288,6 +309,8 @@ def bench(
         source,
         _parse_size(size),
         live,
+        face_engine,
+        faces,
     )
     if pipeline and everything:
         raise UsageError("--all measures engines by themselves; leave out --pipeline")

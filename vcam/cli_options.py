@@ -16,6 +16,8 @@ Verbose = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
+FaceEngine = Annotated[str, typer.Option(help="Engine that parses faces, for face effects.")]
+Faces = Annotated[int, typer.Option(min=1, max=16, help="Faces that face effects change, the largest first.")]
 Engines = Annotated[
     list[Path] | None, typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable.")
 ]

@@ -47,7 +47,7 @@ class StageError(VcamError):
     """A pipeline thread failed.
 
     Args:
-        stage: "capture", "infer" or "compose".
+        stage: "capture", "infer", "face" or "compose".
         cause: what it raised; also set as `__cause__`.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 import cv2
 import numpy as np
@@ -103,6 +103,34 @@ class Matte:
     """
 
     alpha: Plane
+
+
+class FaceClass(IntEnum):
+    """The planes of a face engine, in order. Left is the left side of the picture."""
+
+    BACKGROUND = 0
+    PERSON = 1
+    SKIN = 2
+    LEFT_BROW = 3
+    RIGHT_BROW = 4
+    LEFT_EYE = 5
+    RIGHT_EYE = 6
+    LIPS = 7
+    TEETH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRegions:
+    """Where the parts of one face are.
+
+    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255; read only.
+    to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at +0.5 in both.
+    presence: 0..1, how much of an effect the face gets: below 1 while it comes or goes.
+    """
+
+    probs: NDArray[np.uint8]
+    to_frame: NDArray[np.float64]
+    presence: float = 1.0
 
 
 def to_rgb(frame: Frame) -> NDArray[np.uint8]:

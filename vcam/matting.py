@@ -105,7 +105,12 @@ def small_rgb(planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[in
         while shrunk.shape[0] >= 2 * rows and shrunk.shape[1] >= 2 * columns:
             shrunk = halve(shrunk)
         cv2.resize(shrunk, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
-    if matrix is Matrix.BT709:
+    return rgb_of(small)
+
+
+def rgb_of(small: Frame) -> NDArray[np.uint8]:
+    """Full-range RGB uint8 [H, W, 3] of a small frame, which may be changed on the way."""
+    if small.matrix is Matrix.BT709:
         _bt709_to_bt601(small)
     return np.asarray(cv2.cvtColor(small.data, cv2.COLOR_YUV2RGB_I420), np.uint8)
 

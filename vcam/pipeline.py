@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from vcam.backoff import Backoff
 from vcam.demand import Demand
 from vcam.effects.composer import Composer
 from vcam.effects.pyramid import Pyramid
 from vcam.errors import EngineError, SinkError, SinkLost, StageError
+from vcam.face.stage import FaceStage
 from vcam.frame import Frame, Matte
 from vcam.matting import Matter
 from vcam.memory import keep_freed_memory
@@ -30,7 +32,7 @@ from vcam.readers import Readers
 from vcam.sinks.base import Sink
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.sources.base import Source, SourceRequest
-from vcam.state import NO_ENGINE, NO_SINK, RUNNING, STARTING, State
+from vcam.state import EFFECT_FAILED, NO_ENGINE, NO_SINK, RUNNING, STARTING, State
 from vcam.stats import Snapshot, Stats
 from vcam.supervise import SupervisedEffects, SupervisedSource
 
@@ -78,6 +80,7 @@ class Pipeline:
         stats: filled while running.
         config: see there.
         watch: the readers of a sink, by its name, while which a live source is open; None: it is always open.
+        make_faces: called with (live), as often as `make_source`; None where no effect looks at faces.
     """
 
     def __init__(
@@ -90,11 +93,13 @@ class Pipeline:
         stats: Stats,
         config: PipelineConfig | None = None,
         watch: Callable[[str], Readers] | None = None,
+        make_faces: Callable[[bool], FaceStage] | None = None,
     ) -> None:
         self._make_source, self._request, self._watch = make_source, request, watch
         self._matter, self._make_composer, self._sink = matter, make_composer, sink
         self._stats = stats
         self._config = config or PipelineConfig()
+        self._make_faces = make_faces
         self._stop = threading.Event()
         self._source: Source | None = None
 
@@ -154,7 +159,9 @@ class Pipeline:
                     wanted = stack.enter_context(demand).wanted
                 source = SupervisedSource(source, self._stats.board, self._config.backoff(), wanted)
             composer = stack.enter_context(self._make_composer(sink.alpha, live))
-            _Run(source, self._matter, composer, sink, live, self._stats, self._config, self._stop).work(on_tick)
+            faces = self._make_faces(live) if self._make_faces else None
+            run = _Run(source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop)
+            run.work(on_tick)
 
     def _wait(self, seconds: float, on_tick: Tick | None) -> None:
         """Let time pass while there is no sink."""
@@ -172,6 +179,7 @@ class _Run:
         self,
         source: Source,
         matter: Matter,
+        faces: FaceStage | None,
         composer: Composer,
         sink: Sink,
         live: bool,
@@ -180,6 +188,7 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._source, self._matter, self._composer, self._sink = source, matter, composer, sink
+        self._faces = faces
         self._stats, self._config, self._stop = stats, config, stop
         self._board = stats.board
         self._output = Output(sink, stats, config.card_after_s)
@@ -193,7 +202,10 @@ class _Run:
         self._began_s = 0.0
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
-        stages = (("compose", self._compose), ("infer", self._infer), ("capture", self._capture))
+        stages = [("compose", self._compose), ("infer", self._infer), ("capture", self._capture)]
+        if faces is not None:
+            stages.insert(1, ("face", lambda: faces.run(self._face_failed)))
+            self._face_backoff = config.backoff()
         self._threads = [
             threading.Thread(target=self._guard, args=stage, name=f"vcam-{stage[0]}", daemon=True) for stage in stages
         ]
@@ -224,9 +236,14 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - the one place: a thread must not die unheard
             with self._failure_lock:
                 self._failure = self._failure or StageError(stage, error)
-            self._captured.close(discard=True)
-            self._inferred.close(discard=True)
+            self._discard()
             self._finished.set()
+
+    def _discard(self) -> None:
+        self._captured.close(discard=True)
+        self._inferred.close(discard=True)
+        if self._faces is not None:
+            self._faces.close(discard=True)
 
     def _capture(self) -> None:
         while not self._engine_ready.wait(_TICK_S):  # the camera's light comes on last
@@ -288,15 +305,27 @@ class _Run:
             frame = self._captured.take()
         except SlotClosed:
             self._inferred.close()
+            if self._faces is not None:
+                self._faces.close()
             raise
         inferred: Inferred = (frame, None, None)
-        if matter is not None:
+        if matter is not None or self._faces is not None:
             with self._stats.stage("infer"):
                 pyramid = Pyramid.of(frame)
-                inferred = (frame, pyramid, matter.matte(frame, pyramid))
+                if self._faces is not None:
+                    self._faces.offer(frame, pyramid)
+                inferred = (frame, pyramid, matter.matte(frame, pyramid) if matter else None)
         self._board.say("infer", RUNNING)
         self._inferred.put(inferred)
         self._stats.set_drops("compose busy", self._inferred.dropped)
+
+    def _face_failed(self, error: EngineError) -> bool:
+        """Whether the face engine is opened again; until then the room is seen to, and faces are left alone."""
+        if not self._sink.live:
+            return False
+        self._board.say("face", EFFECT_FAILED, str(error))
+        self._ending.wait(self._face_backoff.failed())
+        return True
 
     def _compose(self) -> None:
         try:
@@ -311,7 +340,8 @@ class _Run:
             composed = None
             try:
                 frame, pyramid, matte = self._inferred.take(self._output.patience_s(self._source.fps))
-                composed = self._attempt(lambda: self._composer.compose(frame, pyramid, matte))  # noqa: B023 - at once
+                faces = self._faces.faces(frame, pyramid) if self._faces is not None and pyramid is not None else ()
+                composed = self._attempt(partial(self._composer.compose, frame, pyramid, matte, faces))
             except SlotTimeout:
                 pass
             if composed is None:
@@ -331,8 +361,7 @@ class _Run:
             thread.join(max(0.0, deadline - time.monotonic()))
         stuck = [thread for thread in self._threads if thread.is_alive()]
         if stuck:
-            self._captured.close(discard=True)
-            self._inferred.close(discard=True)
+            self._discard()
             for thread in stuck:
                 thread.join(_TICK_S / 2)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,11 +16,24 @@ from vcam.backends import BACKENDS, make_backend, runs_as, why_not
 from vcam.backends.tensorrt import TensorRtBackend
 from vcam.bench import Report, bench_engine, bench_pipeline, read_frames
 from vcam.bench_table import Cell, bench_table
-from vcam.catalogue import EngineSpec, find_engine, read_catalogue, shipped_engines
-from vcam.effects import make_effect
+from vcam.catalogue import (
+    DEFAULT_FACE_ENGINE,
+    EngineSpec,
+    find_engine,
+    find_face_engine,
+    read_catalogue,
+    shipped_engines,
+)
+from vcam.effects import make_effects
+from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
 from vcam.effects.refine import RefineConfig
+from vcam.errors import UsageError
+from vcam.face.parser import FaceParser
+from vcam.face.stage import FaceStage
+from vcam.face.tracker import FaceTracker
 from vcam.frame import Size
+from vcam.mask import CLASS_NAMES, face_mask, picture_mask
 from vcam.matting import Matter, small_rgb
 from vcam.pipeline import Pipeline, PipelineConfig
 from vcam.readers import LoopbackReaders
@@ -42,6 +57,8 @@ class RunRequest:
     sink: str
     effects: tuple[str, ...]
     engine: str
+    face_engine: str
+    faces: int
     engines: tuple[Path, ...]
     backend: str
     threads: int
@@ -84,8 +101,63 @@ def open_matter(engine: str, engines: tuple[Path, ...], backend: str, threads: i
         UsageError: unknown engine or backend, or one that cannot run here.
         EngineError: a damaged file.
     """
-    spec = find_engine(engine, engine_folders(engines))
+    spec = find_engine(engine, engine_folders(engines), "person")
     return Matter(make_backend(backend, spec, threads, patient=patient))
+
+
+def open_parser(engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True) -> FaceParser:
+    """The face engine of that name, its file verified, not opened yet; see `open_matter`.
+
+    Raises:
+        UsageError: unknown engine or backend, a person engine, or one that cannot run here.
+        EngineError: a damaged file.
+    """
+    spec = find_face_engine(engine, engine_folders(engines))
+    return FaceParser(make_backend(backend, spec, threads, patient=patient))
+
+
+@contextmanager
+def open_masks(
+    engine: str, engines: tuple[Path, ...], backend: str, threads: int, kind: str | None, threshold: float | None
+) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
+    """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine; see `open_matter`.
+
+    kind: "labels" or "palette", the name of a class, or None: person or not, or the labels. threshold: from which share
+    on it is a person; None: 0.5.
+
+    Raises:
+        UsageError: unknown engine or backend, or the engine has no such mask.
+        EngineError: a damaged file.
+    """
+    spec = find_engine(engine, engine_folders(engines))
+    is_face = spec.task == "face"
+    known = (*CLASS_NAMES, "labels", "palette") if is_face else ("person",)
+    if kind is not None and kind not in known:
+        other = "" if is_face else f"; more have face engines, such as --engine {DEFAULT_FACE_ENGINE}"
+        raise UsageError(f"{spec.name} has no mask {kind!r}; it has {', '.join(known)}{other}")
+    if is_face and threshold is not None:
+        raise UsageError(f"--threshold cuts the masks of person engines, and {spec.name} is a face engine")
+    made = make_backend(backend, spec, threads, patient=False)
+    if is_face:
+        with FaceParser(made) as parser:
+            yield lambda image: face_mask(parser, image, kind or "labels")
+    else:
+        with Matter(made) as matter:
+            yield lambda image: picture_mask(matter, image, None if kind else (threshold or 0.5))
+
+
+def open_faces(
+    effects: Sequence[Effect], request: RunRequest | BenchRequest
+) -> Callable[[Stats, bool], FaceStage] | None:
+    """What makes a run's face stage, called with (stats, live); None where no effect looks at faces.
+
+    Raises:
+        VcamError: there is no such face engine, or it cannot run here.
+    """
+    if not any(effect.needs_face for effect in effects):
+        return None
+    parser = open_parser(request.face_engine, request.engines, request.backend, request.threads, patient=False)
+    return lambda stats, live: FaceStage(FaceTracker(parser, request.faces, live), live, stats)
 
 
 def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
@@ -97,8 +169,9 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         SourceError: the source cannot be a source (a missing file).
     """
     cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
-    effects = [make_effect(text) for text in request.effects]
+    effects = make_effects(request.effects)
     matter = open_matter(request.engine, request.engines, request.backend, request.threads, patient=False)
+    make_faces = open_faces(effects, request)
     sink = make_sink(
         request.sink,
         SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True, name=request.name),
@@ -122,7 +195,8 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         sink,
         stats,
         PipelineConfig(duration_s=duration_s),
-        LoopbackReaders if _is_on_demand(request, sink) else None,
+        watch=LoopbackReaders if _is_on_demand(request, sink) else None,
+        make_faces=partial(make_faces, stats) if make_faces else None,
     )
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
 
@@ -145,6 +219,8 @@ class BenchRequest:
     source: str = "demo"
     size: Size | None = None
     live_fps: float | None = None
+    face_engine: str = DEFAULT_FACE_ENGINE
+    faces: int = 2
 
 
 def run_engine_bench(request: BenchRequest) -> Report:
@@ -159,7 +235,8 @@ def run_engine_bench(request: BenchRequest) -> Report:
     picture = small_rgb(frames[0].planes, frames[0].matrix, spec.size)
     backend = make_backend(request.backend, spec, request.threads)
     head: Report = {"asked_for": spec.name}
-    return head | bench_engine(backend, picture, request.runs)
+    reader = FaceParser(backend) if spec.task == "face" else Matter(backend)
+    return head | bench_engine(reader, picture, request.runs)
 
 
 def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) -> Report:
@@ -173,7 +250,7 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
         VcamError: something that was asked for does not exist, or the run failed.
     """
     cv2.setNumThreads(1)
-    effects = [make_effect(text) for text in request.effects]
+    effects = make_effects(request.effects)
     matter = open_matter(request.engine, request.engines, request.backend, request.threads)
     frames, decode_ms = read_frames(make_source(request.source, SourceRequest(request.size)), _BENCH_FRAMES)
     done = 0
@@ -191,6 +268,7 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
         request.runs,
         request.live_fps,
         tick,
+        open_faces(effects, request),
     )
     head: Report = {"effects": list(request.effects), **matter.about(), "decode_ms": decode_ms}
     return head | report

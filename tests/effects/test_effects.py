@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused_in_one_line(text: str, message: str) -> None:
 
 def test_every_effect_of_the_table_can_be_made() -> None:
     for name, spec in EFFECTS.items():
-        assert make_effect(f"{name}:x" if spec.required else name)
+        assert make_effect(f"{name}:#102030" if spec.required else name)
 
 
 def test_colors_by_name_and_code() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,46 @@ _COLORS = {
 }
 
 
-def parse_color(text: str) -> tuple[int, int, int]:
+_EYE_COLORS = {
+    "amber": "#a8752f",
+    "blue": "#5682ab",
+    "brown": "#6b4226",
+    "gray": "#7d8a94",
+    "green": "#66895c",
+    "grey": "#7d8a94",
+    "hazel": "#8a7440",
+    "violet": "#7a5fb0",
+}
+_LIP_COLORS = {
+    "berry": "#8a1f4b",
+    "coral": "#d9604f",
+    "nude": "#b9776a",
+    "pink": "#cf5b7c",
+    "plum": "#6a2346",
+    "red": "#b01c2e",
+    "rose": "#b8505f",
+}
+
+
+def parse_color(text: str, names: Mapping[str, str] = _COLORS) -> tuple[int, int, int]:
     """(R, G, B) of "#rrggbb" or a name.
 
     Raises:
         UsageError: it is neither.
     """
-    code = _COLORS.get(text.lower(), text)
+    code = names.get(text.lower(), text)
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
-        raise UsageError(f"color {text!r} is not #rrggbb and none of {', '.join(_COLORS)}; try '#00ff00'")
+        raise UsageError(f"color {text!r} is not #rrggbb and none of {', '.join(names)}; try '{next(iter(names))}'")
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
+
+
+def _face_effect(target: str, help_text: str, default: float, colors: Mapping[str, str] | None = None) -> EffectSpec:
+    """A face effect: every one takes a strength, those with a colour need it."""
+    keys: dict[str, Callable[[str], Any]] = {"strength": _strength}
+    if colors is not None:
+        keys = {"color": partial(parse_color, names=colors), **keys}
+        help_text += f", of {', '.join(colors)} or #rrggbb"
+    return EffectSpec(target, f"{help_text}; strength 0..1, default {default}", keys, required=colors is not None)
 
 
 EFFECTS = {
@@ -68,7 +99,14 @@ EFFECTS = {
         "no room: transparent in .png, .webm and .mov files, else a colour",
         {"color": parse_color},
     ),
+    "teeth": _face_effect("vcam.effects.teeth:Teeth", "whiter teeth", 0.5),
+    "skin": _face_effect("vcam.effects.skin:Skin", "smoother skin", 0.5),
+    "eyes": _face_effect("vcam.effects.eyes:Eyes", "eyes of another colour", 0.6, _EYE_COLORS),
+    "redeye": _face_effect("vcam.effects.redeye:RedEye", "no red pupils", 1.0),
+    "lips": _face_effect("vcam.effects.lips:Lips", "tinted lips", 0.5, _LIP_COLORS),
 }
+FACE_EFFECTS = ("teeth", "skin", "eyes", "redeye", "lips")
+"""Those of EFFECTS that change faces; the others change the room."""
 
 
 def make_effect(text: str) -> Effect:
@@ -82,12 +120,25 @@ def make_effect(text: str) -> Effect:
         raise UsageError(f"unknown effect {name!r}; known: {', '.join(EFFECTS)}")
     spec = EFFECTS[name]
     values = _parse_values(name, spec, rest)
-    if spec.required and not values:
-        key = next(iter(spec.keys))
+    key = next(iter(spec.keys), "")
+    if spec.required and key not in values:
         raise UsageError(f"effect {name!r} needs a {key}; write {name}:{key.upper()}")
     module, _, attribute = spec.target.partition(":")
     effect: Effect = getattr(importlib.import_module(module), attribute)(**values)
     return effect
+
+
+def make_effects(texts: Sequence[str]) -> list[Effect]:
+    """The effects of a run, in order; where all of them only change faces, the room is blurred first.
+
+    So the raw room leaves only where somebody wrote `none`.
+
+    Raises:
+        UsageError: see `make_effect`.
+    """
+    effects = [make_effect(text) for text in texts]
+    about_room = [text for text in texts if text.partition(":")[0] not in FACE_EFFECTS]
+    return effects if about_room else [make_effect("blur"), *effects]
 
 
 def _parse_values(name: str, spec: EffectSpec, text: str) -> dict[str, Any]:

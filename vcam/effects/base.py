@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from vcam.effects.pyramid import LowFrame
 from vcam.effects.refine import Mask
-from vcam.frame import Frame
+from vcam.frame import FaceRegions, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Scene:
     frame: the picture so far: captured, or changed by the effects before this one. Not to be written to.
     low: the same picture, shrunk. mask: where the person is. time_ns: for effects that move; starts anywhere, grows.
     transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited for.
+    faces: the faces of this very frame.
     """
 
     frame: Frame
@@ -26,13 +27,16 @@ class Scene:
     time_ns: int
     transparent: bool = False
     live: bool = False
+    faces: tuple[FaceRegions, ...] = ()
 
 
 class Effect(Protocol):
     """Turns a picture into another one. One thread opens, applies and closes."""
 
     needs_matte: bool
-    """Whether `Scene.mask` is looked at; with no such effect in the chain no engine runs."""
+    """Whether `Scene.mask` is looked at; with no such effect in the chain no person engine runs."""
+    needs_face: bool
+    """Whether `Scene.faces` is looked at; with no such effect in the chain no face engine runs."""
 
     def __enter__(self) -> Self:
         """Read what the effect needs (a picture, a video).
@@ -54,6 +58,7 @@ class Stateless:
     """An effect that holds nothing; base of those."""
 
     needs_matte = True
+    needs_face = False
 
     def __enter__(self) -> Self:
         return self

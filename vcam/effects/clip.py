@@ -25,6 +25,7 @@ class Clip:
     """
 
     needs_matte = True
+    needs_face = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -8,11 +8,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from vcam.effects.base import Effect, Scene
 from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import RefineConfig, refine
+from vcam.effects.refine import Mask, RefineConfig, refine
 from vcam.effects.smooth import MatteSmoother
-from vcam.frame import Frame, Matte
+from vcam.frame import FaceRegions, Frame, Matte
 from vcam.stats import Stats
 
 
@@ -43,6 +45,11 @@ class Composer:
         """Whether any effect looks at the matte."""
         return any(effect.needs_matte for effect in self._effects)
 
+    @property
+    def needs_face(self) -> bool:
+        """Whether any effect looks at faces."""
+        return any(effect.needs_face for effect in self._effects)
+
     def __enter__(self) -> Self:
         """Open all effects or none.
 
@@ -60,26 +67,36 @@ class Composer:
     ) -> None:
         self._resources.close()
 
-    def compose(self, frame: Frame, pyramid: Pyramid | None, matte: Matte | None) -> Frame:
+    def compose(
+        self, frame: Frame, pyramid: Pyramid | None, matte: Matte | None, faces: tuple[FaceRegions, ...] = ()
+    ) -> Frame:
         """The picture that may leave.
 
         Args:
             frame: as captured.
             pyramid: of this very frame.
-            matte: of this very frame. Both may be None only where no effect needs a matte.
+            matte: of this very frame. It may be None only where no effect needs a matte, the pyramid where no effect
+                needs anything.
+            faces: of this very frame.
         """
-        if not self.needs_matte:
+        if not (self.needs_matte or self.needs_face):
             return frame
         assert pyramid is not None, "a frame without its matte must not be composed"
-        assert matte is not None, "a frame without its matte must not be composed"
-        low = pyramid.low
-        with self._stats.stage("refine"):
-            mask = refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)
+        mask = self._mask(frame, pyramid, matte)
         time_ns = frame.t_capture_ns if self._live else frame.pts_ns
-        scene = Scene(frame, low, mask, time_ns, self._transparent, self._live)
+        scene = Scene(frame, pyramid.low, mask, time_ns, self._transparent, self._live, faces)
         with self._stats.stage("effects"):
             for i, effect in enumerate(self._effects):
-                if i:
+                if i and effect.needs_matte:
                     scene = replace(scene, low=Pyramid.of(scene.frame).low)
                 scene = replace(scene, frame=effect.apply(scene))
         return scene.frame
+
+    def _mask(self, frame: Frame, pyramid: Pyramid, matte: Matte | None) -> Mask:
+        """The refined matte; nobody, where no effect looks at it."""
+        low = pyramid.low
+        if not self.needs_matte:
+            return Mask((), np.zeros(low.y.shape, np.float32))
+        assert matte is not None, "a frame without its matte must not be composed"
+        with self._stats.stage("refine"):
+            return refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)

@@ -75,6 +75,7 @@ class Image:
     """A picture in place of the room, cropped to the frame's aspect ratio."""
 
     needs_matte = True
+    needs_face = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

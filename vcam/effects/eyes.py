@@ -1,0 +1,165 @@
+"""The effect `eyes`: another colour of the iris, and nothing else of the eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vcam.effects.face import FaceEffect
+from vcam.effects.regions import (
+    Float,
+    Patch,
+    above,
+    add,
+    bright_level,
+    patch_of,
+    ramp,
+    region_box,
+    region_mask,
+    resized,
+    unit,
+)
+from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
+
+EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
+_WORK_PX = 32
+"""Width of an eye on which its iris is looked for."""
+_IRIS_SHARE = 0.2
+"""Radius of the iris as a share of the eye's width: 11.7 mm across in an opening of about 30 mm."""
+_CONTRAST = (8.0, 20.0)
+"""Levels that the white must be brighter than the iris: below the first, no iris was found."""
+_LEAST_WIDTH_PX = 8
+"""Narrower eyes are left alone."""
+_COVER = 0.9
+_TONE = 0.3
+"""Shares of the way to the colour's chroma and luma, at full strength."""
+_BRIGHT = (0.9, 0.55)
+"""Way from the iris's luma to the white's: what is brighter than the first (white, reflections) stays."""
+_LIMIT_LEVELS = 24.0
+"""Most that the iris's mean luma moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Iris:
+    """A circle in a patch's luma pixels (centres at +0.5), the mean luma inside it and of the white around it.
+
+    sure: 0..1.
+    """
+
+    x: float
+    y: float
+    radius: float
+    dark: float
+    white: float
+    sure: float
+
+
+class Eyes(FaceEffect):
+    """Recolours irises. color: (R, G, B) 0..255; strength 0..1."""
+
+    def __init__(self, color: tuple[int, int, int], strength: float = 0.6) -> None:
+        super().__init__(strength)
+        self._color = color
+
+    def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
+        color = ycbcr_of(self._color, out.matrix)
+        for eye in EYES:
+            box = region_box(face, [eye], out.size, margin=0.1)
+            if box is None:
+                continue
+            patch, mask = patch_of(out, box), region_mask(face, [eye], box)
+            iris = find_iris(patch.y, mask)
+            if iris is not None:
+                recolor(patch, mask, iris, color, strength, patch)
+
+
+def find_iris(luma: Plane, mask: Plane) -> Iris | None:
+    """The darkest disc of an iris's size inside an eye.
+
+    Args:
+        luma: uint8 [h, w], the eye with a margin.
+        mask: uint8 [h, w], 0..255, between the lids.
+
+    Returns:
+        None where the eye is closed or too small.
+    """
+    _, _, width, height = cv2.boundingRect(above(mask, 127))
+    if width < _LEAST_WIDTH_PX or height * 8 < width:
+        return None
+    scale = _WORK_PX / width
+    size = (max(4, round(luma.shape[1] * scale)), max(4, round(luma.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = np.asarray(cv2.resize(luma, size, interpolation=method), np.float32)
+    inside = unit(np.asarray(cv2.resize(mask, size, interpolation=method), np.uint8))
+    inside = np.asarray(cv2.erode(inside, np.ones((3, 3), np.uint8)), np.float32)  # lashes and lid shadows
+    lit = small[inside > 0.5]
+    if lit.size < 12:
+        return None
+    small = np.minimum(small, np.float32(bright_level(lit)))  # reflections count as white
+    x, y = _darkest_place(small, inside, _IRIS_SHARE * _WORK_PX)
+    grow_x, grow_y = luma.shape[1] / size[0], luma.shape[0] / size[1]
+    distance = _distance(small.shape, x, y)
+    dark, white = small[(distance < 5) & (inside > 0.5)], small[(distance > 8) & (inside > 0.5)]
+    if not dark.size or not white.size or white.mean() - dark.mean() <= _CONTRAST[0]:
+        return None
+    dark_mean, white_mean = float(dark.mean()), float(white.mean())
+    sure = min(1.0, (white_mean - dark_mean - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]))
+    return Iris(x * grow_x, y * grow_y, _IRIS_SHARE * width, dark_mean, white_mean, sure)
+
+
+def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, float]:
+    """Where a dark blob of that radius is, in pixels with their centres at +0.5.
+
+    The difference of two Gaussian means, each of what is between the lids only; a mean of the best places, because
+    that trembles less than the best one.
+    """
+
+    def mean(sigma: float) -> tuple[Float, Float]:
+        border = cv2.BORDER_CONSTANT
+        weight = cv2.GaussianBlur(inside, (0, 0), sigma, borderType=border)
+        total = cv2.GaussianBlur(inside * luma, (0, 0), sigma, borderType=border)
+        return np.asarray(total / np.maximum(weight, 1e-3), np.float32), np.asarray(weight, np.float32)
+
+    (near, seen), (far, _) = mean(0.6 * radius), mean(1.8 * radius)
+    score = (far - near) * np.minimum(seen * 2, 1) * (inside > 0.5)
+    weight = np.maximum(score - np.float32(0.85) * score.max(), 0)
+    weight /= max(float(weight.sum()), 1e-6)
+    x = float((weight.sum(axis=0) * (np.arange(weight.shape[1]) + 0.5)).sum())
+    y = float((weight.sum(axis=1) * (np.arange(weight.shape[0]) + 0.5)).sum())
+    return x, y
+
+
+def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:
+    """float32 of that shape: how far each pixel is from (x, y)."""
+    down = np.arange(shape[0], dtype=np.float32) - np.float32(y - 0.5)
+    across = np.arange(shape[1], dtype=np.float32) - np.float32(x - 0.5)
+    return np.asarray(np.sqrt(across * across + (down * down)[:, None]), np.float32)
+
+
+def recolor(patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], strength: float, out: Patch) -> None:
+    """Give the iris another colour; its pattern of light and dark stays.
+
+    Args:
+        patch: the eye.
+        mask: uint8 [h, w], 0..255, of the luma plane: between the lids.
+        iris: where it is.
+        color: (Y, Cb, Cr), limited range.
+        strength: 0..1.
+        out: receives the planes; may be `patch`.
+    """
+    light = patch.y.astype(np.float32) - 16
+    distance = _distance(light.shape, iris.x, iris.y)
+    weight = ramp(distance, 1.25 * iris.radius, iris.radius) * unit(mask)
+    brightest, bright = (iris.dark - 16 + share * (iris.white - iris.dark) for share in _BRIGHT)
+    weight *= ramp(light, brightest, bright) * np.float32(strength * iris.sure)
+    target = float(color[0] - 16)
+    lift = float(np.clip(_TONE * (target - (iris.dark - 16)), -_LIMIT_LEVELS, _LIMIT_LEVELS))
+    outside_pupil = ramp(distance, 0.3 * iris.radius, 0.55 * iris.radius)
+    half = resized(weight, patch.u)
+    shade = np.clip(resized(light + lift, patch.u) / np.float32(max(target, 24)), 0.3, 1)
+    for plane, level, goal in ((patch.u, color[1], out.u), (patch.v, color[2], out.v)):
+        wanted = np.float32(level - 128) * shade + 128
+        add(plane, half * np.float32(_COVER) * (wanted - plane), goal)
+    add(patch.y, weight * outside_pupil * np.float32(lift), out.y)

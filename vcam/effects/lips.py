@@ -1,0 +1,67 @@
+"""The effect `lips`: another colour in the same light."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vcam.effects.face import FaceEffect
+from vcam.effects.regions import Patch, add, patch_of, ramp, region_box, region_mask, resized, unit
+from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
+
+_COVER = 0.75
+"""Share of the lips' own colour that goes at full strength."""
+_TONE = 0.6
+"""Share of the way from the lips' mean luma to the colour's."""
+_LIMIT_LEVELS = 40.0
+"""Most that the mean luma moves."""
+_SHINE = (1.5, 2.2)
+"""Luma as a share of the lips' mean: highlights above the second keep their white; and never less than the levels
+below above that mean, because dark lips shine softly all over."""
+_SHINE_LEVELS = (40.0, 90.0)
+
+
+class Lips(FaceEffect):
+    """Tints lips. color: (R, G, B) 0..255; strength 0..1."""
+
+    def __init__(self, color: tuple[int, int, int], strength: float = 0.5) -> None:
+        super().__init__(strength)
+        self._color = color
+
+    def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
+        box = region_box(face, [FaceClass.LIPS], out.size)
+        if box is None:
+            return
+        patch = patch_of(out, box)
+        teeth = region_mask(face, [FaceClass.TEETH], box)
+        mask = np.asarray(cv2.subtract(region_mask(face, [FaceClass.LIPS], box), teeth), np.uint8)
+        tint(patch, mask, ycbcr_of(self._color, out.matrix), strength, patch)
+
+
+def tint(patch: Patch, mask: Plane, color: tuple[int, int, int], strength: float, out: Patch) -> None:
+    """Give the masked pixels a colour that is as bright as they are.
+
+    Chroma grows with luma, as it does under more light, so shadows and creases stay; highlights, which have the
+    light's colour and not the lips', keep it.
+
+    Args:
+        patch: the lips.
+        mask: uint8 [h, w], 0..255, of the luma plane.
+        color: (Y, Cb, Cr), limited range.
+        strength: 0..1.
+        out: receives the planes; may be `patch`.
+    """
+    light = patch.y.astype(np.float32) - 16
+    sure = mask > 127
+    if not sure.any():
+        return
+    mean = max(float(light[sure].mean()), 8)
+    matt, shiny = (max(share * mean, mean + levels) for share, levels in zip(_SHINE, _SHINE_LEVELS, strict=True))
+    weight = unit(mask) * ramp(light, shiny, matt) * np.float32(strength)
+    shift = float(np.clip(_TONE * (color[0] - 16 - mean), -_LIMIT_LEVELS, _LIMIT_LEVELS))
+    half, light_half = resized(weight, patch.u), resized(light, patch.u)
+    shade = np.clip(light_half / np.float32(mean) * np.float32((mean + shift) / max(color[0] - 16, 24)), 0.3, 1)
+    for plane, level, target in ((patch.u, color[1], out.u), (patch.v, color[2], out.v)):
+        wanted = np.float32(level - 128) * shade + 128
+        add(plane, half * np.float32(_COVER) * (wanted - plane), target)
+    add(patch.y, weight * np.float32(shift / mean) * light, out.y)

@@ -1,0 +1,69 @@
+"""The effect `redeye`: pupils that a flash turned red become dark again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vcam.effects.eyes import EYES
+from vcam.effects.face import FaceEffect
+from vcam.effects.regions import (
+    Patch,
+    Tone,
+    add,
+    patch_of,
+    ramp,
+    region_box,
+    region_mask,
+    resized,
+    skin_tone,
+    unit,
+)
+from vcam.frame import FaceRegions, Frame, Plane
+
+_RED_LEVELS = (34.0, 50.0)
+"""Cr above grey: lids and tear ducts stay below the first, a red pupil is above the second."""
+_BEYOND_SKIN = (10.0, 22.0)
+"""And by so much redder than the skin around, which warm light reddens too."""
+_SPOT = (0.02, 0.45)
+"""The red spot's share of the eye: a speck is noise, a whole eye is something else."""
+_DARKER = 0.45
+"""Share of luma that a red pupil loses at full strength."""
+
+
+class RedEye(FaceEffect):
+    """Takes the red out of pupils; strength 0..1."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        super().__init__(strength)
+
+    def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
+        tone = skin_tone(face, out)
+        for eye in EYES:
+            box = region_box(face, [eye], out.size, margin=0.1)
+            if box is not None and tone is not None:
+                patch = patch_of(out, box)
+                take_red(patch, region_mask(face, [eye], box), tone, strength, patch)
+
+
+def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -> None:
+    """Make the red spot of an eye grey and darker; an eye without one stays the very same bytes.
+
+    Args:
+        patch: the eye.
+        mask: uint8 [h, w], 0..255, of the luma plane: between the lids.
+        tone: of the skin around, whose red is not enough.
+        strength: 0..1.
+        out: receives the planes; may be `patch`.
+    """
+    red = patch.v.astype(np.float32) - 128
+    inside = resized(unit(mask), patch.v)
+    skin = tone.v - 128
+    weight = ramp(red, max(_RED_LEVELS[0], skin + _BEYOND_SKIN[0]), max(_RED_LEVELS[1], skin + _BEYOND_SKIN[1]))
+    weight *= inside
+    share = float(weight.sum() / max(float(inside.sum()), 1))
+    if not _SPOT[0] < share < _SPOT[1]:
+        return
+    weight *= np.float32(strength)
+    add(patch.v, -weight * red, out.v)
+    add(patch.u, weight * (128 - patch.u.astype(np.float32)), out.u)
+    add(patch.y, resized(weight, patch.y) * np.float32(-_DARKER) * (patch.y.astype(np.float32) - 16), out.y)

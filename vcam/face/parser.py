@@ -1,0 +1,131 @@
+"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.backends.base import Backend
+from vcam.effects.pyramid import Pyramid
+from vcam.errors import EngineError
+from vcam.frame import FaceClass, Frame, Plane, Size
+from vcam.matting import rgb_of
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square of frame pixels, which may reach beyond the frame. x, y: its middle; side: in pixels."""
+
+    x: float
+    y: float
+    side: float
+
+    def to_frame(self, width: int) -> NDArray[np.float64]:
+        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to the frame's."""
+        scale = self.side / width
+        return np.array([[scale, 0, self.x - self.side / 2], [0, scale, self.y - self.side / 2]])
+
+
+class Parser(Protocol):
+    """Parses squares of frames; opened, used and closed by one thread."""
+
+    def __enter__(self) -> Self:
+        """Load what is needed.
+
+        Raises:
+            EngineError: it does not load.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release everything; may be called twice."""
+
+    def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
+        """The classes of a square: uint8 [C, h, w], a plane per FaceClass, a new array.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
+
+class FaceParser:
+    """Runs a face engine of the engine contract: uint8 RGB `image` to uint8 `probs`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._size = (0, 0)
+
+    def __enter__(self) -> Self:
+        """Open the backend and run it once, so that the first frame is not slower than the others.
+
+        Raises:
+            EngineError: it does not load or run, or it is no face engine.
+        """
+        self._backend.__enter__()
+        shape = self._backend.inputs.get("image", ())
+        planes = self._backend.outputs.get("probs", ())
+        if len(shape) != 4 or len(planes) != 4 or planes[1] != len(FaceClass):
+            self._backend.__exit__(None, None, None)
+            found = ", ".join([*self._backend.inputs, *self._backend.outputs])
+            raise EngineError(
+                f"not a face engine with {len(FaceClass)} classes (it has {found}); "
+                "choose one that `vcam engines` lists as face"
+            )
+        self._size = (shape[1], shape[2])
+        self.probs(np.zeros((*self._size, 3), np.uint8))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._backend.__exit__(kind, error, trace)
+
+    def about(self) -> dict[str, object]:
+        """What runs the engine, for reports; see Backend."""
+        return self._backend.about()
+
+    def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
+        image = cut_rgb(frame, pyramid, crop, (self._size[1], self._size[0]))
+        return self.probs(image)
+
+    def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass."""
+        return np.asarray(self._backend.run({"image": image[None]})["probs"][0], np.uint8)
+
+
+def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[np.uint8]:
+    """Cut a square out of a frame and scale it.
+
+    Args:
+        frame: limited range.
+        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing aliases.
+        crop: what to cut; beyond the frame's edge its last pixels go on.
+        size: (width, height) of the result, both even.
+
+    Returns:
+        uint8 [height, width, 3] RGB, full range, a new array.
+    """
+    small = Frame.empty(size, frame.matrix)
+    levels = [frame.planes, *(level.planes for level in pyramid.levels)]
+    for which, target in enumerate(small.planes):
+        step = crop.side / target.shape[1]
+        _cut([planes[which] for planes in levels], frame.size, crop, step, target)
+    return rgb_of(small)
+
+
+def _cut(planes: list[Plane], size: Size, crop: Crop, step: float, target: Plane) -> None:
+    """Fill `target`, whose samples lie `step` frame pixels apart, from the coarsest plane that is no coarser."""
+    fine = [plane for plane in planes if size[0] / plane.shape[1] <= step * 1.01]
+    source = fine[-1] if fine else planes[0]
+    span = np.array([size[0] / source.shape[1], size[1] / source.shape[0]])
+    corner = np.array([crop.x - crop.side / 2, crop.y - crop.side / 2])
+    matrix = np.column_stack([np.diag(step / span), (corner + step / 2) / span - 0.5])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    shape = (target.shape[1], target.shape[0])
+    cv2.warpAffine(source, matrix, shape, dst=target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
