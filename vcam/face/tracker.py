@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vcam.effects.pyramid import Pyramid
 from vcam.face.motion import chain, moved_since
 from vcam.face.parser import Crop, Parser
+from vcam.face.tidy import tidy
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 
 CROP_SHARE = 2.0
@@ -140,7 +141,9 @@ class FaceTracker:
             track.missed += 1
             return
         mask, found = min(middle, key=lambda face: np.hypot(face[1].x - track.crop.x, face[1].y - track.crop.y))
-        regions = FaceRegions(only(probs, mask), track.crop.to_frame(probs.shape[2]))
+        probs = only(probs, mask)
+        tidy(probs)
+        regions = FaceRegions(probs, track.crop.to_frame(probs.shape[2]))
         if track.seen is not None and self._last is not None and not track.missed:
             regions = _steadied(regions, track.seen, self._last, here)
         track.seen, track.missed = regions, 0

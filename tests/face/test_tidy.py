@@ -1,0 +1,50 @@
+"""A parse is made to have one mouth and an eye on each side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.face.drawing import Face, draw, regions_of
+from vcam.face.tidy import tidy
+from vcam.frame import FaceClass
+
+
+def _probs() -> np.ndarray:
+    return regions_of(draw(Face())[1]).probs.copy()
+
+
+def test_a_good_parse_stays_as_it_is() -> None:
+    probs = _probs()
+    before = probs.copy()
+    tidy(probs)
+    assert (np.abs(probs.astype(int) - before) > 20).sum() == 0
+
+
+def test_left_and_right_go_by_place() -> None:
+    good, probs = _probs(), _probs()
+    probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE] = good[FaceClass.RIGHT_EYE], good[FaceClass.LEFT_EYE]
+    half = good[FaceClass.RIGHT_BROW] // 2
+    probs[FaceClass.LEFT_BROW] = good[FaceClass.LEFT_BROW] + half
+    probs[FaceClass.RIGHT_BROW] = good[FaceClass.RIGHT_BROW] - half
+    tidy(probs)
+    for which in (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE, FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW):
+        assert np.abs(probs[which].astype(int) - good[which]).max() <= 20, which
+
+
+def test_teeth_in_an_eye_become_skin() -> None:
+    good, probs = _probs(), _probs()
+    probs[FaceClass.TEETH] = np.maximum(probs[FaceClass.TEETH], good[FaceClass.LEFT_EYE])
+    probs[FaceClass.LEFT_EYE] = 0
+    tidy(probs)
+    assert (np.abs(probs[FaceClass.TEETH].astype(int) - good[FaceClass.TEETH]) > 20).sum() == 0
+    eye = good[FaceClass.LEFT_EYE] > 200
+    assert probs[FaceClass.SKIN][eye].min() > 200
+    assert np.abs(probs[FaceClass.RIGHT_EYE].astype(int) - good[FaceClass.RIGHT_EYE]).max() <= 20
+
+
+def test_an_eye_below_the_mouth_is_none() -> None:
+    probs = _probs()
+    probs[FaceClass.LEFT_EYE] = np.roll(probs[FaceClass.LEFT_EYE], 60, axis=0)
+    tidy(probs)
+    assert probs[FaceClass.RIGHT_EYE].max() == 255
+    assert probs[FaceClass.LEFT_EYE].max() == 0

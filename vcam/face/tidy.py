@@ -1,0 +1,64 @@
+"""What every face has: one mouth, and of eyes and brows one on each side."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.frame import FaceClass, Plane
+
+_HALF = 127
+_PAIRS = ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW))
+_MOUTH = (FaceClass.LIPS, FaceClass.TEETH)
+
+
+def tidy(probs: NDArray[np.uint8]) -> None:
+    """Correct in place what an engine cannot mean: specks become skin, and left and right go by place.
+
+    Engines take left for right where a face is turned or mirrored, and see teeth in the white of an eye.
+
+    Args:
+        probs: uint8 [C, h, w], a plane per FaceClass, of one face.
+    """
+    mouths = _pieces(_sum(probs, *_MOUTH), 1)
+    for mouth in mouths:
+        for which in _MOUTH:
+            _keep(probs, which, mouth)
+    for left, right in _PAIRS:
+        both = _sum(probs, left, right)
+        found = [piece for piece in _pieces(both, 2) if not mouths or _middle(piece)[1] < _middle(mouths[0])[1]]
+        sides = sorted(found, key=lambda piece: _middle(piece)[0])
+        if len(sides) == 1:
+            first = cv2.mean(probs[left], sides[0])[0] >= cv2.mean(probs[right], sides[0])[0]
+            sides = [sides[0], np.zeros_like(both)] if first else [np.zeros_like(both), sides[0]]
+        if len(sides) == 2:
+            for which, side in ((left, sides[0]), (right, sides[1])):
+                probs[which] = both
+                _keep(probs, which, side, rest_is_skin=False)
+
+
+def _sum(probs: NDArray[np.uint8], one: int, other: int) -> Plane:
+    return np.asarray(cv2.add(probs[one], probs[other]), np.uint8)
+
+
+def _pieces(plane: Plane, count: int) -> list[Plane]:
+    """Masks 255 or 0 of the largest connected pieces, with a margin; the largest first."""
+    sure = cv2.threshold(plane, _HALF, 255, cv2.THRESH_BINARY)[1]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(sure)
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:count] + 1
+    margin = np.ones((7, 7), np.uint8)
+    return [np.asarray(cv2.dilate((labels == which).astype(np.uint8) * 255, margin), np.uint8) for which in order]
+
+
+def _middle(mask: Plane) -> tuple[float, float]:
+    left, top, width, height = cv2.boundingRect(mask)
+    return left + width / 2, top + height / 2
+
+
+def _keep(probs: NDArray[np.uint8], which: int, mask: Plane, rest_is_skin: bool = True) -> None:
+    """Take a class away outside a mask."""
+    kept = np.asarray(cv2.bitwise_and(probs[which], mask), np.uint8)
+    if rest_is_skin:
+        cv2.add(probs[FaceClass.SKIN], cv2.subtract(probs[which], kept), dst=probs[FaceClass.SKIN])
+    probs[which] = kept
