@@ -99,6 +99,7 @@ class Soak:
 
     def frames(self, count: int) -> dict[str, Any]:
         """So many frames of the demo through the pipeline, as fast as it goes."""
+        self._run_briefly()
         before, samples = Sample(), list[tuple[int, Sample]]()
         every = max(1, count // 50)
 
@@ -122,18 +123,26 @@ class Soak:
 
     def start_and_stop(self, cycles: int) -> dict[str, Any]:
         """A live run of a few frames, so many times."""
-        pictures = self._pictures()
+        self._run_briefly()
+        before, samples = Sample(), list[Sample]()
+        for n in range(1, cycles + 1):
+            self._run_briefly()
+            if n % max(1, cycles // 10) == 0:
+                samples.append(Sample())
+                self.report(f"start and stop: {n} of {cycles}, {samples[-1]}")
+        resident_mb = [sample.resident_mb for sample in samples]
+        return {"cycles": cycles, "resident_mb": resident_mb, **_before_after(before)}
 
-        def cycle(_: int) -> None:
-            sink = LiveNull(self.size)
-            pipeline = self._pipeline(lambda _: MemorySource(pictures, _LIVE_FPS, live=True), sink)
-            pipeline.run(lambda _, now: pipeline.stop() if now.frames >= 3 else None)
-            assert sink.frames >= 3
-
-        return {"cycles": cycles, **self._repeated("start and stop", cycles, cycle)}
+    def _run_briefly(self) -> None:
+        """A live run of a few frames; the first one loads what is loaded once, and so is no leak."""
+        pictures, sink = self._pictures(), LiveNull(self.size)
+        pipeline = self._pipeline(lambda _: MemorySource(pictures, _LIVE_FPS, live=True), sink)
+        pipeline.run(lambda _, now: pipeline.stop() if now.frames >= 3 else None)
+        assert sink.frames >= 3
 
     def replug(self, cycles: int) -> dict[str, Any]:
         """One live run whose camera is unplugged and found again, so many times."""
+        self._run_briefly()
         source = LosingSource(self._pictures(), lose_after=12)
         before, samples = Sample(), list[Sample]()
         config = PipelineConfig(retry_s=0.02, longest_retry_s=0.02)
@@ -162,15 +171,6 @@ class Soak:
             stats.sent(time.monotonic_ns())
         assert stats.snapshot().frames == count
         return {"frames": count, **_before_after(before)}
-
-    def _repeated(self, what: str, cycles: int, cycle: Callable[[int], None]) -> dict[str, Any]:
-        cycle(0)  # what is loaded once is no leak
-        before = Sample()
-        for n in range(cycles):
-            cycle(n)
-            if (n + 1) % max(1, cycles // 10) == 0:
-                self.report(f"{what}: {n + 1} of {cycles}, {Sample()}")
-        return _before_after(before)
 
     def _pictures(self) -> list[Frame]:
         with make_source("demo", SourceRequest(self.size, matrix=Matrix.BT601)) as source:
