@@ -24,6 +24,7 @@ from tests.e2e.guest.footage import (
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from vcam.frame import Size
 
+pytestmark = pytest.mark.timeout(500)
 OTHER_SIZE: Size = (320, 180)
 
 
