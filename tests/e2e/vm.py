@@ -68,7 +68,7 @@ class Vm:
         with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
             job, serial = Path(folder, "job"), Path(folder, "serial")
             job.write_text(
-                "export HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 VCAM_IN_VM=1\n"
+                "export HOME=/run TMPDIR=/run VCAM_IN_VM=1\n"
                 f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}\n"
                 f"cd {shlex.quote(str(ROOT))}\nexec {shlex.join(command)}\n"
             )

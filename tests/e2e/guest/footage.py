@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from tests.sinks.pictures import QUADRANTS, quadrants
+from vcam import v4l2
 from vcam.frame import Frame, Size
 from vcam.sinks import SinkRequest, make_sink
 from vcam.sources import make_source
@@ -27,6 +30,7 @@ SIZE: Size = (640, 360)
 ROOM: Size = (120, 240)
 """Width and height of the chequered strips left and right of the person's head in `write_person`."""
 _FRAMES = 20
+PATIENCE_S = 200.0
 _STOP_S = 30.0
 
 
@@ -105,7 +109,7 @@ def room_and_face(luma: NDArray[np.uint8]) -> tuple[float, float]:
 
 @contextmanager
 def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subprocess.Popen[bytes]]:
-    """`vcam run --effect blur` into the virtual camera for as long as the block runs; checks that it ends in order."""
+    """`vcam run --effect blur` into the virtual camera, there when the block begins; checks its end."""
     command = [
         sys.executable,
         "-m",
@@ -123,6 +127,11 @@ def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subproc
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
     try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not v4l2.describe_node(EXCLUSIVE).is_capture:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "vcam run has not begun"
+            time.sleep(0.5)
         yield process
         assert process.poll() is None, log.read_text()
         process.send_signal(signal.SIGTERM)

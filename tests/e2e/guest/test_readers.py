@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,15 +12,13 @@ from typing import IO
 import numpy as np
 import pytest
 
-from tests.e2e.guest.footage import FPS, SIZE, room_and_face, vcam_run, write_person, write_quadrants
+from tests.e2e.guest.footage import FPS, PATIENCE_S, SIZE, room_and_face, vcam_run, write_person, write_quadrants
 from tests.e2e.guest.test_run import first_pictures
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from tests.sinks.pictures import centres, expected
-from vcam import v4l2
 from vcam.frame import Frame, Matrix, Size
 
 pytestmark = pytest.mark.timeout(500)
-PATIENCE_S = 200.0
 SMALL: Size = (320, 180)
 
 
@@ -29,13 +26,6 @@ def shows_quadrants(frame: Frame) -> bool:
     """Whether the four colours are there, but for rounding and compression."""
     planes = zip(frame.planes, expected(Matrix.BT601), strict=True)
     return all(np.abs(np.subtract(centres(plane), values)).max() <= 6 for plane, values in planes)
-
-
-def wait_for_writer() -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not v4l2.describe_node(EXCLUSIVE).is_capture:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def frames_from(stream: IO[bytes], size: Size = SIZE) -> Iterator[Frame]:
@@ -62,7 +52,6 @@ def reader() -> Iterator[IO[bytes]]:
 
 def test_readers_come_and_go_and_share_the_camera(tmp_path: Path) -> None:
     with vcam_run(write_quadrants(tmp_path / "quadrants.avi")):
-        wait_for_writer()
         command = ["v4l2-ctl", "-d", EXCLUSIVE, "--get-fmt-video", "--get-parm"]
         shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         for words in ("640/360", "'YU12'", "ITU-R 601", "Limited Range", f"{FPS}.000 ({FPS}/1)"):
@@ -80,11 +69,9 @@ def test_readers_come_and_go_and_share_the_camera(tmp_path: Path) -> None:
 def test_a_reader_that_stays_sees_the_next_run_in_its_size_and_never_the_room(tmp_path: Path) -> None:
     with ExitStack() as stack:
         with vcam_run(write_quadrants(tmp_path / "quadrants.avi")):
-            wait_for_writer()
             frames = frames_from(stack.enter_context(reader()))
             assert any(shows_quadrants(frame) for frame in frames)
         with vcam_run(write_person(tmp_path / "person.avi"), size=SMALL):
-            wait_for_writer()
             shown = 0
             for frame in frames:  # the rest of the first run, the cards of both, and the second run
                 room, face = room_and_face(frame.y)
