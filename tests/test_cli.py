@@ -316,6 +316,16 @@ def test_engines_are_verified(tmp_path: Path) -> None:
     assert "sinet_fp32" in done.stdout
 
 
+def test_a_thread_that_hangs_in_a_library_does_not_keep_vcam_from_ending() -> None:
+    program = (
+        "import threading; from vcam import cli\n"
+        "threading.Thread(target=threading.Event().wait, args=(60,), name='vcam-infer').start()\n"
+        "print('said'); cli._leave(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")
+
+
 def test_what_needs_a_gpu_is_refused_in_one_line_without_one() -> None:
     reason = probe_gpu().reason
     if not reason:

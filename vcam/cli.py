@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,11 +65,24 @@ def main() -> None:
         _listen()
     try:
         app()
+    except SystemExit as end:  # how typer ends
+        _leave(end.code)
     except VcamError as error:
         if verbose:
             raise
         Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        _leave(2 if isinstance(error, UsageError) else 1)
+
+
+def _leave(status: str | int | None) -> None:
+    """End the process; at once where one of the pipeline's threads is still in a library, as Python's own end would
+    throw that thread out of it and so abort the process.
+    """
+    if any(thread.name.startswith("vcam-") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else bool(status))
+    sys.exit(status)
 
 
 def _listen() -> None:

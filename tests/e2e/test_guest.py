@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.vm import ROOT, Vm
+from tests.e2e.vm import LOOPBACKS, ROOT, Vm
 
 FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
+NEWER = [(Path(__file__).with_name("guest") / "test_v4l2_sink.py", "0.15.0")]
+"""Files that are run again with another version of v4l2loopback."""
+RUNS = [*((path, next(iter(LOOPBACKS))) for path in FILES), *NEWER]
 TIMEOUT_S = 600
 
 
 @pytest.mark.vm
 @pytest.mark.timeout(TIMEOUT_S + 120)  # the first time, the kernel is downloaded and the module built
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "vm"), RUNS, indirect=["vm"], ids=[f"{path.stem}-{loopback}" for path, loopback in RUNS]
+)
 def test_in_the_guest(vm: Vm, path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "--durations=3"]
     result = vm.run([*command, str(path.relative_to(ROOT))], timeout_s=TIMEOUT_S)

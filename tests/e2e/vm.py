@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 
 LOOPBACK_OPTIONS = "devices=2 video_nr=10,11 card_label=vcam,plain exclusive_caps=1,0"
 VIVID_OPTIONS = "n_devs=1 node_types=0x1 vid_cap_nr=20 input_types=0"
+LOOPBACKS = {"0.12.7": "bookworm", "0.13.2": "bookworm-backports", "0.15.0": "trixie"}
+"""Versions of v4l2loopback and the Debian suites that have them. The first is the one that most users have."""
+_DEBIAN = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {} main\n"
 _MODULES = ("9p", "9pnet_virtio", "virtio_pci", "overlay", "videodev", "vivid")
 _TOOLS = ("apt-get", "busybox", "cpio", "depmod", "dpkg", "gcc", "make", "modprobe", "qemu-system-x86_64")
 _INSTALL = "run tests/e2e/install-vm as root"
@@ -54,7 +57,7 @@ class Vm:
     initramfs: Path
     loopback_version: str
 
-    def run(self, command: Sequence[str], *, timeout_s: float, memory_mb: int = 2048) -> Result:
+    def run(self, command: Sequence[str], *, timeout_s: float, memory_mb: int = 4096) -> Result:
         """Boot, run a program in the root of the checkout, and switch off.
 
         Args:
@@ -65,7 +68,7 @@ class Vm:
         with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
             job, serial = Path(folder, "job"), Path(folder, "serial")
             job.write_text(
-                "export HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 VCAM_IN_VM=1\n"
+                "export HOME=/run TMPDIR=/run VCAM_IN_VM=1\n"
                 f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}\n"
                 f"cd {shlex.quote(str(ROOT))}\nexec {shlex.join(command)}\n"
             )
@@ -87,8 +90,12 @@ class Vm:
         return ["qemu-system-x86_64", *options.split(), *files, "-virtfs", share, *monitor]
 
 
-def prepare(cache: Path | None = None) -> Vm:
+def prepare(loopback: str = "0.12.7", cache: Path | None = None) -> Vm:
     """Build what is missing in the cache folder; the first time takes a minute and downloads 70 MB.
+
+    Args:
+        loopback: version of v4l2loopback, one of `LOOPBACKS`.
+        cache: folder to keep the kernel and the modules in.
 
     Raises:
         VmUnavailableError: the machine lacks a tool or package, or a step failed.
@@ -96,13 +103,13 @@ def prepare(cache: Path | None = None) -> Vm:
     version = _kernel_version()
     cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vcam-vm")
     root = cache / version
-    kernel, module = root / f"boot/vmlinuz-{version}", root / "v4l2loopback.ko"
+    kernel, module = root / f"boot/vmlinuz-{version}", root / f"v4l2loopback-{loopback}/v4l2loopback.ko"
     if not kernel.exists():
         _unpack(root, f"linux-image-{version}")
         _do(["depmod", "--basedir", str(root), version])
     if not module.exists():
-        _build_loopback(root, version)
-    return Vm(kernel, _build_initramfs(root, version), _loopback_source(root).name.partition("-")[2])
+        _build_loopback(module, version, loopback)
+    return Vm(kernel, _build_initramfs(root, version, module), loopback)
 
 
 def _kernel_version() -> str:
@@ -123,28 +130,41 @@ def _kernel_version() -> str:
     return max(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
 
 
-def _unpack(folder: Path, package: str) -> None:
-    """Download a Debian package and unpack it without installing it."""
+def _unpack(folder: Path, package: str, suite: str = "") -> None:
+    """Download a Debian package, of another suite than the machine's where one is named, and unpack it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vcam-vm-") as download:
-        _do(["apt-get", "-q", "download", package], cwd=Path(download))
+        apt = ["apt-get", "-q"]
+        if suite:
+            apt += _lists_of(suite, Path(download))
+            _do([*apt, "update"])
+        _do([*apt, "download", package], cwd=Path(download))
         (archive,) = Path(download).glob("*.deb")
         _do(["dpkg", "--extract", str(archive), str(folder)])
 
 
-def _build_loopback(root: Path, version: str) -> None:
-    _unpack(root, "v4l2loopback-dkms")
-    source = _loopback_source(root)
-    _do(["make", "-C", f"/usr/src/linux-headers-{version}", f"M={source}", "modules"])
-    shutil.copy(source / "v4l2loopback.ko", root)
+def _lists_of(suite: str, folder: Path) -> list[str]:
+    """Options that let apt-get know one Debian suite alone, with its files in `folder` and the machine's untouched."""
+    for name in ("lists/partial", "cache"):
+        (folder / name).mkdir(parents=True)
+    (folder / "sources.list").write_text(_DEBIAN.format(suite))
+    places = {"Etc::SourceList": "sources.list", "State::Lists": "lists", "Cache": "cache"}
+    options = [f"Dir::{key}={folder / name}" for key, name in places.items()]
+    return [word for option in [*options, "Dir::Etc::SourceParts=-"] for word in ("-o", option)]
 
 
-def _loopback_source(root: Path) -> Path:
-    (source,) = (root / "usr/src").glob("v4l2loopback-*")
-    return source
+def _build_loopback(module: Path, version: str, loopback: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
+        _unpack(Path(folder), "v4l2loopback-dkms", LOOPBACKS[loopback])
+        (source,) = Path(folder, "usr/src").glob("v4l2loopback-*")
+        if source.name != f"v4l2loopback-{loopback}":
+            raise VmUnavailableError(f"{LOOPBACKS[loopback]} has {source.name}, not {loopback}; correct LOOPBACKS")
+        _do(["make", "-C", f"/usr/src/linux-headers-{version}", f"M={source}", "modules"])
+        module.parent.mkdir(exist_ok=True)
+        shutil.copy(source / "v4l2loopback.ko", module)
 
 
-def _build_initramfs(root: Path, version: str) -> Path:
+def _build_initramfs(root: Path, version: str, loopback: Path) -> Path:
     """Busybox, the modules in the order in which they must be loaded, and the script `init` beside this file."""
     with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
         tree = Path(folder)
@@ -154,24 +174,24 @@ def _build_initramfs(root: Path, version: str) -> Path:
         shutil.copy(Path(__file__).with_name("init"), tree / "init")
         (tree / "init").chmod(0o755)
         order = {}
-        for module in _modules(root, version):
+        for module in [*_modules(root, version), loopback]:
             shutil.copy(module, tree / "modules")
             order[module.name] = {"v4l2loopback.ko": LOOPBACK_OPTIONS, "vivid.ko": VIVID_OPTIONS}.get(module.name, "")
         (tree / "modules/order").write_text("".join(f"{name} {options}\n" for name, options in order.items()))
         archive = _do(["sh", "-c", "find . | cpio --quiet -o -H newc | gzip -1"], cwd=tree)
-    image = root / "initramfs"
+    image = loopback.with_name("initramfs")
     partial = image.with_suffix(f".{os.getpid()}")
     partial.write_bytes(archive)
     return partial.replace(image)
 
 
 def _modules(root: Path, version: str) -> list[Path]:
-    """The files of `_MODULES` and of what they need, each after those that it needs; v4l2loopback last."""
+    """The files of `_MODULES` and of what they need, each after those that it needs."""
     files = []
     for name in _MODULES:
         shown = _do(["modprobe", "--show-depends", "--dirname", str(root), "--set-version", version, name]).decode()
         files += [Path(line.split()[1]) for line in shown.splitlines() if line.startswith("insmod ")]
-    return [*dict.fromkeys(files), root / "v4l2loopback.ko"]
+    return list(dict.fromkeys(files))
 
 
 def _do(command: list[str], cwd: Path | None = None) -> bytes:
