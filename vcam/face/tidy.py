@@ -14,7 +14,7 @@ _MOUTH = (FaceClass.LIPS, FaceClass.TEETH)
 
 
 def tidy(probs: NDArray[np.uint8]) -> None:
-    """Correct in place what an engine cannot mean: specks become skin, and left and right go by place.
+    """Correct in place what an engine cannot mean: specks become skin, left and right go by place, steps are softened.
 
     Engines take left for right where a face is turned or mirrored, and see teeth in the white of an eye.
 
@@ -36,6 +36,8 @@ def tidy(probs: NDArray[np.uint8]) -> None:
             for which, side in ((left, sides[0]), (right, sides[1])):
                 probs[which] = both
                 _keep(probs, which, side, rest_is_skin=False)
+    for plane in probs[FaceClass.SKIN :]:  # an engine's edges are steps, which show when they are enlarged
+        cv2.GaussianBlur(plane, (3, 3), 0, dst=plane)
 
 
 def _sum(probs: NDArray[np.uint8], one: int, other: int) -> Plane:
