@@ -73,7 +73,7 @@ def convert(config: ConvertConfig) -> Path:
     peers = read_peers(config.peers, spec.task) if config.peers else []
     images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
     single, plain = engine_graphs(network, spec, size, config.batch)
-    half = to_half(plain)
+    half = to_half(plain, spec.single)
     parity = {
         "fp32": asdict(check_parity(network, spec, single, images)),
         "fp16": asdict(check_half(single, half, images)),

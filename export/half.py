@@ -2,7 +2,8 @@
 
 The pixels and the answer stay uint8 and a state stays float32. Float32 remains where float16 has too few digits or too
 small a range for what it would save: the normalisation of the pixels before the first convolution, layer
-normalisation and softmax (sums of many terms), and everything from the last sigmoid or softmax on.
+normalisation and softmax (sums of many terms), and everything from the last sigmoid or softmax on. Of networks that
+say so (`ModelSpec.single`), the first convolutions, whose rounding the later ones would enlarge.
 
 onnxconverter-common does nearly the same, but breaks graphs whose kept and converted nodes share a weight, and
 turns a float32 output behind a kept node into float16 (both in 1.16).
@@ -23,12 +24,17 @@ _FLOAT_INPUTS = {"Resize": (1, 2)}
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def to_half(plain: onnx.ModelProto) -> onnx.ModelProto:
-    """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes."""
+def to_half(plain: onnx.ModelProto, single: int = 0) -> onnx.ModelProto:
+    """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes.
+
+    single: how many of the first convolutions stay float32.
+    """
     model = onnx.ModelProto()
     model.CopyFrom(plain)
     graph = model.graph
-    kept = _before_network(graph) | _from_answer(graph) | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
+    kept = (
+        _before_network(graph, single) | _from_answer(graph) | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
+    )
     halver = _Halver(graph, _float_values(model))
     for node in graph.node:
         halver.add(node, half=node.name not in kept)
@@ -94,10 +100,12 @@ def _float_values(model: onnx.ModelProto) -> set[str]:
     return floats | {item.name for item in graph.initializer if item.data_type == TensorProto.FLOAT}
 
 
-def _before_network(graph: onnx.GraphProto) -> set[str]:
+def _before_network(graph: onnx.GraphProto, single: int) -> set[str]:
     names: set[str] = set()
     for node in graph.node:
         if node.op_type in _FIRST_OF_NETWORK:
+            single -= 1
+        if single < 0:
             break
         names.add(node.name)
     return names
