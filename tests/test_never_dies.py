@@ -223,6 +223,17 @@ def test_a_sink_that_is_lost_is_opened_again(refuse: tuple[int, ...]) -> None:
     assert_nothing_raw(sink)
 
 
+def test_an_engine_that_does_not_open_after_a_lost_sink_is_opened_again() -> None:
+    backend, sink = FakeBackend(refuse=(1, 2)), live_sink(lose_at=(8,))
+    pipeline = pipeline_of(FakeSource([]), sink, backend=backend, config=QUICK)
+    pipeline._make_source = lambda _: FakeSource(camera(2000), live=True)
+    with running(pipeline):
+        assert until(lambda: sink.opened == 2 and backend.openings == 4)
+        assert pictures_follow(sink)
+        assert until(lambda: pipeline.state == State("running"))
+    assert_nothing_raw(sink)
+
+
 def test_a_run_can_be_stopped_while_the_sink_is_away() -> None:
     sink = live_sink(lose_at=(8,), refuse=range(1, 100))
     pipeline = pipeline_of(MemorySource([frame_of()], fps=100, live=True), sink, config=QUICK)

@@ -20,10 +20,11 @@ _STATE_IN, _STATE_OUT = "state_in", "state_out"
 class Matter:
     """Runs a person engine of the engine contract: uint8 RGB `image` to uint8 `alpha`, states carried along.
 
-    Belongs to one thread, like its backend.
+    Belongs to one thread, like its backend. `has_worked`: it has been opened before.
     """
 
     def __init__(self, backend: Backend) -> None:
+        self.has_worked = False
         self._backend = backend
         self._states: dict[str, NDArray[Any]] = {}
         self._size = (0, 0)
@@ -44,6 +45,7 @@ class Matter:
         self.reset()
         self.alpha(np.zeros((*self._size, 3), np.uint8))
         self.reset()
+        self.has_worked = True
         return self
 
     def __exit__(

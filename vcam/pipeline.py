@@ -294,7 +294,7 @@ class _Run:
                     while True:
                         self._pass_on(matter)
             except EngineError as error:
-                if not (self._sink.live and self._engine_ready.is_set()):
+                if not (self._sink.live and self._matter.has_worked):
                     raise
                 self._board.say("infer", NO_ENGINE, str(error))
             if self._ending.wait(backoff.failed()):
