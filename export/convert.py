@@ -18,7 +18,7 @@ from export.card import Training, card
 from export.card_quality import read_peers
 from export.checkpoints import fit_weights, preset_of, read_weights
 from export.data.augment import Image
-from export.data.person import read_manifest
+from export.data.person import rows_of
 from export.data.scenes import own_pictures, pictures
 from export.data.sources import SOURCES
 from export.errors import ExportError
@@ -163,15 +163,18 @@ def _training(config: ConvertConfig) -> Training:
         config.licence or _OWN_LICENCE,
         settings,
         samples_seen(settings),
-        _counts(config.data),
+        _counts(config.data, find_model(config.model).task),
     )
 
 
-def _counts(data: Path | None) -> dict[str, int]:
+def _counts(data: Path | None, task: str) -> dict[str, int]:
     if data is None:
         return {}
-    sets = [source.folder for source in SOURCES]
-    return {name: sum(row["split"] == "train" for row in read_manifest(data / name)) for name in sets}
+    return {
+        source.folder: len([row for row in rows_of(data / source.folder, "train") if source.trains(task, row["notes"])])
+        for source in SOURCES
+        if task in source.tasks
+    }
 
 
 def _document(

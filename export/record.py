@@ -21,3 +21,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def samples_seen(record: dict[str, Any] | None) -> int:
     """Samples seen in a run and in those before it."""
     return int(record["seen"]) + samples_seen(record.get("init")) if record else 0
+
+
+def warmup_of(wanted: int, samples: int) -> int:
+    """How many samples the rate really rises in a run: at most a tenth of them."""
+    return min(wanted, max(1, samples // 10))
+
+
+def horizon_of(wanted: int, samples: int) -> int:
+    """Over how many samples the weights are really averaged: at most a sixth of the run."""
+    return min(wanted, samples // 6)

@@ -34,7 +34,7 @@ from export.data.readers import LazyPeople, detect
 from export.errors import ExportError
 from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
 from export.models import PERSON, TRAINED, ModelSpec
-from export.record import read_record
+from export.record import horizon_of, read_record, warmup_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Draws(IterableDataset[_Drawn]):
 
 def _rate(config: TrainConfig, seen: int) -> float:
     """Linear warm-up, then half a cosine down to one hundredth."""
-    warmup = min(config.warmup_samples, max(1, config.samples // 10))
+    warmup = warmup_of(config.warmup_samples, config.samples)
     if seen < warmup:
         return config.rate * (seen + config.batch) / warmup
     progress = min(1.0, (seen - warmup) / max(1, config.samples - warmup))
@@ -156,7 +156,8 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
     draw_one = _drawing(run)
     config.out.mkdir(parents=True, exist_ok=True)
     described = asdict(config) | {"spec": asdict(run.spec), "torch": torch.__version__, "resumed_at": run.seen}
-    described["init"] = read_record(init.parent) if init else None
+    before = read_record(config.out) if resume else None
+    described["init"] = before.get("init") if before else read_record(init.parent) if init else None
     (config.out / "run.json").write_text(json.dumps(described, indent=1, default=str) + "\n")
     if run.seen < config.samples:
         _loop(run, draw_one)
@@ -240,7 +241,7 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     run.optimiser.step()
     run.seen += config.batch
     # at the start the average would otherwise remember the random weights for thousands of samples
-    horizon = max(config.batch, min(config.ema_samples, config.samples // 6))
+    horizon = max(config.batch, horizon_of(config.ema_samples, config.samples))
     run.average.update(run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch)))
     return loss.item(), logits
 

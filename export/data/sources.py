@@ -7,13 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One set of a data folder. `rights` is "unclear" where owners or consent are, or commercial use is excluded."""
+    """One set of a data folder. `rights` is "unclear" where owners or consent are, or commercial use is excluded.
+
+    `tasks`: of the networks that train on it. A face network takes of people only what the notes call "no person".
+    """
 
     folder: str
     what: str
     licence: str
     credit: str
     rights: str
+    tasks: tuple[str, ...] = ("person", "face")
+
+    def trains(self, task: str, notes: str) -> bool:
+        """Whether networks of this task see a picture with these notes."""
+        return task in self.tasks and not (task == "face" and self.folder == "person/wild" and "no person" not in notes)
 
 
 SOURCES = (
@@ -23,6 +31,7 @@ SOURCES = (
         "Apache-2.0 for the repository; it does not say that its authors own the photos",
         "Clothing Co-Parsing: Yang, Luo, Lin, CVPR 2014; bearpaw/clothing-co-parsing",
         rights="unclear",
+        tasks=("person",),
     ),
     Source(
         "person/cutouts",
@@ -35,8 +44,16 @@ SOURCES = (
         rights="licences clear; consent: London for studies and for illustrating research, Canada not documented",
     ),
     Source(
+        "face/real",
+        "studio portraits with the parts of the face, from points placed by hand and from MediaPipe's face mesh",
+        "as person/cutouts",
+        "as person/cutouts",
+        rights="as person/cutouts",
+        tasks=("face",),
+    ),
+    Source(
         "person/wild",
-        "ordinary photographs with person masks, a tenth of them without people",
+        "ordinary photographs with person masks, a tenth of them without people (face networks see only these)",
         "COCO annotations CC BY 4.0; photos by Flickr users, each under its own terms: CC BY, CC BY-SA, CC BY-NC, "
         "CC BY-NC-SA (374 of 1105 exclude commercial use), 490 of PASCAL VOC without a recorded licence",
         "COCO 2017: Lin et al. 2014; PASCAL VOC 2007-2011: Everingham et al.; Semantic Boundaries: Hariharan et al. "

@@ -60,9 +60,13 @@ def test_board(data: Path, tmp_path: Path) -> None:
 
 def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> None:
     torch.save(network.state_dict(), tmp_path / "start.pth")
+    (tmp_path / "run.json").write_text('{"spec": {}}')
+    (tmp_path / "log.csv").write_text("64,0.5,0.001\n")
     train(_config(data, tmp_path / "run", 2), init=tmp_path / "start.pth")
+    train(_config(data, tmp_path / "run", 4), resume=True)
+    assert json.loads((tmp_path / "run/run.json").read_text())["init"]["seen"] == 64  # resuming forgets nothing
     after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
-    torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.01, rtol=0)
+    torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
 
 
 def test_nothing_to_resume(data: Path, tmp_path: Path) -> None:
