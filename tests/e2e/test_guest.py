@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
 NEWER = [(Path(__file__).with_name("guest") / "test_v4l2_sink.py", "0.15.0")]
 """Files that are run again with another version of v4l2loopback."""
 RUNS = [*((path, next(iter(LOOPBACKS))) for path in FILES), *NEWER]
-TIMEOUT_S = 600
+TIMEOUT_S = 900
+_PASSED_ON = ("VCAM_REPLUGS",)
+"""Settings of tests in the guest, from the host's environment."""
 
 
 @pytest.mark.vm
@@ -22,7 +25,19 @@ TIMEOUT_S = 600
     ("path", "vm"), RUNS, indirect=["vm"], ids=[f"{path.stem}-{loopback}" for path, loopback in RUNS]
 )
 def test_in_the_guest(vm: Vm, path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "--durations=3"]
+    settings = [f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ]
+    command = [
+        "env",
+        *settings,
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--color=no",
+        "--durations=3",
+    ]
     result = vm.run([*command, str(path.relative_to(ROOT))], timeout_s=TIMEOUT_S)
     print(result.output)  # noqa: T201  - shown with -s or -rA, and on failure
     assert result.status == 0
