@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -30,6 +31,7 @@ SIZE: Size = (640, 360)
 ROOM: Size = (120, 240)
 """Width and height of the chequered strips left and right of the person's head in `write_person`."""
 _FRAMES = 20
+_ROUNDS = 100
 PATIENCE_S = 200.0
 _STOP_S = 30.0
 
@@ -76,16 +78,23 @@ def write_person(path: Path) -> Path:
 
 
 def _write(path: Path, frames: list[Frame]) -> None:
+    """Encode the frames once, each for itself, and write them `_ROUNDS` times, as `vcam run` plays a file once."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=FPS, options={"qmin": "1", "qmax": "2"})
+        stream = container.add_stream("mpeg4", rate=FPS, options={"qmin": "1", "qmax": "2", "g": "1"})
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 20_000_000
+        pictures = []
         for index, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(frame.data, "yuv420p")
             picture.pts = index
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+            pictures += stream.encode(picture)
+        data = [bytes(packet) for packet in [*pictures, *stream.encode()]]
+        for index in range(_ROUNDS * len(data)):
+            packet = av.Packet(data[index % len(data)])
+            packet.stream, packet.time_base, packet.is_keyframe = stream, 1 / Fraction(FPS), True
+            packet.pts = packet.dts = index
+            container.mux(packet)
 
 
 def roughness(luma: NDArray[np.uint8]) -> float:

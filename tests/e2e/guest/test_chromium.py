@@ -24,6 +24,8 @@ from tests.e2e.guest.footage import (
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from vcam.frame import Size
 
+# A second reader asks for as many buffers as Chromium has, 4: with fewer, 0.12.7 takes some away from the first.
+
 pytestmark = pytest.mark.timeout(500)
 OTHER_SIZE: Size = (320, 180)
 
@@ -51,9 +53,10 @@ def test_the_person_is_seen_and_the_room_never(page: Browser, tmp_path: Path) ->
         settings = page.open("vcam", SIZE)
         assert settings == {"label": "vcam", "width": 640, "height": 360, "frameRate": FPS, "state": "live"}
         first = page.picture_that(shows_a_person)
-        assert np.abs(first.astype(int) - page.picture()).mean() > 0.5  # it moves
-        reader = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=2", "--stream-count=5"]
+        page.picture_that(lambda picture: shows_a_person(picture) and not np.array_equal(picture, first))  # it moves
+        reader = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=4", "--stream-count=5"]
         subprocess.run(reader, check=True, capture_output=True, timeout=60)
+        page.picture()
         page.resize(OTHER_SIZE)
         small = page.picture_that(lambda picture: size_of(picture) == OTHER_SIZE)
         for picture in (*seen, small):
