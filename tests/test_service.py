@@ -163,7 +163,7 @@ def test_a_run_tells_systemd_and_other_terminals_how_it_is(tmp_path: Path) -> No
             "-e",
             "none",
             "--duration",
-            "600",
+            "1000000",
         ]
         run = subprocess.Popen([*command, "--size", "64x64"], env={**os.environ, **env})
         try:

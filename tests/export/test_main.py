@@ -38,7 +38,7 @@ def test_train_convert_verify_evaluate(
 ) -> None:
     run, engine, scores = tmp_path / "run", tmp_path / "sinet", tmp_path / "scores.json"
     common = ["--data", str(data)]
-    sizes = ["--samples", "2", "--batch", "2", "--workers", "0"]
+    sizes = ["--samples", "2", "--batch", "2", "--workers", "0", "--rate", "1e-6"]
     assert _run(monkeypatch, "train", "sinet", *common, "--out", str(run), *sizes) == 0
     pick = ["--checkpoint", str(run / "ema.safetensors"), "--images", str(pictures_folder), "--size", "64x96"]
     assert _run(monkeypatch, "convert", "sinet", *common, "--out", str(engine), *pick) == 0

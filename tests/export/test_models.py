@@ -31,11 +31,12 @@ def _run(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_extremec3_answers_like_the_authors_code(reference: Path) -> None:
+    """Its logits reach 45; processors differ by 2e-4 in them."""
     spec, network, expected = _load(reference, "extremec3", "ExtremeC3.pth", "extremec3")
     image = torch.from_numpy(expected["image_bgr"][None, :, :, ::-1].copy())
-    np.testing.assert_allclose(_run(network, expected["input"]), expected["logits"], atol=1e-4)
+    np.testing.assert_allclose(_run(network, expected["input"]), expected["logits"], atol=1e-3)
     on_image = _run(network, spec.normalise(image).numpy())
-    np.testing.assert_allclose(on_image, expected["image_logits"], atol=1e-4)
+    np.testing.assert_allclose(on_image, expected["image_logits"], atol=1e-3)
     with torch.no_grad():
         score = ScoreNetwork(network, spec)(image).numpy()
     np.testing.assert_allclose(score, expected["image_logits"][:, 0] * spec.gain, atol=1e-3)

@@ -22,7 +22,7 @@ from vcam.frame import Frame
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
 
-CYCLES = int(os.environ.get("VCAM_REPLUGS", "8"))
+CYCLES = int(os.environ.get("VCAM_REPLUGS", "5"))
 """VCAM_REPLUGS=50 makes a thorough run; the default is for every day."""
 pytestmark = pytest.mark.timeout(400 + 15 * CYCLES)
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
