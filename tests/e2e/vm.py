@@ -28,7 +28,7 @@ LOOPBACK_OPTIONS = "devices=2 video_nr=10,11 card_label=vcam,plain exclusive_cap
 VIVID_OPTIONS = "n_devs=1 node_types=0x1 vid_cap_nr=20 input_types=0"
 LOOPBACKS = {"0.12.7": "bookworm", "0.13.2": "bookworm-backports", "0.15.0": "trixie"}
 """Versions of v4l2loopback and the Debian suites that have them. The first is the one that most users have."""
-_DEBIAN = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {} main\n"
+_SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n"
 _MODULES = ("9p", "9pnet_virtio", "virtio_pci", "overlay", "videodev", "vivid")
 _TOOLS = ("apt-get", "busybox", "cpio", "depmod", "dpkg", "gcc", "make", "modprobe", "qemu-system-x86_64")
 _INSTALL = "run tests/e2e/install-vm as root"
@@ -147,10 +147,23 @@ def _lists_of(suite: str, folder: Path) -> list[str]:
     """Options that let apt-get know one Debian suite alone, with its files in `folder` and the machine's untouched."""
     for name in ("lists/partial", "cache"):
         (folder / name).mkdir(parents=True)
-    (folder / "sources.list").write_text(_DEBIAN.format(suite))
+    (folder / "sources.list").write_text(_SOURCE.format(_archive(), suite))
     places = {"Etc::SourceList": "sources.list", "State::Lists": "lists", "Cache": "cache"}
     options = [f"Dir::{key}={folder / name}" for key, name in places.items()]
     return [word for option in [*options, "Dir::Etc::SourceParts=-"] for word in ("-o", option)]
+
+
+def _archive() -> str:
+    """Where this machine's own Debian packages come from.
+
+    Raises:
+        VmUnavailableError: it knows no place.
+    """
+    known = _do(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian"]).decode().split()
+    places = [place for place in known if "security" not in place]
+    if not places:
+        raise VmUnavailableError(f"apt-get knows no Debian archive; {_INSTALL}")
+    return places[0]
 
 
 def _build_loopback(module: Path, version: str, loopback: str) -> None:
