@@ -5,32 +5,39 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.vm import LOOPBACKS, ROOT, Vm
 
 FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
-NEWER = [(Path(__file__).with_name("guest") / "test_v4l2_sink.py", "0.15.0")]
-"""Files that are run again with another version of v4l2loopback."""
-RUNS = [*((path, next(iter(LOOPBACKS))) for path in FILES), *NEWER]
+USUAL, *NEWER = LOOPBACKS
+_PATIENT = ("test_chromium", "test_doctor", "test_firefox", "test_readers")
+_THOROUGH = pytest.mark.skipif(
+    os.environ.get("VCAM_THOROUGH") != "1",
+    reason="takes minutes under emulation, and wants a quiet machine; VCAM_THOROUGH=1 runs it",
+)
+
+
+def _runs() -> list[Any]:
+    """Every file with the version of v4l2loopback that most users have, and one with the newest."""
+    usual = [
+        pytest.param(path, USUAL, id=path.stem, marks=_THOROUGH if path.stem in _PATIENT else ()) for path in FILES
+    ]
+    sink = FILES[0].with_name("test_v4l2_sink.py")
+    return [*usual, pytest.param(sink, NEWER[-1], id=f"{sink.stem}-{NEWER[-1]}", marks=_THOROUGH)]
+
+
 TIMEOUT_S = 900
 _PASSED_ON = ("VCAM_REPLUGS",)
 """Settings of tests in the guest, from the host's environment."""
 
 
-_PATIENT = ("test_chromium", "test_firefox", "test_readers")
-"""Files that take minutes each under emulation and want a quiet machine: VCAM_THOROUGH=1 runs them, too."""
-
-
 @pytest.mark.vm
 @pytest.mark.timeout(TIMEOUT_S + 120)  # the first time, the kernel is downloaded and the module built
-@pytest.mark.parametrize(
-    ("path", "vm"), RUNS, indirect=["vm"], ids=[f"{path.stem}-{loopback}" for path, loopback in RUNS]
-)
+@pytest.mark.parametrize(("path", "vm"), _runs(), indirect=["vm"])
 def test_in_the_guest(vm: Vm, path: Path) -> None:
-    if path.stem in _PATIENT and os.environ.get("VCAM_THOROUGH") != "1":
-        pytest.skip("takes minutes; VCAM_THOROUGH=1 runs it")
     settings = [f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ]
     command = [
         "env",
