@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.augment import Image
-from export.data.crops import V1_CLASSES, V2_CLASSES
 from export.data.scenes import fit
 from export.errors import ExportError
+from export.models import V1_CLASSES, V2_CLASSES
 
 
 class Matting(Protocol):

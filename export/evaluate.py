@@ -15,7 +15,7 @@ import numpy as np
 from export.answers import Matting, Parsing
 from export.conditions import framing, light, skin
 from export.data.augment import Image
-from export.data.crops import V1_CLASSES, LabelledFace, face_crop, test_faces
+from export.data.crops import LabelledFace, face_crop, test_faces
 from export.data.person import Labelled, read_manifest
 from export.data.readers import Reader, detect
 from export.data.scenes import composited, test_rooms, test_set
@@ -32,6 +32,7 @@ from export.measures import (
     ratio,
     summarise,
 )
+from export.models import V1_CLASSES
 
 _PARTS = {
     "background": (0,),

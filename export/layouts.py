@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from export.errors import ExportError
-from export.models import TRAINED, ModelSpec
+from export.models import TRAINED, V1_CLASSES, V2_CLASSES, ModelSpec
 
 _MARKS = {
     "level2_C.conv.weight": "sinet",
@@ -26,8 +26,8 @@ _DEEP = "backbone.layers.2.1.39.norm1.weight"  # block 40 of stage 3: only the l
 
 SEGFORMER_CLASSES = {
     2: ("background", "person"),
-    8: ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth"),
-    9: ("background", "person", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth"),
+    8: V2_CLASSES,
+    9: V1_CLASSES,
 }
 """EasyPortrait's: portraits of version 2, face parsing of version 2, version 1."""
 

@@ -10,13 +10,11 @@ import cv2
 import numpy as np
 
 from export.data.augment import Image
-from export.data.person import read_manifest
+from export.data.person import read_manifest, read_picture
 from export.data.scenes import cover, test_rooms
 from export.errors import ExportError
+from export.models import V1_CLASSES
 
-V2_CLASSES = ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
-V1_CLASSES = ("background", "person", *V2_CLASSES[1:])
-"""EasyPortrait's classes, version 1 and 2. Left is the left side of the picture."""
 _FIRST_FACE_CLASS = 2
 _SIDE_OF_FACE = 2.0
 _SEED = 21
@@ -55,7 +53,7 @@ def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
         alpha = _alpha_of(row)
         if alpha:
             room = rooms[int(np.random.default_rng([_SEED, index]).integers(len(rooms)))]
-            face = _before(room, face, _picture(data / name / alpha, cv2.IMREAD_GRAYSCALE))
+            face = _before(room, face, read_picture(data / name / alpha, cv2.IMREAD_GRAYSCALE))
         yield face
 
 
@@ -65,18 +63,11 @@ def _alpha_of(row: dict[str, str]) -> str:
 
 
 def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
-    image = np.asarray(cv2.cvtColor(_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
-    label = _picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
+    image = np.asarray(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
     if label.shape != image.shape[:2] or int(label.max()) >= len(V1_CLASSES):
         raise ExportError(f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8")
     return LabelledFace(row["file"], image, label, np.ones(label.shape, np.uint8), row["notes"])
-
-
-def _picture(path: Path, flags: int) -> Image:
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        raise ExportError(f"{path}: named in the manifest, but missing or not a picture")
-    return np.asarray(picture, np.uint8)
 
 
 def _before(room: Image, face: LabelledFace, alpha: Image) -> LabelledFace:

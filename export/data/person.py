@@ -75,9 +75,13 @@ def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, st
     Raises:
         ExportError: no manifest in the folder, or the licence is unknown.
     """
+    return keep(set_name(folder), [row for row in read_manifest(folder) if row["split"] == split], licence)
+
+
+def set_name(folder: Path) -> str:
+    """What cards and rights call a set: person/ccp, backgrounds, ..."""
     parts = folder.resolve().parts
-    name = parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
-    return keep(name, [row for row in read_manifest(folder) if row["split"] == split], licence)
+    return parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:

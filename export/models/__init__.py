@@ -93,6 +93,9 @@ class ModelSpec:
 _CLOVAAI_MEAN = (132.35703, 115.69884, 107.304565)
 _CLOVAAI_STD = (255 * 68.29726, 255 * 65.1337, 255 * 63.97182)
 PERSON = ("room", "person")
+V2_CLASSES = ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
+V1_CLASSES = ("background", "person", *V2_CLASSES[1:])
+"""EasyPortrait's classes, version 1 and 2. Left is the left side of the picture."""
 
 _SINET = ModelSpec("sinet", (224, 224), PERSON, mean=(127.5, 127.5, 127.5), std=(63.75, 63.75, 63.75))
 # Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A plain sigmoid of that is
@@ -104,7 +107,6 @@ _EXTREMEC3 = ModelSpec(
 _PORTRAITNET = ModelSpec(
     "portraitnet", (224, 224), PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
 )
-_FACE = ("background", "person", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
 _OWN_PORTRAITNET = ModelSpec(
     "portraitnet",
     (224, 224),
@@ -118,7 +120,7 @@ _OWN_PORTRAITNET = ModelSpec(
 _SEGFORMER = ModelSpec(
     "segformer_b0",
     (384, 384),
-    ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth"),
+    V2_CLASSES,
     mean=(143.55267075, 132.96705975, 126.94924335),
     std=(60.2625333, 60.32740275, 59.30988645),
     options=(("encoder", "b0"),),
@@ -131,7 +133,7 @@ MODELS = {
         _EXTREMEC3,
         _PORTRAITNET,
         replace(_PORTRAITNET, name="portraitnet_prior", options=(("channels", 4),)),
-        replace(_OWN_PORTRAITNET, name="portraitnet_face", classes=_FACE),
+        replace(_OWN_PORTRAITNET, name="portraitnet_face", classes=V1_CLASSES),
         _SEGFORMER,
         replace(_SEGFORMER, name="segformer_b2", options=(("encoder", "b2"),)),
         replace(_SEGFORMER, name="segformer_b5", options=(("encoder", "b5"),)),
@@ -145,7 +147,7 @@ TRAINED = {
         _SINET,
         replace(_OWN_PORTRAITNET, options=(("edge", True),)),
         MODELS["portraitnet_face"],
-        replace(_SEGFORMER, size=(256, 256), classes=_FACE),
+        replace(_SEGFORMER, size=(256, 256), classes=V1_CLASSES),
     )
 }
 """What `train` trains: the variants of `MODELS` that this project ships."""

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from export.data.augment import Image
-from export.data.crops import V1_CLASSES, V2_CLASSES, LabelledFace, face_crop
+from export.data.crops import LabelledFace, face_crop
 from export.data.crops import test_faces as faces_of
 from export.errors import ExportError
 from export.evaluate import evaluate
 from export.measures import Score
+from export.models import V1_CLASSES, V2_CLASSES
 from tests.export.conftest import make_set
 
 _LEVEL = 25

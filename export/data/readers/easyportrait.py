@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from export.data.crops import V1_CLASSES, V2_CLASSES, LabelledFace
+from export.data.crops import LabelledFace
 from export.data.person import Labelled
 from export.data.readers.base import (
     SPLITS,
@@ -29,6 +29,7 @@ from export.data.readers.base import (
 )
 from export.data.rights import CLEAR
 from export.errors import ExportError
+from export.models import V1_CLASSES, V2_CLASSES
 
 _FOLDERS = ("annotations", "annotations_fp", "annotations_ps")
 _FROM_V2 = np.array([V1_CLASSES.index(name) for name in V2_CLASSES], np.uint8)

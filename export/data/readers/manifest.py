@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from export.data.augment import Image
-from export.data.crops import V1_CLASSES, LabelledFace
-from export.data.person import IGNORE, Labelled, read_manifest
+from export.data.crops import LabelledFace
+from export.data.person import IGNORE, Labelled, read_manifest, set_name
 from export.data.readers.base import Entry, Reader, labelled, labelled_face, read_image, read_plane
 from export.data.rights import rights_of
 from export.errors import ExportError
+from export.models import V1_CLASSES
 
 
 class ManifestSet(Reader):
@@ -25,8 +26,7 @@ class ManifestSet(Reader):
         return (folder / "manifest.csv").is_file()
 
     def entries(self) -> Iterator[Entry]:
-        parts = self.folder.resolve().parts
-        name = parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
+        name = set_name(self.folder)
         for row in read_manifest(self.folder):
             rights = rights_of(name, row["notes"])
             image, label = self.folder / row["file"], self.folder / row["label"]
