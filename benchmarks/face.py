@@ -1,4 +1,4 @@
-"""What face effects cost: each by itself at 720p, and a live run with the time of every stage; results are kept.
+"""What face effects cost and how steady they are: each by itself at 720p, and a live run; results are kept.
 
 python -m benchmarks.face --face-engine portraitnet_face_fp32
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.face_sheet import find_face
 from benchmarks.results import save
@@ -21,6 +22,8 @@ from vcam.effects.base import Scene
 from vcam.effects.pyramid import Pyramid
 from vcam.effects.refine import Mask
 from vcam.effects.regions import face_height_px
+from vcam.face.parser import Parser
+from vcam.face.tracker import FaceTracker
 from vcam.frame import FaceRegions, Frame
 from vcam.session import BenchRequest, open_parser, run_engine_bench, run_pipeline_bench
 from vcam.sources import make_source
@@ -32,6 +35,8 @@ LIVE = ("blur", "skin", "teeth", "eyes:blue")
 _SIZE, _VIEW = (1280, 720), (854, 480)
 """The frame, and the part of it that the portrait fills, so that the face is a third of the height."""
 _FPS = 30.0
+_NOISE_LEVELS = 2.0
+STEADY = tuple(text for text in EFFECTS if text != "redeye")
 
 
 def third_of_the_height() -> Frame:
@@ -60,6 +65,36 @@ def time_effect(text: str, frame: Frame, face: FaceRegions, runs: int) -> Percen
     return Percentiles.of_ns(durations[runs // 10 :])
 
 
+def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[str, float]:
+    """How much an effect trembles on a face that keeps still, while the sensor's noise changes every frame.
+
+    Returns:
+        Mean difference between one frame's change of luma (output minus input) and the next one's, in levels, where the
+        effect changes anything: `effect_levels`; and of the input itself there, for comparison: `noise_levels`.
+    """
+    rng = np.random.default_rng(1)
+    before: list[NDArray[np.int16]] = []
+    changes: list[NDArray[np.int16]] = []
+    tracker = FaceTracker(engine, 1, live=False)
+    with make_effect(text) as effect:
+        for index in range(frames):
+            noise = rng.normal(0, _NOISE_LEVELS, frame.data.shape)
+            data = np.clip(frame.data + noise, 0, 255).astype(np.uint8)
+            noisy = replace(frame, data=data, index=index, pts_ns=round(index / _FPS * 1e9))
+            pyramid = Pyramid.of(noisy)
+            faces = tuple(face.regions for face in tracker.follow(noisy, pyramid).faces)
+            matte = Mask((), np.zeros(pyramid.low.y.shape, np.float32))
+            after = effect.apply(Scene(noisy, pyramid.low, matte, noisy.pts_ns, faces=faces))
+            before.append(noisy.y.astype(np.int16))
+            changes.append(after.y.astype(np.int16) - noisy.y)
+    touched = np.any(changes, axis=0)
+    trembles, noise_there = (
+        float(np.abs(np.diff(np.stack([plane[touched] for plane in planes]), axis=0)).mean())
+        for planes in (changes, before)
+    )
+    return {"effect_levels": trembles, "noise_levels": noise_there}
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,8 +108,11 @@ def main() -> None:
     frame = third_of_the_height()
     with open_parser(options.face_engine, engines, "onnxruntime", 1) as engine:
         face = find_face(frame, engine)
-    if face is None:
-        raise SystemExit(f"{options.face_engine} finds no face in the demo portrait")
+        if face is None:
+            raise SystemExit(f"{options.face_engine} finds no face in the demo portrait")
+        steadiness = {text: flicker(text, frame, engine) for text in STEADY}
+    for text, levels in steadiness.items():
+        print(f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by {levels['noise_levels']:.2f}")
     costs = {text: asdict(time_effect(text, frame, face, options.runs)) for text in EFFECTS}
     for text, cost in costs.items():
         print(f"{text:<12} p50 {cost['p50_ms']:6.2f} ms  p95 {cost['p95_ms']:6.2f} ms")
@@ -86,6 +124,7 @@ def main() -> None:
     report = {
         "face_height_px": face_height_px(face),
         "effects_720p": costs,
+        "flicker_720p": steadiness,
         "face_engine": run_engine_bench(alone),
         "live_720p": run_pipeline_bench(live, lambda _: None),
     }

@@ -4,7 +4,8 @@
     python -m benchmarks.face_sheet DATA OUT --face-engine portraitnet_face_fp32
 
 DATA is the folder with face/real and face/avatars, OUT a folder for one PNG per effect. Without an engine the labels of
-the data set stand in for the parse, so the effects are judged by themselves.
+the data set stand in for the parse, so the effects are judged by themselves. Nobody in the data has red pupils; for
+`redeye` they are painted.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from vcam.effects import make_effect
 from vcam.effects.base import Scene
+from vcam.effects.eyes import EYES, find_iris
 from vcam.effects.pyramid import Pyramid
 from vcam.effects.refine import Mask
-from vcam.effects.regions import region_box
+from vcam.effects.regions import region_box, region_mask
 from vcam.face.fake import KnownFaces
 from vcam.face.parser import Parser
 from vcam.face.tracker import FaceTracker
@@ -31,12 +33,12 @@ from vcam.sources.base import SourceRequest
 from vcam.sources.fit import pad_to_even
 from vcam.sources.image import read_image
 
-EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
 FACE = tuple(FaceClass)[FaceClass.SKIN :]
 EFFECTS: dict[str, tuple[tuple[str, ...], tuple[FaceClass, ...]]] = {
     "teeth": (("teeth:0.3", "teeth:0.5", "teeth:1"), (FaceClass.LIPS, FaceClass.TEETH)),
     "skin": (("skin:0.3", "skin:0.5", "skin:1"), FACE),
     "eyes": (("eyes:blue,strength=0.4", "eyes:green", "eyes:blue,strength=1"), EYES),
+    "redeye": (("redeye:0.3", "redeye:0.6", "redeye:1"), EYES),
     "lips": (("lips:rose,strength=0.3", "lips:red", "lips:red,strength=1"), (FaceClass.LIPS, FaceClass.TEETH)),
 }
 PICTURES = (
@@ -51,6 +53,7 @@ PICTURES = (
     ),
 )
 _CELL_PX = 320
+_RED_PUPIL = (214, 42, 38)
 
 
 def read_face(data: Path, name: str, parser: Parser | None) -> tuple[Frame, FaceRegions | None]:
@@ -81,6 +84,18 @@ def row(frame: Frame, face: FaceRegions, texts: tuple[str, ...], classes: tuple[
     return np.hstack([np.asarray(cv2.resize(cell, size, interpolation=cv2.INTER_CUBIC), np.uint8) for cell in cells])
 
 
+def reddened(frame: Frame, face: FaceRegions) -> Frame:
+    """The same face as a flash shows it: red discs for pupils."""
+    picture = to_rgb(frame)
+    for eye in EYES:
+        box = region_box(face, [eye], frame.size, margin=0.1)
+        iris = find_iris(box.of(frame.y), region_mask(face, [eye], box)) if box else None
+        if box is not None and iris is not None:
+            place = (round((box.left + iris.x) * 16), round((box.top + iris.y) * 16))  # in sixteenths of a pixel
+            cv2.circle(picture, place, round(0.55 * iris.radius * 16), _RED_PUPIL, -1, cv2.LINE_AA, 4)
+    return from_rgb(picture, frame.matrix)
+
+
 def demo_frame() -> Frame:
     """The demo portrait at 720p."""
     with make_source("demo", SourceRequest((1280, 720))) as source:
@@ -106,9 +121,11 @@ def main() -> None:
             faces.append((demo, find_face(demo, engine)))
     else:
         faces = [read_face(options.data, name, None) for name in PICTURES]
-    print(f"{sum(face is not None for _, face in faces)} faces in {len(faces)} pictures")
+    found = [(frame, face) for frame, face in faces if face is not None]
+    print(f"{len(found)} faces in {len(faces)} pictures")
     for name, (texts, classes) in EFFECTS.items():
-        rows = [row(frame, face, texts, classes) for frame, face in faces if face is not None]
+        pairs = [(reddened(*pair) if name == "redeye" else pair[0], pair[1]) for pair in found]
+        rows = [row(frame, face, texts, classes) for frame, face in pairs]
         cv2.imwrite(str(options.out / f"{name}.png"), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
 
 

@@ -43,6 +43,7 @@ def train(
     teacher_model: Annotated[str, typer.Option(help="The model of --teacher.")] = "portraitnet",
     consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
     task: Annotated[str, typer.Option(help="person: teach a face network's encoder people first.")] = "",
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Size while training; default the model's.")] = None,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
     from export.train import TrainConfig
@@ -65,6 +66,7 @@ def train(
         teacher_model=teacher_model,
         consistency=consistency,
         licence=licence,
+        size=_size(size),
     )
     print(run(config, resume, init))
 

@@ -38,6 +38,11 @@ def test_an_unknown_engine_lists_the_known_ones(tmp_path: Path) -> None:
         find_engine("blue_fp32", [write_catalogue(tmp_path)])
 
 
+@pytest.mark.parametrize(("precisions", "found"), [(("fp16", "fp32"), "green_fp32"), (("fp16",), "green_fp16")])
+def test_a_models_name_alone_will_do(tmp_path: Path, precisions: tuple[str, ...], found: str) -> None:
+    assert find_engine("green", [write_catalogue(tmp_path, precisions=precisions)]).name == found
+
+
 def test_the_users_catalogue_comes_first(tmp_path: Path) -> None:
     first, second = write_catalogue(tmp_path / "a"), write_catalogue(tmp_path / "b")
     assert find_engine("green_fp32", [first, second]).path.is_relative_to(first)

@@ -20,6 +20,8 @@ from vcam.errors import EngineError, UsageError
 _log = logging.getLogger(__name__)
 DEFAULT_ENGINE = "sinet_fp32"
 DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
+_BEST_FIRST = ("fp32", "fp16")
+"""Which precision the name of a model alone stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
     """The engine of that name in the first folder that has it.
 
     Args:
-        name: `<model>_<precision>`.
+        name: `<model>_<precision>`, or `<model>`: its first engine of `_BEST_FIRST`.
         folders: catalogues.
         task: what it must be for, "person" or "face"; None: either.
 
@@ -117,13 +119,13 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
     """
     known: set[str] = set()
     for folder in folders:
-        for spec in read_catalogue(folder):
-            if spec.name == name and task in (None, spec.task):
-                return spec
-            if spec.name == name:
-                raise UsageError(f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`")
-            if task in (None, spec.task):
-                known.add(spec.name)
+        specs = {spec.name: spec for spec in read_catalogue(folder)}
+        spec = next((specs[each] for each in (name, *(f"{name}_{p}" for p in _BEST_FIRST)) if each in specs), None)
+        if spec is not None and task in (None, spec.task):
+            return spec
+        if spec is not None:
+            raise UsageError(f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`")
+        known |= {each.name for each in specs.values() if task in (None, each.task)}
     listed = ", ".join(sorted(known)) or f"no {task} engine at all; name a folder that has one with --engines"
     raise UsageError(f"unknown engine {name!r}; known: {listed}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -115,20 +116,29 @@ def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, fl
     The difference of two Gaussian means, each of what is between the lids only; a mean of the best places, because
     that trembles less than the best one.
     """
-
-    def mean(sigma: float) -> tuple[Float, Float]:
-        border = cv2.BORDER_CONSTANT
-        weight = cv2.GaussianBlur(inside, (0, 0), sigma, borderType=border)
-        total = cv2.GaussianBlur(inside * luma, (0, 0), sigma, borderType=border)
-        return np.asarray(total / np.maximum(weight, 1e-3), np.float32), np.asarray(weight, np.float32)
-
-    (near, seen), (far, _) = mean(0.6 * radius), mean(1.8 * radius)
-    score = (far - near) * np.minimum(seen * 2, 1) * (inside > 0.5)
+    planes = np.stack([inside * luma, inside])
+    near_total, near = _gaussian(planes, 0.6 * radius)
+    far_total, far = _gaussian(planes, 1.8 * radius)
+    contrast = far_total / np.maximum(far, 1e-3) - near_total / np.maximum(near, 1e-3)
+    score = contrast * np.minimum(near * 2, 1) * (inside > 0.5)
     weight = np.maximum(score - np.float32(0.85) * score.max(), 0)
     weight /= max(float(weight.sum()), 1e-6)
     x = float((weight.sum(axis=0) * (np.arange(weight.shape[1]) + 0.5)).sum())
     y = float((weight.sum(axis=1) * (np.arange(weight.shape[0]) + 0.5)).sum())
     return x, y
+
+
+def _gaussian(planes: Float, sigma: float) -> Float:
+    """float32 [n, h, w] smoothed, zeros around; as matrix products, which for so few pixels beat convolutions."""
+    return np.asarray(_bell(planes.shape[1], sigma) @ planes @ _bell(planes.shape[2], sigma), np.float32)
+
+
+@lru_cache(maxsize=64)
+def _bell(count: int, sigma: float) -> Float:
+    """float32 [count, count]: the weight of pixel j in the smoothed pixel i."""
+    steps = np.arange(count)
+    weights = np.exp(-((steps[:, None] - steps) ** 2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+    return np.asarray(weights, np.float32)
 
 
 def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:

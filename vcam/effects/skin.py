@@ -68,8 +68,8 @@ def smooth(patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: floa
         strength: 0..1.
         out: receives the planes; may be `patch`.
     """
-    shrink = max(1.0, face_px / _WORK_PX)
-    size = (max(2, round(patch.y.shape[1] / shrink)), max(2, round(patch.y.shape[0] / shrink)))
+    shrink = max(1, round(face_px / _WORK_PX))  # whole numbers shrink several times faster
+    size = (max(2, patch.y.shape[1] // shrink), max(2, patch.y.shape[0] // shrink))
     low = np.asarray(cv2.resize(patch.y, size, interpolation=cv2.INTER_AREA), np.float32)
     weight = unit(np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8))
     light = max(tone.y - 16, 8)

@@ -65,6 +65,7 @@ def test_who_holds_a_device_is_named() -> None:
 def test_a_user_who_may_not_open_the_devices_is_told_how_to() -> None:
     for path in (EXCLUSIVE, PLAIN, VIVID):
         Path(path).chmod(0o600)
+    look()  # imports what it needs while it may still read the virtual environment
     os.seteuid(NOBODY)
     try:
         state, reason = said(look({"USER": "nobody"})[1])["permissions"]

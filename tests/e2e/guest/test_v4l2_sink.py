@@ -62,8 +62,8 @@ def write_plainly(fd: int) -> None:
 
 
 @contextmanager
-def reader_that_stays(path: str, send: Callable[[], object]) -> Iterator[int]:
-    """A program that has read at least one frame and waits for more while the block runs; gives its number."""
+def reader_that_stays(path: str, send: Callable[[], object]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that has read at least one frame and waits for more while the block runs."""
     command = ["v4l2-ctl", "-d", path, "--stream-mmap=2", "--stream-count=100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as reader:
         assert reader.stdout is not None
@@ -72,7 +72,7 @@ def reader_that_stays(path: str, send: Callable[[], object]) -> Iterator[int]:
                 send()
                 if select.select([reader.stdout], [], [], 0.05)[0]:
                     break
-            yield reader.pid
+            yield reader
         finally:
             reader.kill()
 
@@ -146,8 +146,11 @@ def test_readers_are_told_rate_and_colours() -> None:
 @NODES
 def test_a_size_fixed_by_a_reader_is_obeyed(path: str, tmp_path: Path) -> None:
     first = V4l2Sink(path, SinkRequest(SIZE)).__enter__()
-    with reader_that_stays(path, lambda: first.send(quadrants(SIZE))):
+    with reader_that_stays(path, lambda: first.send(quadrants(SIZE))) as reader:
         first.close()
+        with suppress(subprocess.TimeoutExpired):
+            reader.wait(5)
+            pytest.skip("this v4l2loopback, 0.14 or later, ends the readers when the writer leaves")
         with V4l2Sink(path, SinkRequest((320, 180))) as sink:
             assert sink.size == SIZE
             sink.send(quadrants(SIZE))
@@ -161,10 +164,10 @@ def test_a_size_fixed_by_a_reader_is_obeyed(path: str, tmp_path: Path) -> None:
 def test_a_format_fixed_by_a_reader_is_refused_and_the_reader_named() -> None:
     writer = v4l2.open_node(PLAIN)
     data = bytes(v4l2.set_output_format(writer, "YUYV", SIZE).size_image)
-    with reader_that_stays(PLAIN, lambda: os.write(writer, data)) as number:
+    with reader_that_stays(PLAIN, lambda: os.write(writer, data)) as reader:
         os.close(writer)
         sink = V4l2Sink(PLAIN, SinkRequest(SIZE))
-        with pytest.raises(SinkError, match=rf"fixed to YUYV 640x360, not YU12; .*v4l2-ctl \({number}\)"), sink:
+        with pytest.raises(SinkError, match=rf"fixed to YUYV 640x360, not YU12; .*v4l2-ctl \({reader.pid}\)"), sink:
             pass
 
 
