@@ -29,6 +29,7 @@ def test_requests_have_the_numbers_of_the_kernel_header() -> None:
     assert v4l2.VIDIOC_QUERYCAP == 0x80685600
     assert v4l2.VIDIOC_ENUM_FMT == 0xC0405602
     assert v4l2.VIDIOC_S_FMT == 0xC0D05605
+    assert v4l2.VIDIOC_QUERYBUF == 0xC0585609
     assert v4l2.VIDIOC_STREAMON == 0x40045612
     assert v4l2.VIDIOC_S_PARM == 0xC0CC5616
     assert v4l2.VIDIOC_ENUM_FRAMESIZES == 0xC02C564A

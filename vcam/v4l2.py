@@ -8,9 +8,10 @@ are simply no nodes.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,7 +47,11 @@ _FRMIVAL = struct.Struct("=IIIII6I8x")
 _FORMAT = struct.Struct(f"=I{struct.calcsize('P') - 4}x12I152x")  # the union holds pointers, so it aligns as they do
 _STREAMPARM = struct.Struct("=I4I184x")
 _INT = struct.Struct("=i")
+_BUFFER = struct.Struct("@5Ill16xIILIII0L")
+_OFFSET = 9
+"""Place of `v4l2_buffer.m.offset` among the fields."""
 
+_MOST_BUFFERS = 32
 _DISCRETE = 1
 _READ, _WRITE = 2, 1
 
@@ -59,6 +64,7 @@ def _ioctl_number(direction: int, number: int, size: int) -> int:
 VIDIOC_QUERYCAP = _ioctl_number(_READ, 0, _CAPABILITY.size)
 VIDIOC_ENUM_FMT = _ioctl_number(_READ | _WRITE, 2, _FMTDESC.size)
 VIDIOC_S_FMT = _ioctl_number(_READ | _WRITE, 5, _FORMAT.size)
+VIDIOC_QUERYBUF = _ioctl_number(_READ | _WRITE, 9, _BUFFER.size)
 VIDIOC_STREAMON = _ioctl_number(_WRITE, 18, _INT.size)
 VIDIOC_S_PARM = _ioctl_number(_READ | _WRITE, 22, _STREAMPARM.size)
 VIDIOC_ENUM_FRAMESIZES = _ioctl_number(_READ | _WRITE, 74, _FRMSIZE.size)
@@ -227,6 +233,26 @@ def stream_on_output(fd: int) -> None:
         OSError: the driver refuses.
     """
     _call(fd, VIDIOC_STREAMON, _INT, BUF_TYPE_OUTPUT)
+
+
+def buffer_offsets(fd: int) -> tuple[int, ...]:
+    """Where in a v4l2loopback's memory its buffers begin, once it has a format; nothing where it will not say."""
+    offsets = []
+    with suppress(OSError):  # EINVAL ends the list
+        for index in range(_MOST_BUFFERS):
+            fields = _call(fd, VIDIOC_QUERYBUF, _BUFFER, index, BUF_TYPE_OUTPUT, *[0] * (_OFFSET + 2))
+            offsets.append(fields[_OFFSET] & 0xFFFFFFFF)
+    return tuple(dict.fromkeys(offsets))
+
+
+def map_briefly(fd: int, offsets: Iterable[int]) -> None:
+    """Map a page of each of those buffers and let go of it again, so that the driver calls them mapped.
+
+    Raises:
+        OSError: the driver refuses.
+    """
+    for offset in offsets:
+        mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset).close()
 
 
 def lock_writer(fd: int) -> None:

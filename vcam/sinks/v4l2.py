@@ -7,6 +7,9 @@ Written against the source of v4l2loopback 0.12.7 (Debian 12, Ubuntu 22.04 and 2
   kernel answers its S_FMT with EINVAL. This writer does STREAMON right after S_FMT, so that the device is free again
   however the program ends, and puts a device right that another program has left in that state. 0.14 and later refuse
   STREAMON without mapped buffers and need none; the refusal is ignored.
+- When one of several readers starts or ends (VIDIOC_REQBUFS), up to 0.13 the driver forgets that the others have mapped
+  the buffers, and answers their next DQBUF with EINVAL: Chromium then ends the camera's track. The driver calls a
+  buffer mapped from any mmap of it on, so this writer maps a page of each right before it writes a frame.
 - While a reader is attached the format cannot change: S_FMT answers with the old size. That answer is `size`.
 """
 
@@ -50,6 +53,7 @@ class V4l2Sink:
         self._request = request
         self._fd = -1
         self._padded: Plane | None = None
+        self._offsets: tuple[int, ...] = ()
 
     def __enter__(self) -> Self:
         """Open the device and agree on a size.
@@ -82,6 +86,7 @@ class V4l2Sink:
             v4l2.set_output_rate(self._fd, self._request.fps)
         with suppress(OSError):  # see the top of this module
             v4l2.stream_on_output(self._fd)
+            self._offsets = v4l2.buffer_offsets(self._fd)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,12 +106,14 @@ class V4l2Sink:
         if self._padded is not None:
             pad_rows(frame, self._padded)
             data = self._padded
+        with suppress(OSError):  # see the top of this module; readers that can do without are none the worse
+            v4l2.map_briefly(self._fd, self._offsets)
         write_whole(self._fd, data, self.name)
 
     def close(self) -> None:
         """Free the device."""
         fd, self._fd = self._fd, -1
-        self.size = None
+        self.size, self._offsets = None, ()
         if fd >= 0:
             os.close(fd)
 
