@@ -13,7 +13,7 @@ from tests.e2e.vm import LOOPBACKS, ROOT, Vm
 
 FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
 USUAL, *NEWER = LOOPBACKS
-_PATIENT = ("test_chromium", "test_doctor", "test_firefox", "test_readers")
+_PATIENT = ("test_chromium", "test_doctor", "test_firefox", "test_readers", "test_service")
 _THOROUGH = pytest.mark.skipif(
     os.environ.get("VCAM_THOROUGH") != "1",
     reason="takes minutes under emulation, and wants a quiet machine; VCAM_THOROUGH=1 runs it",
@@ -21,12 +21,16 @@ _THOROUGH = pytest.mark.skipif(
 
 
 def _runs() -> list[Any]:
-    """Every file with the version of v4l2loopback that most users have, and one with the newest."""
+    """Every file with the version of v4l2loopback that most users have, and two with the newer ones."""
     usual = [
         pytest.param(path, USUAL, id=path.stem, marks=_THOROUGH if path.stem in _PATIENT else ()) for path in FILES
     ]
-    sink = FILES[0].with_name("test_v4l2_sink.py")
-    return [*usual, pytest.param(sink, NEWER[-1], id=f"{sink.stem}-{NEWER[-1]}", marks=_THOROUGH)]
+    newer = [
+        pytest.param(FILES[0].with_name(f"{stem}.py"), version, id=f"{stem}-{version}", marks=_THOROUGH)
+        for stem in ("test_v4l2_sink", "test_on_demand")
+        for version in NEWER
+    ]
+    return [*usual, *newer]
 
 
 TIMEOUT_S = 900

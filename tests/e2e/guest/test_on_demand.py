@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,12 @@ def shows_bars(frame: Frame | None) -> bool:
 
 def holds(process: subprocess.Popen[str], node: str) -> bool:
     return any(f"({process.pid})" in holder for holder in v4l2.holders(node))
+
+
+def loopback_version() -> tuple[int, ...]:
+    """Of the module that is loaded; (0,) of 0.12, which does not say it."""
+    file = Path("/sys/module/v4l2loopback/version")
+    return tuple(int(part) for part in file.read_text().strip().split(".")) if file.exists() else (0,)
 
 
 @contextmanager
@@ -92,6 +99,8 @@ def test_a_program_that_only_asks_the_device_what_it_is_opens_no_camera(process:
 
 
 def test_the_camera_stays_open_until_the_last_of_two_readers_has_gone(process: subprocess.Popen[str]) -> None:
+    if loopback_version() >= (0, 14):
+        pytest.skip("v4l2loopback 0.14 and later let one program read at a time")
     command = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=2", "--stream-count=100000"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as other:
         assert pictures_come()

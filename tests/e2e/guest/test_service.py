@@ -34,6 +34,7 @@ def vcam(*words: str) -> subprocess.CompletedProcess[str]:
 def manager(tmp_path: Path) -> Iterator[None]:
     """A user's systemd, with a file for its journal."""
     subprocess.run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], check=True)
+    Path("/run/systemd/system").mkdir(parents=True)  # the sign of a system that was booted with systemd
     RUNTIME.mkdir(parents=True, mode=0o700)
     with (tmp_path / "systemd.log").open("wb") as log:
         systemd = subprocess.Popen(
