@@ -28,7 +28,7 @@ outlines lies within 2 pixels (of 512) of each other, mean of both directions; w
 called person. `person/cutouts moved`: clips, with flicker (change of the matte where the picture does not change),
 dtSSD (error of the matte's change) and trailing (more alpha behind a moving person than before), in hundredths."""
 _FACE = """\
-Test splits; square crops around the face, twice as high as the face. IoU of each part: of all pixels of the set
+Test splits; square crops around the face, 1.7 times as high as the face. IoU of each part: of all pixels of the set
 together, brows and eyes of both sides together; mIoU: over all classes, mean over pictures. Teeth of `face/real` are
 scored where they were checked by eye."""
 

@@ -16,7 +16,7 @@ from export.errors import ExportError
 from export.models import V1_CLASSES
 
 _FIRST_FACE_CLASS = 2
-_SIDE_OF_FACE = 2.0
+_SIDE_OF_FACE = 1.7
 _SEED = 21
 
 
@@ -78,7 +78,7 @@ def _before(room: Image, face: LabelledFace, alpha: Image) -> LabelledFace:
 
 
 def face_crop(face: LabelledFace) -> LabelledFace | None:
-    """The square around the box of classes 2 to 8, its side twice the height of the box; None without a face.
+    """The square around the box of classes 2 to 8, its side 1.7 times the height of the box; None without a face.
 
     Whole pixels, no change of size. Beyond the picture its edge is repeated, and `valid` is 0 there.
     """

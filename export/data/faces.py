@@ -128,6 +128,8 @@ class FaceLibrary:
 _KINDS = ("real", "smiling", "avatar", "room")
 _SHARES = (0.42, 0.2, 0.33, 0.05)
 
+_NEAR, _FAR, _OFTEN_FAR = (1.35, 2.2), (2.2, 7.0), 0.15
+"""Side of the square in heights of the face."""
 _OCCLUDED, _OWN_WALL = 0.12, 0.35
 _OFTEN, _FINISH_OFTEN = 0.7, 0.35
 
@@ -156,13 +158,13 @@ def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Genera
 
 
 def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """A square around the face, its side 1.5 to 2.8 times the face's height, at times far more.
+    """A square around the face, its side 1.35 to 2.2 times the face's height, at times far more.
 
     Where the square leaves the picture, and the person can be cut out, another room is behind.
     """
     left, top, right, bottom = face.box
     tall = bottom - top
-    many = np.exp(rng.uniform(np.log(2.8), np.log(7))) if rng.random() < 0.15 else np.exp(rng.uniform(0.40, 1.03))
+    many = np.exp(rng.uniform(*np.log(_FAR if rng.random() < _OFTEN_FAR else _NEAR)))
     side = tall * float(many)
     jitter = rng.normal(0, 0.1, 2) * side
     centre = ((left + right) / 2 + float(jitter[0]), (top + bottom) / 2 + float(jitter[1]))

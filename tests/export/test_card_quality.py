@@ -28,7 +28,7 @@ def test_a_row_for_each_set() -> None:
 def test_parts_of_a_face_are_pooled() -> None:
     scores = [Score("face/real", "miou", 9, 0.8, 0.8, 0.82), Score("face/real", "iou lips", 9, 0.7, 0.7, 0.85)]
     assert "| face/real | 9 | 0.800 | 0.850 |" in quality(scores)
-    assert "twice as high as the face" in quality(scores)
+    assert "1.7 times as high as the face" in quality(scores)
 
 
 def test_not_measured() -> None:

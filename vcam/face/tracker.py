@@ -17,7 +17,7 @@ from vcam.face.parser import Crop, Parser
 from vcam.face.tidy import tidy
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 
-CROP_SHARE = 2.0
+CROP_SHARE = 1.7
 """Side of the square around a face as a share of the face's height, chin to hairline: what engines are trained on."""
 _LEASH = 0.03
 """Share of its side by which the square stays behind the face: a face that only trembles does not move it."""
