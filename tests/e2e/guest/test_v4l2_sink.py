@@ -150,7 +150,7 @@ def test_a_size_fixed_by_a_reader_is_obeyed(path: str, tmp_path: Path) -> None:
         first.close()
         with suppress(subprocess.TimeoutExpired):
             reader.wait(5)
-            pytest.skip("this v4l2loopback, 0.14 or later, ends the readers when the writer leaves")
+            pytest.skip("this v4l2loopback, later than 0.13, ends the readers when the writer leaves")
         with V4l2Sink(path, SinkRequest((320, 180))) as sink:
             assert sink.size == SIZE
             sink.send(quadrants(SIZE))
