@@ -28,7 +28,7 @@ _LOSSES = {
 _SAMPLES = {
     "person": "Nearly half of the samples paste cut-out people into other rooms; light, colour, sharpness, noise and "
     "JPEG compression vary.",
-    "face": "Samples are squares around a face, mostly 1.35 to 2.2 times as high as it, turned, mirrored with left and "
+    "face": "Samples are squares around a face, mostly 1.35 to 2.8 times as high as it, turned, mirrored with left and "
     "right swapped, two thirds before another room, one in eight with something before the face; light, colour, "
     "sharpness, noise and JPEG compression vary.",
 }

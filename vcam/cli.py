@@ -42,7 +42,7 @@ EffectList = Annotated[
         metavar="NAME[:KEY=VALUE,...]",
         help="For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. "
         "For faces: teeth[:STRENGTH], skin[:STRENGTH], eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. "
-        "Repeatable, applied in order. Without one for the room, blur comes first.",
+        "Repeatable: those of faces, then those of the room, each in order. Without one for the room, it is blurred.",
     ),
 ]
 SizeOption = Annotated[

@@ -111,12 +111,16 @@ def write_masks(
         out: a folder; created.
 
     Raises:
+        UsageError: a mask would replace its own picture; nothing was written.
         SinkError: the folder cannot be written to; nothing further would succeed.
         EngineError: the engine failed.
     """
     from vcam.errors import SourceError
     from vcam.sources.image import read_image
 
+    for picture in pictures:
+        if (out / f"{picture.stem}.png").resolve() == picture.resolve():
+            raise UsageError(f"{picture}: its mask would replace it; name another folder with --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

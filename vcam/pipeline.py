@@ -13,7 +13,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from vcam.backoff import Backoff
 from vcam.demand import Demand
 from vcam.effects.composer import Composer
 from vcam.effects.pyramid import Pyramid
-from vcam.errors import EngineError, SinkError, SinkLost, StageError
+from vcam.errors import EngineError, SinkError, SinkLost, StageError, VcamError
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame, Matte
 from vcam.matting import Matter
@@ -102,6 +102,8 @@ class Pipeline:
         self._make_faces = make_faces
         self._stop = threading.Event()
         self._source: Source | None = None
+        self._since = _Since()
+        self._is_stuck = False
 
     def stop(self) -> None:
         """End the run early but in order: what was captured is still composed and sent. Safe in signal handlers."""
@@ -128,26 +130,27 @@ class Pipeline:
         """
         keep_freed_memory()
         backoff = self._config.backoff()
-        lost: SinkError | None = None
-        while lost is None or not self._stop.is_set():
+        lost: VcamError | None = None
+        while lost is None or not (self._stop.is_set() or self._since.is_over(self._config.duration_s)):
             try:
-                self._run_once(on_tick)
+                self._run_once(on_tick, backoff)
                 break
-            except SinkError as error:  # it does not open
+            except StageError as error:
+                if self._is_stuck or not (self._sink.live and isinstance(error.__cause__, SinkLost)):
+                    raise
+                lost = error.__cause__
+            except VcamError as error:  # the sink or an effect does not open
                 if lost is None:
                     raise
                 lost = error
-            except StageError as error:
-                if not (self._sink.live and isinstance(error.__cause__, SinkLost)):
-                    raise
-                lost = error.__cause__
             self._stats.board.say("compose", NO_SINK, str(lost))
             self._wait(backoff.failed(), on_tick)
         return self._stats.snapshot()
 
-    def _run_once(self, on_tick: Tick | None) -> None:
+    def _run_once(self, on_tick: Tick | None, backoff: Backoff) -> None:
         with ExitStack() as stack:
             sink = stack.enter_context(self._sink)
+            backoff.worked()
             request = self._request
             request = replace(request, size=sink.size or request.size, matrix=sink.matrix or request.matrix)
             source = self._source = self._make_source(request)
@@ -161,7 +164,11 @@ class Pipeline:
             composer = stack.enter_context(self._make_composer(sink.alpha, live))
             faces = self._make_faces(live) if self._make_faces else None
             run = _Run(source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop)
-            run.work(on_tick)
+            run.since = self._since
+            try:
+                run.work(on_tick)
+            finally:
+                self._is_stuck = run.is_stuck
 
     def _wait(self, seconds: float, on_tick: Tick | None) -> None:
         """Let time pass while there is no sink."""
@@ -172,8 +179,24 @@ class Pipeline:
             self._stop.wait(min(_TICK_S, left_s))
 
 
+@dataclass(slots=True)
+class _Since:
+    """When the source was first to be opened; 0 before."""
+
+    at_s: float = 0.0
+
+    def is_over(self, duration_s: float | None) -> bool:
+        """Whether a run that may last so long has lasted as long."""
+        return duration_s is not None and self.at_s > 0 and time.monotonic() - self.at_s > duration_s
+
+
 class _Run:
-    """The threads and slots of one run."""
+    """The threads and slots of one run.
+
+    Attributes:
+        since: when it began; the same for all runs of a pipeline, which may lose its sink.
+        is_stuck: after `work`: whether a thread did not end, and may still use what it was given.
+    """
 
     def __init__(
         self,
@@ -199,7 +222,8 @@ class _Run:
         self._engine_ready = threading.Event()
         self._finished = threading.Event()
         self._ending = threading.Event()
-        self._began_s = 0.0
+        self.since = _Since()
+        self.is_stuck = False
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
         stages = [("compose", self._compose), ("infer", self._infer), ("capture", self._capture)]
@@ -249,7 +273,7 @@ class _Run:
         while not self._engine_ready.wait(_TICK_S):  # the camera's light comes on last
             if self._ending.is_set() or self._finished.is_set():
                 return self._captured.close()
-        self._began_s = time.monotonic()
+        self.since.at_s = self.since.at_s or time.monotonic()
         with self._source as source:
             paced = self._sink.live and not source.live
             pace = Pace(self._ending)
@@ -270,10 +294,7 @@ class _Run:
 
     def _is_time_up(self) -> bool:
         """Whether a live run has lasted as long as it may: its source may bring no frame that tells."""
-        duration_s = self._config.duration_s
-        if duration_s is None or not self._began_s or not (self._source.live and self._sink.live):
-            return False
-        return time.monotonic() - self._began_s > duration_s
+        return self._source.live and self._sink.live and self.since.is_over(self._config.duration_s)
 
     def _read(self, source: Source) -> Frame | None:
         if source.live:  # mostly waiting, which is no work
@@ -293,6 +314,7 @@ class _Run:
                     self._engine_ready.set()
                     while True:
                         self._pass_on(matter)
+                        backoff.worked()
             except EngineError as error:
                 if not (self._sink.live and self._matter.has_worked):
                     raise
@@ -332,6 +354,10 @@ class _Run:
             self._compose_all()
         except SlotClosed:
             self._output.send_off_card()
+        except Exception:  # a mistake in the program: nobody is to take the last picture for a live one
+            with suppress(SinkError):
+                self._output.send_off_card()
+            raise
         finally:
             self._finished.set()
 
@@ -364,6 +390,7 @@ class _Run:
             self._discard()
             for thread in stuck:
                 thread.join(_TICK_S / 2)
+        self.is_stuck = any(thread.is_alive() for thread in self._threads)
 
 
 def _count(limit: int | None) -> Iterable[int]:

@@ -143,7 +143,7 @@ def open_masks(
             yield lambda image: face_mask(parser, image, kind or "labels")
     else:
         with Matter(made) as matter:
-            yield lambda image: picture_mask(matter, image, None if kind else (threshold or 0.5))
+            yield lambda image: picture_mask(matter, image, None if kind else 0.5 if threshold is None else threshold)
 
 
 def open_faces(

@@ -66,6 +66,7 @@ class SupervisedSource:
                 self._lost(str(error))
                 continue
             if frame is not None:
+                self._backoff.worked()
                 return frame
             if not self._stop.is_set():
                 self._lost(f"{self.name}: it has ended")
@@ -132,9 +133,11 @@ class SupervisedEffects:
                 self._composer.__exit__(None, None, None)
                 self._composer.__enter__()
                 self._failed = False
-            return compose()
+            composed = compose()
         except VcamError as error:
             self._failed = True
             self._retry_s = time.monotonic() + self._backoff.failed()
             self._board.say("compose", EFFECT_FAILED, str(error))
             return None
+        self._backoff.worked()
+        return composed

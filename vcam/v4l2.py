@@ -275,7 +275,7 @@ def holders(path: str) -> list[str]:
             continue
         with suppress(OSError):  # it may have ended, or belong to somebody else
             if any(_target(link) == real for link in (process / "fd").iterdir()):
-                found.append(f"{(process / 'comm').read_text().strip()} ({process.name})")
+                found.append(f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})")
     return found
 
 
@@ -379,6 +379,6 @@ def _target(link: Path) -> str:
 def _card_in_sysfs(path: str) -> str:
     """The name that the kernel shows without the node being opened, empty where there is none."""
     try:
-        return (Path("/sys/class/video4linux") / Path(path).name / "name").read_text().strip()
+        return (Path("/sys/class/video4linux") / Path(path).name / "name").read_text(errors="replace").strip()
     except OSError:
         return ""

@@ -268,7 +268,7 @@ def test_two_faces_both_change() -> None:
 
 def test_face_effects_alone_blur_the_room_and_none_shows_it() -> None:
     alone, open_room = make_effects(["teeth"]), make_effects(["teeth", "none"])
-    assert (isinstance(alone[0], Blur), isinstance(alone[1], Teeth)) == (True, True)
+    assert (isinstance(alone[0], Teeth), isinstance(alone[1], Blur)) == (True, True)
     assert (isinstance(open_room[0], Teeth), isinstance(open_room[1], NoEffect)) == (True, True)
     assert all(
         isinstance(make_effect(f"{n}:red" if n in ("eyes", "lips") else n), FaceEffect) is (n in FACE_EFFECTS)

@@ -85,6 +85,23 @@ def test_labels_colours_and_heatmaps(tmp_path: Path, engines: Path, photo: tuple
     assert lips[checked(labels, (FaceClass.BACKGROUND,), inner=12)].max() == 0
 
 
+def test_a_picture_of_odd_size_gets_labels_of_its_size(
+    tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]
+) -> None:
+    odd = tmp_path / "odd.png"
+    cv2.imwrite(str(odd), _read(photo[0])[:-1, :-1])
+    done = vcam("mask", odd, "--engines", engines, "--engine", "paint_fp32", "--labels", "--out", tmp_path / "m")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert _read(tmp_path / "m" / "odd.png").shape == (239, 459)
+
+
+def test_no_mask_replaces_its_own_picture(tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]) -> None:
+    before = photo[0].read_bytes()
+    done = vcam("mask", photo[0], "--engines", engines, "--engine", "green_fp32", "--out", tmp_path)
+    refused(done, "photo.png", "its mask would replace it", "--out")
+    assert photo[0].read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -174,3 +174,14 @@ def test_a_closed_sink_takes_no_frames() -> None:
     assert (sink.live, sink.matrix, sink.size, sink.alpha) == (True, Matrix.BT601, None, False)
     with pytest.raises(ValueError, match="takes None"):
         sink.send(quadrants())
+
+
+def test_opened_again_it_takes_the_device_that_it_had_or_one_of_that_label() -> None:
+    sink = V4l2Sink("", SinkRequest())
+    nodes = [loopback("/dev/video4", card="vcam"), loopback("/dev/video5", card="second")]
+    assert sink._find(nodes) == "/dev/video4"
+    sink._last = nodes[1]
+    assert sink._find(nodes) == "/dev/video5"
+    assert sink._find([nodes[0], loopback("/dev/video6", card="second")]) == "/dev/video6"
+    with pytest.raises(SinkError, match="no virtual camera is labelled 'second'"):
+        sink._find(nodes[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,25 @@ def test_of_several_alike_the_one_that_udev_names_is_taken(tmp_path: Path) -> No
     moved = [node(str(path), bus=f"{OTHER_BUS}.{i}") for i, path in enumerate(paths)]
     assert camera is not None
     assert find_again(camera, lambda: moved, by_id) == str(paths[1])
+
+
+def test_the_sensor_that_it_was_is_taken_of_two_at_one_plug(tmp_path: Path) -> None:
+    both = [node("/dev/video0"), node("/dev/video1", caps=0), node("/dev/video2")]
+    for path in ("/dev/video0", "/dev/video2"):
+        camera = identify(path, lambda: both, tmp_path)
+        assert camera is not None
+        assert find_again(camera, lambda: both, tmp_path) == path
+        moved = [node("/dev/video6"), node("/dev/video7")]
+        found = find_again(camera, partial(list, moved), tmp_path)
+        assert found == ("/dev/video6" if path == "/dev/video0" else "/dev/video7")
+
+
+def test_one_of_the_same_model_is_not_taken_where_udev_knows_them_apart(tmp_path: Path) -> None:
+    camera = CameraId("C920", BUS, "usb-046d_C920_1234-video-index0")
+    elsewhere = [node("/dev/video0", bus=OTHER_BUS)]
+    with pytest.raises(SourceError, match="C920: the camera is gone"):
+        find_again(camera, lambda: elsewhere, tmp_path)
+    assert find_again(camera, lambda: elsewhere, tmp_path / "none") == "/dev/video0", "without udev"
 
 
 def test_a_camera_by_its_link_is_identified_and_one_that_cannot_be_asked_is_not(tmp_path: Path) -> None:

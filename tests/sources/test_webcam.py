@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -232,6 +232,60 @@ def test_a_broken_picture_is_skipped(tmp_path: Path) -> None:
         assert camera.poll() is not None
     finally:
         camera.close()
+
+
+def test_a_picture_of_which_the_decoder_makes_nothing_is_skipped(tmp_path: Path) -> None:
+    """A bit error in the JPEG's frame header is "not yet implemented" to FFmpeg, and no invalid data."""
+    jpeg = cv2.imencode(".jpg", quadrants(SIZE))[1].tobytes()
+    factors = jpeg.index(b"\xff\xc0") + 11
+    broken = jpeg[:factors] + b"\x13" + jpeg[factors + 1 :]
+    path = tmp_path / "camera.mjpeg"
+    path.write_bytes((jpeg * 31 + broken) + jpeg * 32)
+    camera = FFmpegCamera("test", str(path), "mjpeg", [{}])
+    camera.open()
+    try:
+        assert camera.poll() is None
+        assert camera.poll() is not None
+    finally:
+        camera.close()
+
+
+class FakePacket:
+    """A packet as `demux` gives it."""
+
+    is_corrupt = False
+
+    def __init__(self, data: bytes, pts: int | None) -> None:
+        self.size, self.pts, self._data = len(data), pts, data
+
+    def decode(self) -> list[str]:
+        return [self._data.decode()]
+
+
+class FakeContainer:
+    """Gives packets, then has nothing for now."""
+
+    def __init__(self, packets: list[FakePacket]) -> None:
+        self._packets = packets
+
+    def demux(self, video: int) -> Iterator[FakePacket]:
+        while self._packets:
+            yield self._packets.pop(0)
+        raise BlockingIOError
+
+
+def test_a_picture_that_was_lost_on_the_way_is_not_the_end() -> None:
+    """uvcvideo passes incomplete pictures on, and FFmpeg gives them as packets with a time and without data."""
+    camera = FFmpegCamera("test", "", "v4l2", [])
+    camera._container = FakeContainer([FakePacket(b"one", 1), FakePacket(b"", 2)])  # type: ignore[assignment]
+    shot = camera.poll()
+    assert shot is not None
+    assert str(shot.picture) == "one"
+    camera._container = FakeContainer([FakePacket(b"", 3)])  # type: ignore[assignment]
+    assert camera.poll() is None
+    camera._container = FakeContainer([FakePacket(b"", None)])  # type: ignore[assignment]
+    with pytest.raises(SourceLost, match="the camera has ended"):
+        camera.poll()
 
 
 def test_a_camera_that_was_open_before_is_looked_for_where_it_is_now() -> None:

@@ -85,8 +85,9 @@ class FirstOf(_Delegate):
         return self
 
     def about(self) -> dict[str, object]:
-        if self._active is not None:
-            self._about = self._active.about()
+        active = self._active  # another thread may close it
+        if active is not None:
+            self._about = active.about()
         return {**self._about, "refused": dict(self._refused)}
 
 
@@ -191,8 +192,9 @@ class SwappingBackend(_Delegate):
         super().__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:
-        if self._active is not None:
-            self._about = self._active.about()
+        active = self._active  # another thread may close it
+        if active is not None:
+            self._about = active.about()
         report = dict(self._about)
         if self._state:
             earlier = report.get("refused")

@@ -196,7 +196,7 @@ def _install(machine: Machine) -> tuple[Mend, ...]:
     )
     names = shlex.split(f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".replace('"', " "))
     commands = next((_INSTALL[name](machine.release) for name in names if name in _INSTALL), ())
-    return tuple(Mend(command, root=True) for command in commands)
+    return tuple(Mend(command, root=True, by_hand=True) for command in commands)
 
 
 def _headers(machine: Machine) -> tuple[Mend, ...]:

@@ -129,16 +129,19 @@ def make_effect(text: str) -> Effect:
 
 
 def make_effects(texts: Sequence[str]) -> list[Effect]:
-    """The effects of a run, in order; where all of them only change faces, the room is blurred first.
+    """The effects of a run: those of faces, then those of the room, each in order; the room is blurred where none is.
 
-    So the raw room leaves only where somebody wrote `none`.
+    So the raw room leaves only where somebody wrote `none`, and a face in the room is not painted on what replaces it.
 
     Raises:
         UsageError: see `make_effect`.
     """
-    effects = [make_effect(text) for text in texts]
-    about_room = [text for text in texts if text.partition(":")[0] not in FACE_EFFECTS]
-    return effects if about_room else [make_effect("blur"), *effects]
+
+    def is_about_room(text: str) -> bool:
+        return text.partition(":")[0] not in FACE_EFFECTS
+
+    texts = texts if any(map(is_about_room, texts)) else [*texts, "blur"]
+    return [make_effect(text) for text in sorted(texts, key=is_about_room)]
 
 
 def _parse_values(name: str, spec: EffectSpec, text: str) -> dict[str, Any]:

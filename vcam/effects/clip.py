@@ -14,7 +14,9 @@ from vcam.frame import Frame
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 
 _PATIENCE_S = 10.0
-_JOIN_S = 2.0
+_LIVE_PATIENCE_S = 0.5
+"""How long the first picture is waited for; live nothing else goes out meanwhile, and it is tried again later."""
+_JOIN_S = 0.2
 
 
 class Clip:
@@ -71,7 +73,7 @@ class Clip:
             self._target = scene.frame
             self._thread = threading.Thread(target=self._decode, name="vcam-clip", daemon=True)
             self._thread.start()
-            self._room = self._take(_PATIENCE_S)
+            self._room = self._take(_LIVE_PATIENCE_S if scene.live else _PATIENCE_S)
             self._start_ns = scene.time_ns
         while self._room is not None:
             if self._next is None:
@@ -79,7 +81,8 @@ class Clip:
             if self._next is None or self._start_ns + self._next.pts_ns > scene.time_ns:
                 return self._room
             self._room, self._next = self._next, None
-        raise self._failure or SourceError(f"{self._path}: gave no picture within {_PATIENCE_S:.0f} s")
+        patience_s = _LIVE_PATIENCE_S if scene.live else _PATIENCE_S
+        raise self._failure or SourceError(f"{self._path}: gave no picture within {patience_s:g} s")
 
     def _take(self, timeout_s: float) -> Frame | None:
         try:

@@ -10,7 +10,6 @@ from vcam.effects.pyramid import Pyramid
 from vcam.face.parser import Parser
 from vcam.face.tracker import FaceTracker, windows
 from vcam.frame import FaceClass, Matrix, from_rgb
-from vcam.sources.fit import pad_to_even
 
 _FACES = 16
 
@@ -28,7 +27,8 @@ def picture_probs(parser: Parser, image: NDArray[np.uint8]) -> NDArray[np.uint8]
     Raises:
         EngineError: the engine failed.
     """
-    frame = from_rgb(pad_to_even(image), Matrix.BT601)
+    down, across = (side % 2 for side in image.shape[:2])
+    frame = from_rgb(np.pad(image, ((0, down), (0, across), (0, 0)), mode="edge"), Matrix.BT601)
     pyramid = Pyramid.of(frame)
     out = np.zeros((len(FaceClass), *image.shape[:2]), np.uint8)
     for window in reversed(windows(frame.size)):

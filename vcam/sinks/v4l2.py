@@ -52,6 +52,7 @@ class V4l2Sink:
         self._target = target
         self._request = request
         self._fd = -1
+        self._last: v4l2.Node | None = None
         self._padded: Plane | None = None
         self._offsets: tuple[int, ...] = ()
 
@@ -62,10 +63,11 @@ class V4l2Sink:
             SinkError: there is no such device, it is not a loopback, it may not be opened, it is in use, or it insists
                 on a format that is not I420.
         """
-        self.name = self._target or first_loopback(v4l2.list_nodes(), self._request.name)
+        self.name = self._target or self._find(v4l2.list_nodes())
         try:
             self._fd = _open_writer(self.name)
             self._agree()
+            self._last = v4l2.describe_node(self.name)
         except FileNotFoundError as error:
             raise SinkError(f"{self.name}: no such device; load one with `{LOAD}`") from error
         except OSError as error:
@@ -75,6 +77,15 @@ class V4l2Sink:
             self.close()
             raise
         return self
+
+    def _find(self, nodes: list[v4l2.Node]) -> str:
+        """The device to take: opened again, the one that it had, or one of the same label."""
+        last = self._last
+        if last is None:
+            return first_loopback(nodes, self._request.name)
+        if any((node.path, node.card) == (last.path, last.card) for node in nodes):
+            return last.path
+        return first_loopback(nodes, last.card)
 
     def _agree(self) -> None:
         asked = self._request.size or DEFAULT_SIZE

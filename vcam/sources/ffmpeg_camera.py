@@ -105,12 +105,13 @@ class FFmpegCamera:
             packet = self._next_packet()
             if packet is None:
                 break
-            newest, t_capture_ns = packet, time.monotonic_ns()
+            if packet.size:  # the kernel passes on pictures that were lost on the way, empty
+                newest, t_capture_ns = packet, time.monotonic_ns()
         if newest is None or newest.is_corrupt:
             return None
         try:
             pictures = newest.decode()
-        except av.error.InvalidDataError:  # half a JPEG, as cameras send now and then; the next one will do
+        except (av.FFmpegError, ValueError):  # half a JPEG, as cameras send now and then; the next one will do
             return None
         return Shot(pictures[-1], t_capture_ns) if pictures else None
 
@@ -125,7 +126,7 @@ class FFmpegCamera:
         except (av.FFmpegError, OSError) as error:
             text = getattr(error, "strerror", None) or str(error)
             raise SourceLost(f"{self.path}: the camera is gone ({text}); plug it in again") from error
-        if packet is None or packet.size == 0:  # the empty packet marks the end
+        if packet is None or (packet.size == 0 and packet.pts is None):  # empty and without a time: the end
             raise SourceLost(f"{self.path}: the camera has ended; plug it in again")
         return packet
 
