@@ -43,6 +43,33 @@ def test_teeth_in_an_eye_become_skin() -> None:
     assert np.abs(probs[FaceClass.RIGHT_EYE].astype(int) - good[FaceClass.RIGHT_EYE]).max() < 70
 
 
+def test_a_mouth_that_something_divides_keeps_both_halves() -> None:
+    good, probs = _probs(), _probs()
+    mouth = (good[FaceClass.LIPS] > 127) | (good[FaceClass.TEETH] > 127)
+    columns = np.flatnonzero(mouth.any(axis=0))
+    middle = int(columns.mean())
+    between = np.zeros(mouth.shape, bool)
+    between[:, middle - 6 : middle + 7] = True
+    for which in (FaceClass.LIPS, FaceClass.TEETH):
+        probs[FaceClass.PERSON][between] = np.maximum(probs[FaceClass.PERSON], probs[which])[between]
+        probs[which][between] = 0
+    before = probs[FaceClass.LIPS] > 200
+    tidy(probs)
+    for half in (np.s_[:, : middle - 8], np.s_[:, middle + 9 :]):
+        assert probs[FaceClass.LIPS][half][before[half]].mean() > 180
+
+
+def test_a_third_eye_becomes_skin() -> None:
+    good, probs = _probs(), _probs()
+    rows, columns = np.nonzero(good[FaceClass.LEFT_EYE] > 127)
+    spot = np.s_[int(rows.min()) - 30 : int(rows.min()) - 24, int(columns.mean()) + 28 : int(columns.mean()) + 34]
+    assert good[FaceClass.SKIN][spot].min() > 200
+    probs[FaceClass.SKIN][spot], probs[FaceClass.LEFT_EYE][spot] = 0, 255
+    tidy(probs)
+    assert probs[FaceClass.LEFT_EYE][spot].max() == 0
+    assert probs[FaceClass.SKIN][spot].min() > 100
+
+
 def test_an_eye_below_the_mouth_is_none() -> None:
     probs = _probs()
     probs[FaceClass.LEFT_EYE] = np.roll(probs[FaceClass.LEFT_EYE], 60, axis=0)

@@ -152,6 +152,29 @@ def test_a_lost_face_is_found_again_within_half_a_second() -> None:
     assert all(seen[20 + 15 :])
 
 
+def test_a_lost_face_is_found_again_within_half_a_second_beside_another() -> None:
+    stays = Face(450, 180, 150)
+    film = Film(*((stays,) if 5 <= i < 30 else (stays, Face(160, 180, 130)) for i in range(60)))
+    seen = []
+    with FaceTracker(film.parser(), 2, live=True) as tracker:
+        for index in range(60):
+            seen.append(len(_follow(film, tracker, index).faces))
+    assert seen[:5] == [2] * 5
+    assert seen[10:30] == [1] * 20
+    assert seen[30 + 15 :] == [2] * 15
+
+
+def test_a_larger_face_takes_the_place_of_a_smaller_one() -> None:
+    poster = Face(120, 120, 90)
+    film = Film(*((poster,) if i < 5 else (poster, Face(420, 180, 160)) for i in range(40)))
+    with FaceTracker(film.parser(), 1, live=True) as tracker:
+        places = [[float((f.regions.to_frame @ (112, 112, 1))[0]) for f in _follow(film, tracker, i).faces]
+                  for i in range(40)]  # fmt: skip
+    assert [round(x, -1) for x in places[4]] == pytest.approx([120], abs=15)
+    assert [round(x, -1) for x in places[39]] == pytest.approx([420], abs=15)
+    assert max(map(len, places)) == 1
+
+
 def test_no_search_goes_on_live_while_every_frame_is_faceless() -> None:
     film = Film(*[()] * 31)
     parser = film.parser()

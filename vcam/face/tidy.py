@@ -11,20 +11,25 @@ from vcam.frame import FaceClass, Plane
 _HALF = 127
 _PAIRS = ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW))
 _MOUTH = (FaceClass.LIPS, FaceClass.TEETH)
+_SECOND_SHARE, _BESIDE_WIDTHS = 0.2, 1.5
+"""A second piece of a mouth: its area as a share of the first one's, and how far off it may be in widths of it."""
 
 
 def tidy(probs: NDArray[np.uint8]) -> None:
     """Correct in place what an engine cannot mean: specks become skin, left and right go by place, steps are softened.
+
+    A mouth may be in two pieces, with a microphone or a finger between them.
 
     Engines take left for right where a face is turned or mirrored, and see teeth in the white of an eye.
 
     Args:
         probs: uint8 [C, h, w], a plane per FaceClass, of one face.
     """
-    mouths = _pieces(_sum(probs, *_MOUTH), 1)
-    for mouth in mouths:
+    mouths = _mouth_pieces(_pieces(_sum(probs, *_MOUTH), 2))
+    if mouths:
+        whole = np.asarray(np.maximum.reduce(mouths), np.uint8)
         for which in _MOUTH:
-            _keep(probs, which, mouth)
+            _keep(probs, which, whole)
     for left, right in _PAIRS:
         both = _sum(probs, left, right)
         found = [piece for piece in _pieces(both, 2) if not mouths or _middle(piece)[1] < _middle(mouths[0])[1]]
@@ -34,8 +39,9 @@ def tidy(probs: NDArray[np.uint8]) -> None:
             sides = [sides[0], np.zeros_like(both)] if first else [np.zeros_like(both), sides[0]]
         if len(sides) == 2:
             for which, side in ((left, sides[0]), (right, sides[1])):
-                probs[which] = both
-                _keep(probs, which, side, rest_is_skin=False)
+                probs[which] = cv2.bitwise_and(both, side)
+            rest = cv2.subtract(both, cv2.add(probs[left], probs[right]))
+            cv2.add(probs[FaceClass.SKIN], rest, dst=probs[FaceClass.SKIN])
     for plane in probs[FaceClass.SKIN :]:  # an engine's edges are steps, which show when they are enlarged
         cv2.GaussianBlur(plane, (3, 3), 0, dst=plane)
 
@@ -53,14 +59,23 @@ def _pieces(plane: Plane, count: int) -> list[Plane]:
     return [np.asarray(cv2.dilate((labels == which).astype(np.uint8) * 255, margin), np.uint8) for which in order]
 
 
+def _mouth_pieces(pieces: list[Plane]) -> list[Plane]:
+    """The largest piece, and a second one that lies beside it and is not much smaller."""
+    if len(pieces) < 2 or cv2.countNonZero(pieces[1]) < _SECOND_SHARE * cv2.countNonZero(pieces[0]):
+        return pieces[:1]
+    _, _, width, height = cv2.boundingRect(pieces[0])
+    (x, y), (other_x, other_y) = map(_middle, pieces)
+    is_beside = abs(other_x - x) < _BESIDE_WIDTHS * width and abs(other_y - y) < height
+    return pieces if is_beside else pieces[:1]
+
+
 def _middle(mask: Plane) -> tuple[float, float]:
     left, top, width, height = cv2.boundingRect(mask)
     return left + width / 2, top + height / 2
 
 
-def _keep(probs: NDArray[np.uint8], which: int, mask: Plane, rest_is_skin: bool = True) -> None:
-    """Take a class away outside a mask."""
+def _keep(probs: NDArray[np.uint8], which: int, mask: Plane) -> None:
+    """Make skin of a class outside a mask."""
     kept = np.asarray(cv2.bitwise_and(probs[which], mask), np.uint8)
-    if rest_is_skin:
-        cv2.add(probs[FaceClass.SKIN], cv2.subtract(probs[which], kept), dst=probs[FaceClass.SKIN])
+    cv2.add(probs[FaceClass.SKIN], cv2.subtract(probs[which], kept), dst=probs[FaceClass.SKIN])
     probs[which] = kept

@@ -26,7 +26,11 @@ _LEAST_AREA = 0.006
 _LEAST_FEATURES = 0.02
 """Eyes, brows, lips and teeth as a share of the face's area; a face from the front has 0.09, hands have none."""
 _SEARCH_S, _LOOK_ROUND_S = 0.25, 1.0
-"""How often live frames are searched while there is no face, and any frames while there may be more faces."""
+"""How often live frames are searched while a face is missing, and any frames for more or larger faces."""
+_SEEK_S = 3.0
+"""How long a face counts as missing after it was lost, where others are in view."""
+_LARGER = 1.3
+"""A new face takes the place of the smallest one that is followed where it is so much larger."""
 _PATIENCE = 3
 """Parses without a face until the place is given up."""
 _OVERLAP = 0.6
@@ -78,6 +82,7 @@ class FaceTracker:
         self._numbers = itertools.count()
         self._last: FaceParse | None = None
         self._searched_ns: int | None = None
+        self._lost_ns: int | None = None
 
     def __enter__(self) -> Self:
         """Open the parser.
@@ -103,33 +108,38 @@ class FaceTracker:
         here = FaceParse(frame.index, time_ns, pyramid.low.y, frame.size, ())
         for track in self._tracks:
             self._parse(track, frame, pyramid, here)
-        self._tracks = [track for track in self._tracks if track.missed <= _PATIENCE]
-        if len(self._tracks) < self._limit and self._search_is_due(time_ns):
+        kept = [track for track in self._tracks if track.missed <= _PATIENCE]
+        if len(kept) < len(self._tracks):
+            self._lost_ns = time_ns
+        self._tracks = kept
+        if self._search_is_due(time_ns):
             self._search(frame, pyramid, here)
         faces = tuple(ParsedFace(t.number, t.seen) for t in self._tracks if t.seen is not None and not t.missed)
         self._last = replace(here, faces=faces)
         return self._last
 
     def _search_is_due(self, time_ns: int) -> bool:
-        every_ns = (_LOOK_ROUND_S if self._tracks else _SEARCH_S if self._live else 0) * 1e9
+        is_lost = self._lost_ns is not None and 0 <= time_ns - self._lost_ns < _SEEK_S * 1e9
+        misses_one = not self._tracks or (is_lost and len(self._tracks) < self._limit)
+        every_ns = (_LOOK_ROUND_S if not misses_one else _SEARCH_S if self._live else 0) * 1e9
         due = self._searched_ns is None or not 0 <= time_ns - self._searched_ns < every_ns
         if due:
             self._searched_ns = time_ns
         return due
 
     def _search(self, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
-        """Look everywhere for faces that are not followed yet."""
+        """Look everywhere for faces that are not followed yet; at the limit, for larger ones than the smallest."""
         candidates: list[Crop] = []
         for window in windows(frame.size):
             probs = self._parser.parse(frame, pyramid, window)
             candidates += [crop for _, crop in find_faces(probs, window)]
         for crop in sorted(candidates, key=lambda c: -c.side):
-            if len(self._tracks) < self._limit and not any(_is_same(crop, track.crop) for track in self._tracks):
+            is_new = not any(_is_same(crop, track.crop) for track in self._tracks)
+            if is_new and (len(self._tracks) < self._limit or crop.side > _LARGER * self._tracks[-1].crop.side):
                 track = _Track(next(self._numbers), crop)
                 self._parse(track, frame, pyramid, here)
                 if not track.missed:
-                    self._tracks.append(track)
-        self._tracks.sort(key=lambda track: -track.crop.side)
+                    self._tracks = sorted([*self._tracks[: self._limit - 1], track], key=lambda each: -each.crop.side)
 
     def _parse(self, track: _Track, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
         """Parse a face's square, and have the square follow."""

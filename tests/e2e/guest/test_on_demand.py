@@ -136,6 +136,7 @@ def cpu_ticks(pid: int) -> int:
 def test_a_second_run_by_name_and_always_on(process: subprocess.Popen[str]) -> None:
     with vcam_run(PLAIN, "--name", "plain", "--always-on") as second:
         assert until(lambda: holds(second, VIVID))
+        threading.Event().wait(5)  # with exclusive_caps=0 nothing shows whether it is written to yet
         assert pictures_come(PLAIN)
         assert not holds(process, VIVID)
         assert process.poll() is None
