@@ -163,18 +163,20 @@ def _training(config: ConvertConfig) -> Training:
         config.licence or _OWN_LICENCE,
         settings,
         samples_seen(settings),
-        _counts(config.data, find_model(config.model).task),
+        _counts(config.data, find_model(config.model).task, settings.get("licence", "any")),
     )
 
 
-def _counts(data: Path | None, task: str) -> dict[str, int]:
+def _counts(data: Path | None, task: str, licence: str) -> dict[str, int]:
+    """How many pictures of each set a run with that licence filter saw."""
     if data is None:
         return {}
-    return {
-        source.folder: len([row for row in rows_of(data / source.folder, "train") if source.trains(task, row["notes"])])
+    counts = {
+        source.folder: sum(source.trains(task, row["notes"]) for row in rows_of(data / source.folder, "train", licence))
         for source in SOURCES
         if task in source.tasks
     }
+    return {folder: count for folder, count in counts.items() if count}
 
 
 def _document(

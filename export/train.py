@@ -1,13 +1,15 @@
 """Train a network on composited and real pictures; stop and go on at any time.
 
 The schedule counts samples, not seconds, so a run that was paused or resumed ends like one that was not.
-Everything a run writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export),
-`run.json` (how to repeat it), `log.csv`, `board` (for TensorBoard).
+It runs on an NVIDIA GPU where there is one, the networks in bfloat16, else on the CPU in float32. Everything a run
+writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export), `run.json` (how to repeat
+it), `log.csv`, `board` (for TensorBoard).
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import pickle
@@ -105,11 +107,11 @@ def _rate(config: TrainConfig, seen: int) -> float:
 class Teacher:
     """A larger person network that has been trained: its answer is a soft label."""
 
-    def __init__(self, model: str, checkpoint: Path) -> None:
+    def __init__(self, model: str, checkpoint: Path, device: torch.device | None = None) -> None:
         self._spec, network = load_network(model, checkpoint)
         if self._spec.task != "person":
             raise ExportError(f"{checkpoint}: {self._spec.name} cannot teach; give a person network")
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
     def alpha(self, image: Tensor) -> Tensor:
@@ -142,6 +144,7 @@ class _Run:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     average: _Average
+    device: torch.device
     teacher: Teacher | None = None
     seen: int = 0
 
@@ -158,13 +161,26 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
     cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
     draw_one = _drawing(run)
     config.out.mkdir(parents=True, exist_ok=True)
-    described = asdict(config) | {"spec": asdict(run.spec), "torch": torch.__version__, "resumed_at": run.seen}
+    described = asdict(config) | {
+        "spec": asdict(run.spec),
+        "torch": torch.__version__,
+        "resumed_at": run.seen,
+        "device": str(run.device),
+    }
     before = read_record(config.out) if resume else None
     described["init"] = before.get("init") if before else read_record(init.parent) if init else None
+    if before or init:
+        start = {"init_file": init.name, "init_sha256": _sha256(init)} if init else {}
+        described |= {key: before[key] for key in ("init_file", "init_sha256") if key in before} if before else start
     (config.out / "run.json").write_text(json.dumps(described, indent=1, default=str) + "\n")
     if run.seen < config.samples:
         _loop(run, draw_one)
     return config.out / "ema.safetensors"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _trained(config: TrainConfig) -> ModelSpec:
@@ -190,15 +206,17 @@ def _trained(config: TrainConfig) -> ModelSpec:
 def _start(config: TrainConfig, init: Path | None) -> _Run:
     spec = _trained(config)
     torch.manual_seed(config.seed)
-    network = spec.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = spec.build()
     if init is not None:
         fresh = network.load_state_dict(start_weights(init, network), strict=False).missing_keys
         if fresh:
             parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in fresh))
             print(f"{init}: has no {parts} of {spec.name}; these start at random", flush=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.weight_decay)
-    teacher = Teacher(config.teacher_model, config.teacher) if config.teacher else None
-    return _Run(config, spec, network, optimiser, _Average(network), teacher)
+    teacher = Teacher(config.teacher_model, config.teacher, device) if config.teacher else None
+    return _Run(config, spec, network, optimiser, _Average(network), device, teacher)
 
 
 def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
@@ -210,7 +228,7 @@ def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
     if len(folders) > 1:
         raise ExportError(f"--data {folders[1]}: a second folder with person/; give one of these, and others as sets")
     if run.spec.task == "face":
-        items = [item for reader in readers for item in reader.faces("train", config.licence)]
+        items = (item for reader in readers for item in reader.faces("train", config.licence))
         faces = FaceLibrary.read(data, "train", config.licence, items)
         return lambda rng: draw_face(faces, size, rng, finish)
     library = Library.read(data, "train", config.licence, LazyPeople(readers, "train", config.licence))
@@ -242,7 +260,7 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     config = run.config
     for group in run.optimiser.param_groups:
         group["lr"] = _rate(config, run.seen)
-    loss, logits = _loss(run, forward, *batch)
+    loss, logits = _loss(run, forward, *(part.to(run.device, non_blocking=True) for part in batch))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -258,7 +276,10 @@ def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, 
     """The loss and the logits. Pictures: uint8 [N, H, W, 3] RGB; label, valid: uint8 [N, H, W], see `total_loss`."""
 
     def answer_to(pictures: Tensor) -> Any:
-        return forward(run.spec.normalise(pictures).contiguous(memory_format=torch.channels_last))
+        pixels = run.spec.normalise(pictures).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+            answer = forward(pixels)
+        return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()
 
     answer = answer_to(image)
     loss = total_loss(run.spec, answer, label, valid)
@@ -282,7 +303,7 @@ def _save(run: _Run, loss: float) -> None:
     }
     torch.save(state, out / "last.pt.partial")
     (out / "last.pt.partial").replace(out / "last.pt")
-    weights = {k: v.contiguous() for k, v in average.items() if v.is_floating_point()}
+    weights = {k: v.cpu().contiguous() for k, v in average.items() if v.is_floating_point()}
     save_file(weights, out / "ema.safetensors.partial")
     (out / "ema.safetensors.partial").replace(out / "ema.safetensors")
     with (out / "log.csv").open("a", newline="") as file:
@@ -295,7 +316,7 @@ def _resume(run: _Run) -> None:
     if not path.exists():
         raise ExportError(f"{path}: nothing to resume; start without --resume")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location=run.device, weights_only=True)
         run.network.load_state_dict(state["network"])
         run.optimiser.load_state_dict(state["optimiser"])
         run.average.state, run.seen = state["average"], int(state["seen"])

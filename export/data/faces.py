@@ -28,13 +28,15 @@ _MIRRORED[3:7] = (4, 3, 6, 5)
 """The class that each becomes in a mirrored picture."""
 _LONGEST_PX = 640
 _MIN_TEETH_PX = 60
+_UNKNOWN = 255
+"""In a label: nobody knows the class, so neither loss nor box may count the pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
     """A picture with the classes of its pixels.
 
-    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], 0..8. alpha: uint8 [H, W] to paste the person with, or None.
+    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], 0..8, 255 unknown. alpha: uint8 [H, W] to paste with, or None.
     box: left, top, right, bottom of the facial skin, pixels.
     """
 
@@ -64,8 +66,9 @@ def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
 
 
 def as_face(item: LabelledFace, longest_px: int = _LONGEST_PX) -> Face:
-    """A face of another set: what it does not label is taken for background."""
-    return _face_of(item.name, item.image, item.label * item.valid, None, longest_px)
+    """A face of another set."""
+    label = np.where(item.valid > 0, item.label, _UNKNOWN).astype(np.uint8)
+    return _face_of(item.name, item.image, label, None, longest_px)
 
 
 def _face_of(name: str, image: Image, label: Image, alpha: Image | None, longest_px: int) -> Face:
@@ -84,7 +87,8 @@ def _u8(array: Any) -> Image:
 
 def skin_box(label: Image) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of skin and the parts on it; the whole picture where there is no face."""
-    rows, columns = np.flatnonzero((label >= SKIN).any(1)), np.flatnonzero((label >= SKIN).any(0))
+    face = (label >= SKIN) & (label != _UNKNOWN)
+    rows, columns = np.flatnonzero(face.any(1)), np.flatnonzero(face.any(0))
     if not rows.size:
         return 0, 0, label.shape[1], label.shape[0]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
@@ -149,12 +153,12 @@ def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Genera
     else:
         faces = people[kind]
         sample = _face(faces[int(rng.integers(len(faces)))], room, size, rng)
-    image, label = sample.image, sample.alpha
     if kind != "room" and rng.random() < _OCCLUDED:
         texture = room.image if room is not None else library.real[int(rng.integers(len(library.real)))].image
-        covered = occlude(LabelledFace("", image, label, sample.valid), texture, rng)
-        image, label = covered.image, covered.label
-    return Sample(photometric(image, rng, _FINISH_OFTEN if finish else _OFTEN), label, sample.valid, image)
+        covered = occlude(LabelledFace("", sample.image, sample.alpha, sample.valid), texture, rng)
+        sample = Sample(covered.image, covered.label, covered.valid, covered.image)
+    image = photometric(sample.image, rng, _FINISH_OFTEN if finish else _OFTEN)
+    return Sample(image, sample.alpha, sample.valid, sample.image)
 
 
 def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.random.Generator) -> Sample:
@@ -174,13 +178,15 @@ def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.rand
     matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, float(rng.normal(0, 9)), flip)
     label = np.asarray(cv2.warpAffine(face.label, matrix, size[::-1], flags=cv2.INTER_NEAREST), np.uint8)
     label = _MIRRORED[label] if flip else label
+    known = (label != _UNKNOWN).astype(np.uint8)
+    label = label * known
     if room is None or face.alpha is None or rng.random() < _OWN_WALL:
         image = warp(face.image, matrix, size, cv2.BORDER_REPLICATE)
         inside = cv2.warpAffine(np.ones(face.label.shape, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST)
-        return Sample(image, label, np.asarray(inside, np.uint8), image)
+        return Sample(image, label, np.asarray(inside * known, np.uint8), image)
     behind = window(room, size, rng)
     look = light(face.image, rng) if rng.random() < 0.5 else face.image
     colour, alpha = warp(look, matrix, size, cv2.BORDER_REPLICATE), warp(face.alpha, matrix, size, cv2.BORDER_CONSTANT)
     weight = alpha.astype(np.float32)[..., None] / 255
     image = (colour * weight + behind.image * (1 - weight)).astype(np.uint8)
-    return Sample(image, label, np.ones(size, np.uint8), image)
+    return Sample(image, label, known, image)

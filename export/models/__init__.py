@@ -64,7 +64,7 @@ class ModelSpec:
 
     def normalise(self, image: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB to float32 [N, 3, H, W] as the network wants it."""
-        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (self.mean, self.std))
+        mean, std = (torch.tensor(x, device=image.device).view(1, 3, 1, 1) for x in (self.mean, self.std))
         pixels = (image.float().permute(0, 3, 1, 2) - mean) / std  # in this order: TensorRT moves no uint8
         return pixels.flip(1) if self.bgr else pixels
 

@@ -67,3 +67,19 @@ def test_faces_from_elsewhere() -> None:
     library = FaceLibrary.read(None, "train", more=[item])
     samples = [draw_face(library, (32, 32), np.random.default_rng(seed)) for seed in range(20)]
     assert all((sample.alpha == 2).any() for sample in samples)
+
+
+def test_what_nobody_labelled_does_not_count() -> None:
+    label = np.full((60, 60), 2, np.uint8)
+    valid = np.ones((60, 60), np.uint8)
+    image = np.full((60, 60, 3), 200, np.uint8)
+    label[30:44, 20:40], valid[30:44, 20:40], image[30:44, 20:40] = 0, 0, 20
+    library = FaceLibrary.read(None, "train", more=[LabelledFace("mouth", image, label, valid)])
+    sample = next(
+        s for s in (draw_face(library, (64, 64), np.random.default_rng(seed), finish=True) for seed in range(9))
+        if np.count_nonzero(s.image.mean(axis=2) < 60) > 20 and s.image.max() > 150
+    )  # fmt: skip
+    dark = sample.image.mean(axis=2) < 60
+    assert sample.alpha.max() <= 8
+    assert sample.valid[dark].mean() < 0.1
+    assert sample.valid[~dark].mean() > 0.5

@@ -154,14 +154,14 @@ def test_a_lost_face_is_found_again_within_half_a_second() -> None:
 
 def test_a_lost_face_is_found_again_within_half_a_second_beside_another() -> None:
     stays = Face(450, 180, 150)
-    film = Film(*((stays,) if 5 <= i < 30 else (stays, Face(160, 180, 130)) for i in range(60)))
+    film = Film(*((stays,) if 5 <= i < 33 else (stays, Face(160, 180, 130)) for i in range(63)))
     seen = []
     with FaceTracker(film.parser(), 2, live=True) as tracker:
-        for index in range(60):
+        for index in range(63):
             seen.append(len(_follow(film, tracker, index).faces))
     assert seen[:5] == [2] * 5
-    assert seen[10:30] == [1] * 20
-    assert seen[30 + 15 :] == [2] * 15
+    assert seen[10:33] == [1] * 23
+    assert seen[33 + 15 :] == [2] * 15
 
 
 def test_a_larger_face_takes_the_place_of_a_smaller_one() -> None:
