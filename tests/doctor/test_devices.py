@@ -28,6 +28,8 @@ def test_a_user_who_may_not_open_a_device(tmp_path: Path) -> None:
     verdict = verdict_of("permissions", tmp_path, {"etc/group": "video:x:44:bob,ada\n"}, **nodes)
     assert "log out and in again" in verdict.reason
     assert commands(verdict) == []
+    as_root = verdict_of("permissions", tmp_path, nodes=(CAMERA,), uid=0, user="ada")
+    assert (as_root.state, "run `vcam doctor` without sudo" in as_root.reason) == ("unknown", True)
     verdict = verdict_of("permissions", tmp_path, groups=frozenset({"video"}), **nodes)
     assert "ls -l /dev/video0" in verdict.reason
 

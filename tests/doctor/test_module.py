@@ -173,6 +173,10 @@ def test_a_number_that_another_device_has(tmp_path: Path) -> None:
         "sudo /opt/vcam/bin/vcam setup --write --devices 1 --number 12 --overwrite",
         "sudo modprobe v4l2loopback",
     ]
+    named = {OPTIONS: 'options v4l2loopback video_nr=10,11 card_label="Desk,Stage left" exclusive_caps=1,1\n'}
+    verdict = verdict_of("node-number", tmp_path, named, nodes=(decoder, encoder))
+    wanted = "sudo /opt/vcam/bin/vcam setup --write --label Desk --label 'Stage left' --number 12 --overwrite"
+    assert commands(verdict)[0] == wanted
     assert (
         verdict_of("node-number", tmp_path, {OPTIONS: "options v4l2loopback video_nr=42"}, nodes=(decoder,)).state
         == "ok"

@@ -13,7 +13,7 @@ from tests.e2e.vm import LOOPBACKS, ROOT, Vm
 
 FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
 USUAL, *NEWER = LOOPBACKS
-_PATIENT = ("test_chromium", "test_doctor", "test_firefox", "test_readers", "test_service")
+_PATIENT = ("test_firefox", "test_readers", "test_service")
 _THOROUGH = pytest.mark.skipif(
     os.environ.get("VCAM_THOROUGH") != "1",
     reason="takes minutes under emulation, and wants a quiet machine; VCAM_THOROUGH=1 runs it",

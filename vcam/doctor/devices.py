@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, warning
+from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
 from vcam.modprobe import MODULE
 from vcam.sources.modes import choose_mode
 from vcam.sources.webcam import DEFAULT_SIZE
@@ -36,6 +36,8 @@ def check_permissions(machine: Machine) -> Verdict:
     refused = [node.path for node in machine.nodes if node.problem.startswith("permission denied")]
     if not machine.nodes:
         return skipped("no video device")
+    if machine.uid == 0 and machine.user not in ("root", "$USER") and "video" not in machine.groups:
+        return unknown(f"root may open everything; for {machine.user} run `vcam doctor` without sudo")
     if not refused:
         return ok(f"{machine.user} may open {', '.join(node.path for node in machine.nodes)}")
     reason = f"{machine.user} may not open {', '.join(refused)}"

@@ -117,7 +117,7 @@ def check_options(machine: Machine) -> Verdict:
         return warning(f"{where}: after the next start browsers will not list it", _setup(machine))
     if caps.split(",")[0] not in {"1", "Y", "y"}:
         others = "" if path == machine.root / OPTIONS_FILE else f"; remove that line from {path}"
-        return warning(f"{path} says exclusive_caps={caps}{others}", _setup(machine, "--overwrite"))
+        return warning(f"{path} says exclusive_caps={caps}{others}", _setup(machine, f"{_kept(machine)} --overwrite"))
     return ok(f"{path}: {' '.join(f'{name}={value}' for name, (value, _) in options.items())}")
 
 
@@ -140,9 +140,8 @@ def check_node_number(machine: Machine) -> Verdict:
     if not clashes:
         return ok(f"{', '.join(wanted) or 'the next number'} is free for the virtual camera")
     free = free_number(machine, len(wanted))
-    again = Loopback(labels=tuple("vcam" for _ in wanted), number=free)
     reload = () if not _is_loaded(machine) else (Mend(f"modprobe -r {MODULE}", root=True),)
-    setup = _setup(machine, f"--devices {len(again.labels)} --number {free} --overwrite")
+    setup = _setup(machine, f"{_kept(machine, free)} --overwrite")
     return problem("; ".join(clashes), setup, *reload, Mend(f"modprobe {MODULE}", root=True))
 
 
@@ -164,6 +163,16 @@ def load_mend(machine: Machine) -> Mend:
 
 def _setup(machine: Machine, more: str = "") -> Mend:
     return Mend(" ".join([machine.program, "setup --write", *more.split()]), root=True)
+
+
+def _kept(machine: Machine, number: int | None = None) -> str:
+    """Options of `vcam setup` for the cameras that the files ask for, with their labels, from another number on."""
+    options = {name: value for name, (value, _) in read_options(machine.root).items()}
+    labels = [label for label in options.get("card_label", "").strip('"').split(",") if label]
+    count = options.get("devices", "1")
+    words = [f"--label {shlex.quote(label)}" for label in labels] or [f"--devices {count if count.isdecimal() else 1}"]
+    first = options.get("video_nr", "").split(",")[0] if number is None else str(number)
+    return " ".join([*words, *([f"--number {first}"] if first.isdecimal() else [])])
 
 
 def _is_loaded(machine: Machine) -> bool:
