@@ -99,7 +99,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
     return Machine(
         system=sys.platform,
         release=platform.release(),
-        uid=os.getuid() if hasattr(os, "getuid") else -1,
+        uid=os.geteuid() if hasattr(os, "geteuid") else -1,
         user=environ.get("SUDO_USER") or environ.get("USER") or "$USER",
         groups=_groups(),
         program=shlex.join(program_words()),
