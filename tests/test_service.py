@@ -110,6 +110,7 @@ def test_a_mistake_in_the_options_is_told_at_once(home: Path) -> None:
     assert done.returncode == 2
     assert "--efect" in done.stderr
     refused(service(home, "install", "--profile", "meeting"), "meeting")
+    refused(service(home, "install", "--", "--effect", "blurr"), "unknown effect 'blurr'")
     assert not (home / "config").exists()
 
 

@@ -155,10 +155,13 @@ def _root_options(context: typer.Context, profile: str | None) -> list[str]:
 
 def _check_run_options(context: typer.Context, arguments: Sequence[str]) -> None:
     """Have `vcam run` read its options without running: a mistake is told now and not in the journal."""
+    from vcam.effects import make_effects
+
     root = context.find_root()
     group: Any = root.command
     run = group.get_command(root, "run")
-    run.make_context("run", list(arguments), parent=root)
+    read = run.make_context("run", list(arguments), parent=root)
+    make_effects(read.params["effect"] or ())
 
 
 def _systemctl(*arguments: str) -> None:
