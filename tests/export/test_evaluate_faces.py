@@ -116,17 +116,17 @@ def test_a_rendered_face_stands_before_a_room(faces: Path) -> None:
     assert (face.image[face.label == 2] == 2 * _LEVEL).all()
 
 
-def test_the_crop_is_twice_the_face_high_around_its_middle() -> None:
+def test_the_crop_is_1_7_times_the_face_high_around_its_middle() -> None:
     label = _label(teeth=False)
     image = np.dstack([label * _LEVEL] * 3)
     crop = face_crop(LabelledFace("x", image, label, np.ones(label.shape, np.uint8)))
     assert crop is not None
-    assert crop.image.shape == (80, 80, 3)  # the face is 40 high, rows 25 to 65, columns 15 to 45
+    assert crop.image.shape == (68, 68, 3)  # the face is 40 high, rows 25 to 65, columns 15 to 45
     rows, columns = np.flatnonzero((crop.label >= 2).any(1)), np.flatnonzero((crop.label >= 2).any(0))
-    assert [rows[0], rows[-1], columns[0], columns[-1]] == [20, 59, 25, 54]
-    assert not crop.valid[:, :10].any()
-    assert not crop.valid[75:].any()
-    assert crop.valid[:75, 10:70].all()
+    assert [rows[0], rows[-1], columns[0], columns[-1]] == [14, 53, 19, 48]
+    assert not crop.valid[:, :4].any()
+    assert not crop.valid[:, 64:].any()
+    assert crop.valid[:, 4:64].all()
     assert (crop.image[crop.valid > 0][:, 0] == crop.label[crop.valid > 0] * _LEVEL).all()
     assert face_crop(LabelledFace("x", image, label * 0, label)) is None
 

@@ -62,12 +62,11 @@ def test_old_frames_are_dropped() -> None:
     with make_source(VIVID, SMALL) as source:
         source.read()
         time.sleep(1.0)
-        started_ns = time.monotonic_ns()
-        stale = source.read()
-        fresh = source.read()
-    assert stale is not None
-    assert fresh is not None
-    assert fresh.t_capture_ns - started_ns > 20_000_000  # what had queued up was gone; this one had to be waited for
+        frames = [source.read() for _ in range(10)]
+    times_ns = [frame.t_capture_ns for frame in frames if frame is not None]
+    assert len(times_ns) == 10
+    # what had queued up went with the first; the others had to be waited for, a thirtieth of a second each
+    assert times_ns[-1] - times_ns[0] > 200_000_000
 
 
 def test_a_busy_camera_says_so() -> None:
