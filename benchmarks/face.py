@@ -14,13 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.face_sheet import find_face
+from benchmarks.face_sheet import face_scene, find_face
 from benchmarks.results import save
 from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
 from vcam.effects import make_effect
-from vcam.effects.base import Scene
 from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import Mask
 from vcam.effects.regions import face_height_px
 from vcam.face.parser import Parser
 from vcam.face.stage import FaceFollower
@@ -55,8 +53,7 @@ def third_of_the_height() -> Frame:
 
 def time_effect(text: str, frame: Frame, face: FaceRegions, runs: int) -> Percentiles:
     """How long one effect takes on one frame."""
-    low = Pyramid.of(frame).low
-    scene = Scene(frame, low, Mask((), np.zeros(low.y.shape, np.float32)), 0, faces=(face,))
+    scene = face_scene(frame, Pyramid.of(frame), (face,))
     durations = []
     with make_effect(text) as effect:
         for _ in range(runs):
@@ -89,8 +86,7 @@ def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[s
             pyramid = Pyramid.of(noisy)
             parse = tracker.follow(noisy, pyramid) if index % 2 == 0 else parse
             faces = follower.update(parse, noisy, pyramid, noisy.pts_ns)
-            matte = Mask((), np.zeros(pyramid.low.y.shape, np.float32))
-            after = effect.apply(Scene(noisy, pyramid.low, matte, noisy.pts_ns, faces=faces))
+            after = effect.apply(face_scene(noisy, pyramid, faces))
             before.append(noisy.y.astype(np.int16))
             changes.append([b.astype(np.int16) - a for a, b in zip(noisy.planes, after.planes, strict=True)])
 

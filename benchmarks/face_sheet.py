@@ -73,10 +73,15 @@ def find_face(frame: Frame, parser: Parser) -> FaceRegions | None:
     return faces[0].regions if faces else None
 
 
+def face_scene(frame: Frame, pyramid: Pyramid, faces: tuple[FaceRegions, ...]) -> Scene:
+    """A frame with its faces, for effects that look at nothing else."""
+    low = pyramid.low
+    return Scene(frame, low, Mask((), np.zeros(low.y.shape, np.float32)), frame.pts_ns, faces=faces)
+
+
 def row(frame: Frame, face: FaceRegions, texts: tuple[str, ...], classes: tuple[FaceClass, ...]) -> NDArray[np.uint8]:
     """One face before and after each of some effects, cut to the region: uint8 [h, w, 3] RGB."""
-    low = Pyramid.of(frame).low
-    scene = Scene(frame, low, Mask((), np.zeros(low.y.shape, np.float32)), 0, faces=(face,))
+    scene = face_scene(frame, Pyramid.of(frame), (face,))
     box = region_box(face, classes, frame.size, margin=0.15)
     shown = [frame, *(make_effect(text).apply(scene) for text in texts)]
     cells = [box.of(to_rgb(picture)) if box else to_rgb(picture) for picture in shown]

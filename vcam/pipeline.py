@@ -103,7 +103,7 @@ class Pipeline:
         self._stop = threading.Event()
         self._source: Source | None = None
         self._since = _Since()
-        self._is_stuck = False
+        self._run: _Run | None = None
 
     def stop(self) -> None:
         """End the run early but in order: what was captured is still composed and sent. Safe in signal handlers."""
@@ -136,7 +136,8 @@ class Pipeline:
                 self._run_once(on_tick, backoff)
                 break
             except StageError as error:
-                if self._is_stuck or not (self._sink.live and isinstance(error.__cause__, SinkLost)):
+                is_stuck = self._run is not None and self._run.is_stuck
+                if is_stuck or not (self._sink.live and isinstance(error.__cause__, SinkLost)):
                     raise
                 lost = error.__cause__
             except VcamError as error:  # the sink or an effect does not open
@@ -163,12 +164,10 @@ class Pipeline:
                 source = SupervisedSource(source, self._stats.board, self._config.backoff(), wanted)
             composer = stack.enter_context(self._make_composer(sink.alpha, live))
             faces = self._make_faces(live) if self._make_faces else None
-            run = _Run(source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop)
-            run.since = self._since
-            try:
-                run.work(on_tick)
-            finally:
-                self._is_stuck = run.is_stuck
+            run = self._run = _Run(
+                source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop, self._since
+            )
+            run.work(on_tick)
 
     def _wait(self, seconds: float, on_tick: Tick | None) -> None:
         """Let time pass while there is no sink."""
@@ -191,12 +190,7 @@ class _Since:
 
 
 class _Run:
-    """The threads and slots of one run.
-
-    Attributes:
-        since: when it began; the same for all runs of a pipeline, which may lose its sink.
-        is_stuck: after `work`: whether a thread did not end, and may still use what it was given.
-    """
+    """The threads and slots of one run; `since` is the same for all runs of a pipeline, which may lose its sink."""
 
     def __init__(
         self,
@@ -209,10 +203,11 @@ class _Run:
         stats: Stats,
         config: PipelineConfig,
         stop: threading.Event,
+        since: _Since,
     ) -> None:
         self._source, self._matter, self._composer, self._sink = source, matter, composer, sink
         self._faces = faces
-        self._stats, self._config, self._stop = stats, config, stop
+        self._stats, self._config, self._stop, self._since = stats, config, stop, since
         self._board = stats.board
         self._output = Output(sink, stats, config.card_after_s)
         self._effects = SupervisedEffects(composer, self._board, config.backoff()) if sink.live else None
@@ -222,8 +217,6 @@ class _Run:
         self._engine_ready = threading.Event()
         self._finished = threading.Event()
         self._ending = threading.Event()
-        self.since = _Since()
-        self.is_stuck = False
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
         stages = [("compose", self._compose), ("infer", self._infer), ("capture", self._capture)]
@@ -273,7 +266,7 @@ class _Run:
         while not self._engine_ready.wait(_TICK_S):  # the camera's light comes on last
             if self._ending.is_set() or self._finished.is_set():
                 return self._captured.close()
-        self.since.at_s = self.since.at_s or time.monotonic()
+        self._since.at_s = self._since.at_s or time.monotonic()
         with self._source as source:
             paced = self._sink.live and not source.live
             pace = Pace(self._ending)
@@ -294,7 +287,7 @@ class _Run:
 
     def _is_time_up(self) -> bool:
         """Whether a live run has lasted as long as it may: its source may bring no frame that tells."""
-        return self._source.live and self._sink.live and self.since.is_over(self._config.duration_s)
+        return self._source.live and self._sink.live and self._since.is_over(self._config.duration_s)
 
     def _read(self, source: Source) -> Frame | None:
         if source.live:  # mostly waiting, which is no work
@@ -390,7 +383,11 @@ class _Run:
             self._discard()
             for thread in stuck:
                 thread.join(_TICK_S / 2)
-        self.is_stuck = any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def is_stuck(self) -> bool:
+        """After `work`: whether a thread did not end, and may still use what it was given."""
+        return any(thread.is_alive() for thread in self._threads)
 
 
 def _count(limit: int | None) -> Iterable[int]:

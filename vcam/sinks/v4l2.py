@@ -8,7 +8,7 @@ Written against the source of v4l2loopback 0.12.7 (Debian 12, Ubuntu 22.04 and 2
   however the program ends, and puts a device right that another program has left in that state. 0.14 and later refuse
   STREAMON without mapped buffers and need none; the refusal is ignored.
 - When another reader starts or ends (VIDIOC_REQBUFS), 0.12 and 0.13 forget that the present ones have mapped
-  the buffers, and answers their next DQBUF with EINVAL: Chromium then ends the camera's track. The driver calls a
+  the buffers, and answer their next DQBUF with EINVAL: Chromium then ends the camera's track. The driver calls a
   buffer mapped from any mmap of it on, so this writer maps a page of each right before it writes a frame.
 - While a reader is attached the format cannot change: S_FMT answers with the old size. That answer is `size`.
 """
