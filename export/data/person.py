@@ -151,6 +151,8 @@ class Library:
     cutouts: Sequence[Labelled]
     avatars: Sequence[Labelled]
     rooms: Sequence[Labelled]
+    empty: Sequence[Labelled]
+    """Those of `wild` without anybody: what networks like to take for people. They are among `rooms` too."""
 
     @classmethod
     def read(cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()) -> Library:
@@ -165,25 +167,25 @@ class Library:
             return [x for name in names if data for x in read_set(data / name, split, licence=licence)]
 
         wild = sets("person/wild")
+        nobody = [x for x in wild if x.is_room]
         library = cls(
             photos=Joined(sets("person/ccp"), more),
             wild=wild,
             cutouts=sets("person/cutouts"),
             avatars=sets("face/avatars"),
-            rooms=[
-                *sets("backgrounds", "backgrounds_rooms"),
-                *(x for x in wild if not x.alpha.any() and x.valid.all()),
-            ],
+            rooms=[*sets("backgrounds", "backgrounds_rooms"), *nobody],
+            empty=nobody,
         )
-        empty = [field.name for field in fields(library) if not getattr(library, field.name)]
-        if (empty and licence == "any" and data) or len(empty) == len(fields(library)):
-            raise ExportError(f"{data}: no {empty[0]} in the {split} split")
+        asked = [field.name for field in fields(library) if field.name != "empty"]
+        missing = [name for name in asked if not getattr(library, name)]
+        if (missing and licence == "any" and data) or len(missing) == len(asked):
+            raise ExportError(f"{data}: no {missing[0]} in the {split} split")
         return library
 
     def pool(self, kind: str) -> Sequence[Labelled]:
         """What a sample of this kind, one of `_KINDS`, starts from; empty where it cannot be made."""
         people = {"cutout": self.cutouts, "avatar": self.avatars, "moved": self.photos}
-        alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms}
+        alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms, "empty": self.empty}
         return alone[kind] if kind in alone else people[kind] if self.rooms else ()
 
 
@@ -201,10 +203,10 @@ class Joined(Sequence[Labelled]):
         return self._first[index] if index < count else self._second[index - count]
 
 
-_KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room")
+_KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room", "empty")
 _PASTED = ("cutout", "avatar", "moved")
-_SHARES = (0.22, 0.26, 0.27, 0.08, 0.10, 0.07)
-_FINISH_SHARES = (0.33, 0.22, 0.22, 0.04, 0.12, 0.07)
+_SHARES = (0.22, 0.28, 0.24, 0.07, 0.09, 0.05, 0.05)
+_FINISH_SHARES = (0.32, 0.24, 0.20, 0.04, 0.10, 0.05, 0.05)
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
