@@ -20,10 +20,13 @@ _Images = Annotated[
 ]
 _Preset = Annotated[str | None, typer.Option(help="Published weights by name; known files are recognised.")]
 _Data = Annotated[Path, typer.Option(help="Folder with the sets person/ccp, person/cutouts, ...")]
+_FIELDS = {"compiled": "compile"}
+"""Options of `train` whose field in `TrainConfig` has another name."""
 
 
 @app.command()
 def train(
+    context: typer.Context,
     model: _Model,
     data: Annotated[
         list[Path], typer.Option(help="Folder with person/ccp, person/cutouts, ..., or of a public set; repeatable.")
@@ -31,22 +34,24 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default export/runs/MODEL.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 300_000,
     batch: Annotated[int, typer.Option(min=2)] = 32,
-    seed: int = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare samples.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")] = False,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.")] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
     licence: Annotated[str, typer.Option(help="any, or clear: only pictures whose rights are clear.")] = "any",
-    teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a larger network, as a second label.")] = None,
-    teacher_model: Annotated[str, typer.Option(help="The model of --teacher.")] = "portraitnet",
+    teacher: Annotated[
+        Path | None, typer.Option(help="Checkpoint or engine that labels people where nobody has.")
+    ] = None,
+    teacher_model: Annotated[str, typer.Option(help="The model of a checkpoint given as --teacher.")] = "portraitnet",
     consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
     task: Annotated[str, typer.Option(help="person: teach a face network's encoder people first.")] = "",
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Size while training; default the model's.")] = None,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
-    from export.train import TrainConfig
+    from export.settings import TrainConfig, as_begun
     from export.train import train as run
 
     folder = out or Path(__file__).resolve().parent / "runs" / model
@@ -68,7 +73,27 @@ def train(
         licence=licence,
         size=_size(size),
     )
+    if resume:
+        config = as_begun(config, {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)})
     print(run(config, resume, init))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+@app.command()
+def half(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights: .safetensors, or a torch file.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+) -> None:
+    """Store weights in half precision, with the record of their training: what export/checkpoints keeps."""
+    from export.checkpoints import write_half
+
+    write_half(checkpoint, out)
+    print(out)
 
 
 @app.command()
@@ -137,6 +162,8 @@ def evaluate(
     from export.answers import open_engine
     from export.evaluate import evaluate as run
 
+    if json_file and not json_file.resolve().parent.is_dir():
+        raise ExportError(f"--json {json_file}: no such folder; make it first")
     opened = open_engine(engine)
     scores = [score for folder in data for score in run(opened, folder)]
     for x in scores:
@@ -152,7 +179,7 @@ def main() -> None:
     """Run the command line; exit status 1 after an error, which is one line."""
     try:
         app()
-    except ExportError as error:
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
 

@@ -105,6 +105,9 @@ def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxPa
     """
     session = load_session(path)
     image, answer = session.get_inputs()[0], session.get_outputs()[0]
+    open_sides = [str(x) for x in image.shape if not isinstance(x, int)]
+    if open_sides:
+        raise ExportError(f"{path}: {', '.join(open_sides)} of `image` is not a number; export it for one fixed size")
     kinds = [(x.name, x.type) for x in (image, answer)]
     if kinds == [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
         return OnnxMatting(session)

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.layouts import identify, is_weights_of
 from export.models import PRESETS, ModelSpec
 from export.models.efficientnet_lite import from_published
+from export.record import as_metadata, record_of
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
@@ -70,7 +73,7 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder.
 
     Raises:
-        ExportError: not a checkpoint, or less than half of the network's tensors are in it.
+        ExportError: not a checkpoint, less than half of the network's tensors are in it, or some are not finite.
     """
     weights = read_weights(path)
     if "_conv_stem.weight" in weights:
@@ -79,7 +82,21 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if k in wanted and v.shape == wanted[k].shape}
     if len(found) < len([k for k in wanted if not k.endswith(_COUNTER)]) / 2:
         raise ExportError(f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without")
+    _check_finite(path, found)
     return found
+
+
+def write_half(path: Path, out: Path) -> None:
+    """Copy weights to a safetensors file in half precision, with what is known of their training.
+
+    Raises:
+        ExportError: not a checkpoint, or the file cannot be written.
+    """
+    weights = {key: value.half() if value.is_floating_point() else value for key, value in read_weights(path).items()}
+    try:
+        save_file({key: value.contiguous() for key, value in weights.items()}, out, as_metadata(record_of(path)))
+    except (OSError, SafetensorError) as error:
+        raise ExportError(f"{out}: cannot be written ({error})") from error
 
 
 def preset_of(path: Path) -> str | None:
@@ -106,9 +123,6 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -174,6 +188,10 @@ def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: M
     if problems:
         other = "" if is_weights_of(spec, state) else f" but of {identify(state)}"
         raise ExportError(f"{path}: not the weights of {spec.name}{other}: {'; '.join(problems)}")
+    _check_finite(path, state)
+
+
+def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ExportError(f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged")

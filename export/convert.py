@@ -16,11 +16,10 @@ from export import toml
 from export.answers import open_onnx
 from export.card import Training, card
 from export.card_quality import read_peers
+from export.card_training import sets_of
 from export.checkpoints import fit_weights, preset_of, read_weights
 from export.data.augment import Image
-from export.data.person import rows_of
 from export.data.scenes import own_pictures, pictures
-from export.data.sources import SOURCES
 from export.errors import ExportError
 from export.evaluate import evaluate
 from export.half import to_half
@@ -29,7 +28,7 @@ from export.measures import Score
 from export.models import PRESETS, ModelSpec, find_model, find_preset
 from export.onnx_graph import OPSET, check_size, engine_graphs
 from export.parity import check_half, check_parity
-from export.record import read_record, samples_seen
+from export.record import record_of, samples_seen
 
 ENGINES = Path(__file__).resolve().parent.parent / "engines"
 _MANY_IMAGES, _FEW_IMAGES = 32, 12
@@ -148,35 +147,15 @@ def _write_graph(folder: Path, engine: str, precision: str, model: onnx.ModelPro
 
 
 def _training(config: ConvertConfig) -> Training:
-    """What the files beside a checkpoint of our own say about its training; published weights have none."""
+    """What a checkpoint of our own says about its training; published weights say nothing."""
     name = config.preset or preset_of(config.checkpoint)
     if name:
         preset = PRESETS[name]
-        return Training(f"published, {preset.source}", preset.licence, {}, 0, {})
-    settings = read_record(config.checkpoint.parent)
-    if settings is None:
-        return Training(
-            "given by the user; no record of a training beside them", config.licence or _NO_LICENCE, {}, 0, {}
-        )
-    return Training(
-        "trained by this project",
-        config.licence or _OWN_LICENCE,
-        settings,
-        samples_seen(settings),
-        _counts(config.data, find_model(config.model).task, settings.get("licence", "any")),
-    )
-
-
-def _counts(data: Path | None, task: str, licence: str) -> dict[str, int]:
-    """How many pictures of each set a run with that licence filter saw."""
-    if data is None:
-        return {}
-    counts = {
-        source.folder: sum(source.trains(task, row["notes"]) for row in rows_of(data / source.folder, "train", licence))
-        for source in SOURCES
-        if task in source.tasks
-    }
-    return {folder: count for folder, count in counts.items() if count}
+        return Training(f"published, {preset.source}", preset.licence)
+    record = record_of(config.checkpoint)
+    if record is None:
+        return Training("given by the user, without a record of their training", config.licence or _NO_LICENCE)
+    return Training("trained by this project", config.licence or _OWN_LICENCE, record)
 
 
 def _document(
@@ -198,7 +177,11 @@ def _document(
         "input": {"name": "image", "batch": config.batch, "height": size[0], "width": size[1]},
         "output": {"name": "alpha" if spec.task == "person" else "probs"},
         **state,
-        "training": {"origin": training.origin, "samples": training.samples, "sets": list(training.counts)},
+        "training": {
+            "origin": training.origin,
+            "samples": samples_seen(training.record),
+            "sets": list(sets_of(training.record)),
+        },
         "file": files,
         "quality": [{"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition],
     }

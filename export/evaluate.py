@@ -71,7 +71,7 @@ def evaluate(engine: Matting | Parsing, data: Path) -> list[Score]:
 def _one_set(engine: Matting | Parsing, reader: Reader) -> list[Score]:
     name = reader.folder.resolve().name
     if not isinstance(engine, Parsing):
-        return _people(name, engine, reader.people("test"), {})
+        return _people_or_nobody(name, engine, reader.people("test"), {})
     faces = (face_crop(face) for face in reader.faces("test"))
     return _scores(name, [_face(engine, face, only_checked=False) for face in faces if face])
 
@@ -82,24 +82,29 @@ def evaluate_people(engine: Matting, data: Path) -> list[Score]:
     Raises:
         ExportError: a set is missing, damaged or has no test pictures.
     """
-    wild = test_set(data, "person/wild")
-    people = [item for item in wild if item.alpha.any()]
-    nobody = [item for item in wild if not item.alpha.any()]
-    return [
-        *_people("person/ccp", engine, test_set(data, "person/ccp"), _notes(data / "person/ccp")),
-        *_people("person/cutouts composited", engine, composited(data), {}),
-        *_people("person/wild", engine, people, _notes(data / "person/wild")),
-        *_nobody("person/wild without people", engine, nobody),
-        *_nobody("rooms without people", engine, test_rooms(data)),
-    ]
+    sets = ("person/ccp", "person/wild")
+    ccp, wild = (_people_or_nobody(x, engine, test_set(data, x), _notes(data / x)) for x in sets)
+    cutouts = _people_or_nobody("person/cutouts composited", engine, composited(data), {})
+    return [*ccp, *cutouts, *wild, *_people_or_nobody("rooms", engine, test_rooms(data), {})]
 
 
 def _notes(folder: Path) -> dict[str, str]:
     return {row["file"]: row["notes"] for row in read_manifest(folder)}
 
 
-def _people(name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]) -> list[Score]:
-    return _scores(name, [_person(engine.alpha(x.image), x, notes.get(x.name, "")) for x in items])
+def _people_or_nobody(name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]) -> list[Score]:
+    """Scores of the pictures with people, then of those without."""
+    people, nobody = [], []
+    for item in items:
+        alpha = engine.alpha(item.image)
+        if item.alpha.any():
+            people.append(_person(alpha, item, notes.get(item.name, "")))
+        else:
+            nobody.append(_empty(alpha, item))
+    if not nobody:
+        return _scores(name, people)
+    without = _scores(f"{name} without people", nobody)
+    return [*_scores(name, people), *without] if people else without
 
 
 def _person(alpha: Image, item: Labelled, notes: str) -> _Seen:
@@ -113,10 +118,6 @@ def _person(alpha: Image, item: Labelled, notes: str) -> _Seen:
     return _Seen(measured, (framing(notes), light(item.image)))
 
 
-def _nobody(name: str, engine: Matting, items: Iterable[Labelled]) -> list[Score]:
-    return _scores(name, [_empty(engine.alpha(x.image), x) for x in items])
-
-
 def _empty(alpha: Image, item: Labelled) -> _Seen:
     counts = item.valid > 0
     return _Seen({"person_share": overlap(alpha >= PERSON, counts, counts)}, (light(item.image),))
@@ -128,7 +129,7 @@ def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
     Teeth are scored on the pictures of face/real whose teeth were checked, and on all of face/avatars.
 
     Raises:
-        ExportError: a set is missing, damaged or has no test pictures.
+        ExportError: a set is missing, damaged or has no test pictures, or the engine has classes that no set has.
     """
     scores = []
     for name in ("face/real", "face/avatars"):
@@ -139,6 +140,9 @@ def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
 
 def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     """An engine that lacks a class calls it background; so does the label then, and the class is not scored."""
+    unknown = [name for name in engine.classes if name not in V1_CLASSES]
+    if unknown:
+        raise ExportError(f"classes {', '.join(unknown)}: no set has them; known are {', '.join(V1_CLASSES)}")
     known = [V1_CLASSES.index(name) for name in engine.classes]
     found = np.array(known, np.uint8)[engine.labels(face.image)]
     wanted = np.where(np.isin(face.label, known), face.label, 0).astype(np.uint8)

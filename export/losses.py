@@ -14,6 +14,7 @@ _FACE_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 4.0)
 """Cross-entropy weight of each class of a face: the smaller, the more."""
 _PARTS = slice(3, 9)
 _FOCAL_POWER = 2.0
+_OUTLINE_PX = 5
 
 
 def boundary(alpha: Tensor, width_px: int) -> Tensor:
@@ -39,18 +40,27 @@ def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     return fine + (1 - overlap).mean()
 
 
-def coarse_loss(coarse: Tensor, alpha: Tensor) -> Tensor:
-    """Cross-entropy of SINet's coarse answer. coarse float [N, 2, h, w], alpha float [N, H, W] 0..1."""
-    small = functional.interpolate(alpha[:, None], coarse.shape[2:], mode="area")[:, 0]
-    return functional.binary_cross_entropy_with_logits(coarse[:, 1] - coarse[:, 0], small)
+def coarse_loss(coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy of SINet's coarse answer, each pixel as heavy as the share of it that is valid.
+
+    coarse float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    """
+    person, weight = (
+        functional.interpolate(x[:, None], coarse.shape[2:], mode="area")[:, 0] for x in (alpha * valid, valid)
+    )
+    wanted = person / weight.clamp(min=1e-6)
+    entropy = functional.binary_cross_entropy_with_logits(coarse[:, 1] - coarse[:, 0], wanted, reduction="none")
+    return (entropy * weight).sum() / weight.sum().clamp(min=1)
 
 
 def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     """Focal cross-entropy of the outline (PortraitNet, section 3.3, the boundary loss), four pixels wide.
 
-    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; beside pixels that are not
+    valid nobody knows whether there is an outline.
     """
-    score, target = logits[:, 1] - logits[:, 0], (boundary(alpha, 5) > 0.5).float()
+    score, target = logits[:, 1] - logits[:, 0], (boundary(alpha, _OUTLINE_PX) > 0.5).float()
+    valid = -functional.max_pool2d(-valid[:, None], _OUTLINE_PX, 1, _OUTLINE_PX // 2)[:, 0]
     entropy = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
     missed = torch.abs(target - torch.sigmoid(score)) ** _FOCAL_POWER
     return (entropy * missed * valid).sum() / (target * valid).sum().clamp(min=1)
@@ -79,10 +89,16 @@ def face_loss(logits: Tensor, label: Tensor) -> Tensor:
     return entropy + (1 - overlap).mean()
 
 
-def teacher_loss(logits: Tensor, alpha: Tensor) -> Tensor:
-    """Cross-entropy against a teacher's soft answer. logits float [N, 2, h, w], alpha float [N, H, W] 0..1."""
-    wanted = alpha if alpha.shape[1:] == logits.shape[2:] else _resized(alpha[:, None], logits.shape[2:])[:, 0]
-    return functional.binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], wanted)
+def teacher_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy against a teacher's soft answer where no label is valid: real labels override it.
+
+    logits float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; the share of unlabelled pixels
+    is the weight.
+    """
+    if logits.shape[2:] != alpha.shape[1:]:
+        logits = _resized(logits, alpha.shape[1:])
+    entropy = functional.binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], alpha, reduction="none")
+    return (entropy * (1 - valid)).mean()
 
 
 def logits_of(answer: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -109,5 +125,5 @@ def total_loss(spec: ModelSpec, answer: Tensor | tuple[Tensor, Tensor], label: T
     loss = person_loss(logits, alpha, counts)
     if extra is not None:
         is_boundary = extra.shape[2:] == label.shape[1:]
-        loss = loss + (0.3 * boundary_loss(extra, alpha, counts) if is_boundary else 0.3 * coarse_loss(extra, alpha))
+        loss = loss + 0.3 * (boundary_loss if is_boundary else coarse_loss)(extra, alpha, counts)
     return loss

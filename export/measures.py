@@ -64,11 +64,13 @@ def ratio(counts: Counts) -> float:
 def boundary_matches(found: Mask, wanted: Mask, counts: Mask) -> Counts:
     """How much of two outlines lies near the other: int64 [4], matched and all pixels of `found`, then of `wanted`.
 
-    All bool [H, W]; `counts`: False is ignored. An outline is the pixels of a mask beside one that is not in it; the
-    picture's edge is none. Near: at most 2 px of 512 away (Euclidean), in proportion to the longer side.
+    All bool [H, W]. An outline is the pixels of a mask beside one that is not in it; the picture's edge is none. Near:
+    at most 2 px of 512 away (Euclidean), in proportion to the longer side. `counts`: False is ignored, and so is an
+    outline as near to such a pixel, since the true one may be among them.
     """
     reach = BOUNDARY_PX * max(found.shape) / BOUNDARY_OF_PX
-    edges = [_outline(mask) & counts for mask in (found, wanted)]
+    known = _distance_to(~counts) > reach + 1
+    edges = [_outline(mask) & known for mask in (found, wanted)]
     result = []
     for edge, other in (edges, edges[::-1]):
         result += [np.count_nonzero(edge & (_distance_to(other) <= reach)), np.count_nonzero(edge)]

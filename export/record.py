@@ -1,26 +1,106 @@
-"""What the folder of a training run says of it."""
+"""How weights came about: what a training run writes down, and what cards and later runs read of it.
+
+The record is `run.json` in the folder of a run, and travels with the weights in the metadata of their file.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import platform
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+Record = dict[str, Any]
+"""Settings of a run by their names in `TrainConfig`, and `spec`, `sets`, `draws`, `segments`, `seen`, `init`, ..."""
+_KEY = "training"
+_HERE = Path(__file__).resolve().parent
+
+
+def read_record(folder: Path) -> Record | None:
     """What a run's folder says of it, with the number of samples seen; None where it says nothing."""
     try:
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record: Record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "log.csv").open(newline="") as file:
             return record | {"seen": int(list(csv.reader(file))[-1][0])}
     except (OSError, ValueError, IndexError):
         return None
 
 
-def samples_seen(record: dict[str, Any] | None) -> int:
+def record_of(checkpoint: Path) -> Record | None:
+    """What is known of the training of a checkpoint: from the file itself, else from beside it; None if nothing is."""
+    try:
+        with safe_open(checkpoint, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError):
+        text = None
+    record: Record | None = json.loads(text) if text else read_record(checkpoint.parent)
+    return record
+
+
+def as_metadata(record: Record | None) -> dict[str, str]:
+    """The metadata of a safetensors file that holds a record."""
+    return {_KEY: json.dumps(record, default=str)} if record else {}
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `run.json`, whole or not at all."""
+    partial = folder / "run.json.partial"
+    partial.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    partial.replace(folder / "run.json")
+
+
+def surroundings() -> Record:
+    """What a run's numbers depend on besides its settings: code, versions, threads."""
+    return {
+        "code": _revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _revision() -> str:
+    """The commit of the code, with "+changes" where files differ from it; "unknown" outside a checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+changes" if _git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(_HERE), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - ours
+
+
+def phases(record: Record | None) -> Iterator[Record]:
+    """The runs that led to weights, the first one first."""
+    if record:
+        yield from phases(record.get("init"))
+        yield record
+
+
+def samples_seen(record: Record | None) -> int:
     """Samples seen in a run and in those before it."""
-    return int(record["seen"]) + samples_seen(record.get("init")) if record else 0
+    return sum(int(phase["seen"]) for phase in phases(record))
+
+
+def is_clear(record: Record | None) -> bool:
+    """Whether weights are known to have seen, in every phase, only pictures whose rights are clear."""
+    runs = list(phases(record))
+    started_alone = bool(runs) and not (runs[0].get("init_file"))
+    taught = [run["teacher_record"] for run in runs if run.get("teacher")]
+    return started_alone and all(run.get("licence") == "clear" for run in runs) and all(map(is_clear, taught))
 
 
 def warmup_of(wanted: int, samples: int) -> int:

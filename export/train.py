@@ -2,80 +2,42 @@
 
 The schedule counts samples, not seconds, so a run that was paused or resumed ends like one that was not.
 It runs on an NVIDIA GPU where there is one, the networks in bfloat16, else on the CPU in float32. Everything a run
-writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export), `run.json` (how to repeat
-it), `log.csv`, `board` (for TensorBoard).
+writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export, with the record of their
+training), `run.json` (that record: how to repeat it), `log.csv`, `board` (for TensorBoard).
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from export.board import Board
 from export.checkpoints import start_weights
-from export.convert import load_network
 from export.data.faces import FaceLibrary, draw_face
 from export.data.person import Library, Sample, draw
 from export.data.readers import LazyPeople, detect
+from export.data.used import is_data_folder
 from export.errors import ExportError
 from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
 from export.models import PERSON, TRAINED, ModelSpec
-from export.record import horizon_of, read_record, warmup_of
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs.
-
-    `warmup_samples` and `ema_samples` are at most a tenth and a sixth of `samples`.
-
-    `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
-    `data`: a folder with the sets person/ccp, person/cutouts, ..., or sets in other layouts (`export.data.readers`).
-    `licence`: "clear" leaves out pictures whose rights are unclear or exclude commercial use.
-    `task`: "person" teaches the encoder of a face network to see people first; else the model's own.
-    `teacher`: a checkpoint of `teacher_model`, a larger network whose soft answer is a second label.
-    `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
-    `size`: (height, width) that the network sees while training, multiples of 32; None: the model's own. A first phase
-    on smaller pictures is faster by the ratio of the areas ("progressive resizing").
-    """
-
-    model: str
-    data: tuple[Path, ...]
-    out: Path
-    samples: int = 300_000
-    batch: int = 32
-    rate: float = 3e-3
-    warmup_samples: int = 6_000
-    weight_decay: float = 1e-4
-    ema_samples: int = 20_000
-    checkpoint_s: float = 120.0
-    seed: int = 1
-    workers: int = 1
-    compile: bool = False
-    finish: bool = False
-    task: str = ""
-    teacher: Path | None = None
-    teacher_model: str = "portraitnet"
-    consistency: float = 0.0
-    licence: str = "any"
-    size: tuple[int, int] | None = None
-
+from export.record import Record, as_metadata, horizon_of, read_record, warmup_of, write_record
+from export.settings import TrainConfig, check_folder, check_rights, described
+from export.teacher import Teacher
 
 _Drawn = tuple[Tensor, ...]
 """Image, label, valid, and the image before it was spoilt, of a sample or a batch; see `Sample`."""
@@ -102,22 +64,6 @@ def _rate(config: TrainConfig, seen: int) -> float:
         return config.rate * (seen + config.batch) / warmup
     progress = min(1.0, (seen - warmup) / max(1, config.samples - warmup))
     return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
-
-
-class Teacher:
-    """A larger person network that has been trained: its answer is a soft label."""
-
-    def __init__(self, model: str, checkpoint: Path, device: torch.device | None = None) -> None:
-        self._spec, network = load_network(model, checkpoint)
-        if self._spec.task != "person":
-            raise ExportError(f"{checkpoint}: {self._spec.name} cannot teach; give a person network")
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @torch.no_grad()
-    def alpha(self, image: Tensor) -> Tensor:
-        """uint8 [N, H, W, 3] RGB to float32 [N, H, W], 0 room .. 1 person."""
-        pixels = self._spec.normalise(image).contiguous(memory_format=torch.channels_last)
-        return torch.sigmoid(self._spec.score(self._network(pixels)))[:, 0]
 
 
 class _Average:
@@ -147,40 +93,29 @@ class _Run:
     device: torch.device
     teacher: Teacher | None = None
     seen: int = 0
+    record: Record = field(default_factory=dict)
 
 
 def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -> Path:
     """Train until `config.samples` have been seen; return the file with the averaged weights.
 
     Raises:
-        ExportError: the model or the data is unknown, or there is nothing to resume or to start from.
+        ExportError: the model or the data is unknown; there is nothing to resume or to start from, or a run in the
+            way; weights may not be used under the licence; the loss is no number; nothing can be saved.
     """
+    before = read_record(config.out) if resume else None
+    check_folder(config, resume, init, before)
     run = _start(config, init)
     if resume:
         _resume(run)
     cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
     draw_one = _drawing(run)
-    config.out.mkdir(parents=True, exist_ok=True)
-    described = asdict(config) | {
-        "spec": asdict(run.spec),
-        "torch": torch.__version__,
-        "resumed_at": run.seen,
-        "device": str(run.device),
-    }
-    before = read_record(config.out) if resume else None
-    described["init"] = before.get("init") if before else read_record(init.parent) if init else None
-    if before or init:
-        start = {"init_file": init.name, "init_sha256": _sha256(init)} if init else {}
-        described |= {key: before[key] for key in ("init_file", "init_sha256") if key in before} if before else start
-    (config.out / "run.json").write_text(json.dumps(described, indent=1, default=str) + "\n")
     if run.seen < config.samples:
+        run.record = described(config, run.spec, run.device, run.seen, before, init)
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_record(config.out, run.record)
         _loop(run, draw_one)
     return config.out / "ema.safetensors"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _trained(config: TrainConfig) -> ModelSpec:
@@ -207,6 +142,9 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
     spec = _trained(config)
     torch.manual_seed(config.seed)
     network = spec.build()
+    check_rights(config, init)
+    if config.teacher is not None and spec.task != "person":
+        raise ExportError(f"--teacher {config.teacher}: knows people only; leave it out for {spec.name}")
     if init is not None:
         fresh = network.load_state_dict(start_weights(init, network), strict=False).missing_keys
         if fresh:
@@ -222,7 +160,7 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
 def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
     """What draws one random sample for the network."""
     config, size, finish = run.config, run.spec.size, run.config.finish
-    folders = [folder for folder in config.data if (folder / "person").is_dir()]
+    folders = [folder for folder in config.data if is_data_folder(folder)]
     readers = [detect(folder) for folder in config.data if folder not in folders]
     data = folders[0] if folders else None
     if len(folders) > 1:
@@ -243,7 +181,7 @@ def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
     run.network.train()
     saved_at, losses = time.monotonic(), []
     with closing(Board(config.out / "board")) as board:
-        for batch in loader:
+        for batch in _batches(loader):
             loss, logits = _step(run, forward, batch)
             losses.append(loss)
             done = run.seen >= config.samples
@@ -255,12 +193,26 @@ def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
                 return
 
 
+def _batches(loader: DataLoader[_Drawn]) -> Iterator[_Drawn]:
+    """What the loader brings; an error of a worker process without the trace that torch writes before it."""
+    try:
+        yield from loader
+    except ExportError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise ExportError(last.removeprefix(f"{ExportError.__module__}.{ExportError.__name__}: ")) from error
+
+
 def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     """One update; the loss, and the logits float [N, K, h, w]."""
     config = run.config
     for group in run.optimiser.param_groups:
         group["lr"] = _rate(config, run.seen)
     loss, logits = _loss(run, forward, *(part.to(run.device, non_blocking=True) for part in batch))
+    if not math.isfinite(loss.item()):
+        raise ExportError(
+            f"{config.out}: the loss is {loss.item()} after {run.seen} samples; what was saved is whole, go on from it "
+            "with --resume and a smaller --rate"
+        )
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -285,7 +237,7 @@ def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, 
     loss = total_loss(run.spec, answer, label, valid)
     logits = logits_of(answer)
     if run.teacher is not None:
-        loss = loss + teacher_loss(logits, run.teacher.alpha(image))
+        loss = loss + teacher_loss(logits, run.teacher.alpha(image), valid.float())
     if run.config.consistency:
         with torch.no_grad():
             calm = logits_of(answer_to(clean))
@@ -301,14 +253,27 @@ def _save(run: _Run, loss: float) -> None:
         "average": average,
         "seen": run.seen,
     }
-    torch.save(state, out / "last.pt.partial")
-    (out / "last.pt.partial").replace(out / "last.pt")
     weights = {k: v.cpu().contiguous() for k, v in average.items() if v.is_floating_point()}
-    save_file(weights, out / "ema.safetensors.partial")
-    (out / "ema.safetensors.partial").replace(out / "ema.safetensors")
-    with (out / "log.csv").open("a", newline="") as file:
-        csv.writer(file).writerow([run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"])
+    metadata = as_metadata(run.record | {"seen": run.seen})
+    try:
+        _whole(out / "last.pt", lambda path: torch.save(state, path))
+        _whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
+        with (out / "log.csv").open("a", newline="") as file:
+            csv.writer(file).writerow([run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"])
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise ExportError(f"{out}: cannot be written ({reason}); make room and go on with --resume") from error
     print(f"{run.seen} samples, loss {loss:.4f}", flush=True)
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _resume(run: _Run) -> None:

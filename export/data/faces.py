@@ -129,13 +129,23 @@ class FaceLibrary:
         return cls(real, smiling or real, avatars, rooms)
 
 
-_KINDS = ("real", "smiling", "avatar", "room")
-_SHARES = (0.42, 0.2, 0.33, 0.05)
-
+_SHARES = {"real": 0.42, "smiling": 0.2, "avatar": 0.33, "room": 0.05}
 _NEAR, _FAR, _OFTEN_FAR = (1.35, 2.2), (2.2, 7.0), 0.15
 """Side of the square in heights of the face."""
 _OCCLUDED, _OWN_WALL = 0.12, 0.35
 _OFTEN, _FINISH_OFTEN = 0.7, 0.35
+
+
+def draws(finish: bool) -> dict[str, Any]:
+    """How samples are drawn, for the record of a run: shares of kinds, sides of the squares in heights of the face."""
+    return {
+        "kinds": _SHARES,
+        "near": _NEAR,
+        "far": _FAR,
+        "often_far": _OFTEN_FAR,
+        "occluded": _OCCLUDED,
+        "often": _FINISH_OFTEN if finish else _OFTEN,
+    }
 
 
 def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
@@ -144,9 +154,9 @@ def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Genera
     The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less.
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
-    counts = [len(people.get(kind, library.rooms)) for kind in _KINDS]
-    shares = np.array(_SHARES) * np.array([count > 0 for count in counts])
-    kind = str(rng.choice(_KINDS, p=shares / shares.sum()))
+    possible = {kind: share for kind, share in _SHARES.items() if len(people.get(kind, library.rooms))}
+    shares = np.array(list(possible.values()))
+    kind = str(rng.choice(list(possible), p=shares / shares.sum()))
     room = library.rooms[int(rng.integers(len(library.rooms)))] if library.rooms else None
     if kind == "room" and room is not None:
         sample = window(room, size, rng)

@@ -183,7 +183,7 @@ class Library:
         return library
 
     def pool(self, kind: str) -> Sequence[Labelled]:
-        """What a sample of this kind, one of `_KINDS`, starts from; empty where it cannot be made."""
+        """What a sample of this kind starts from; empty where it cannot be made."""
         people = {"cutout": self.cutouts, "avatar": self.avatars, "moved": self.photos}
         alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms, "empty": self.empty}
         return alone[kind] if kind in alone else people[kind] if self.rooms else ()
@@ -203,20 +203,29 @@ class Joined(Sequence[Labelled]):
         return self._first[index] if index < count else self._second[index - count]
 
 
-_KINDS = ("photo", "wild", "cutout", "avatar", "moved", "room", "empty")
 _PASTED = ("cutout", "avatar", "moved")
-_SHARES = (0.22, 0.28, 0.24, 0.07, 0.09, 0.05, 0.05)
-_FINISH_SHARES = (0.32, 0.24, 0.20, 0.04, 0.10, 0.05, 0.05)
+_SHARES = {"photo": 0.22, "wild": 0.28, "cutout": 0.24, "avatar": 0.07, "moved": 0.09, "room": 0.05, "empty": 0.05}
+_FINISH_SHARES = _SHARES | {"photo": 0.32, "wild": 0.24, "cutout": 0.20, "avatar": 0.04, "moved": 0.10}
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
 _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 
 
+def draws(finish: bool) -> dict[str, Any]:
+    """How samples are drawn, for the record of a run: `kinds` with their shares, and how often steps of light apply."""
+    return {"kinds": _shares(finish), "often": _FINISH_OFTEN if finish else 1.0}
+
+
+def _shares(finish: bool) -> dict[str, float]:
+    return _FINISH_SHARES if finish else _SHARES
+
+
 def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
     """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
-    shares = np.array(_FINISH_SHARES if finish else _SHARES) * [len(library.pool(kind)) > 0 for kind in _KINDS]
-    kind = str(rng.choice(_KINDS, p=shares / shares.sum()))
+    possible = {kind: share for kind, share in _shares(finish).items() if len(library.pool(kind))}
+    shares = np.array(list(possible.values()))
+    kind = str(rng.choice(list(possible), p=shares / shares.sum()))
     pasted = kind in _PASTED
     sample = window(_pick(library.rooms if pasted else library.pool(kind), rng), size, rng)
     if pasted:

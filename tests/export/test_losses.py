@@ -8,6 +8,7 @@ from export.losses import (
     IGNORED,
     boundary,
     boundary_loss,
+    coarse_loss,
     consistency_loss,
     face_loss,
     logits_of,
@@ -72,7 +73,30 @@ def test_consistency_is_zero_for_the_same_answer() -> None:
 def test_teacher_of_another_size() -> None:
     alpha, logits = _square()
     large = alpha.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    assert teacher_loss(logits, large) < teacher_loss(logits.flip(1), large)
+    unlabelled = torch.zeros_like(large)
+    assert teacher_loss(logits, large, unlabelled) < teacher_loss(logits.flip(1), large, unlabelled)
+
+
+def test_labels_override_a_teacher() -> None:
+    alpha, logits = _square()
+    labelled = torch.ones_like(alpha)
+    assert teacher_loss(logits.flip(1), alpha, labelled).item() == 0
+    labelled[:, :, 8:] = 0
+    assert teacher_loss(logits.flip(1), alpha, labelled).item() > 0
+
+
+def test_ignored_pixels_teach_nothing() -> None:
+    """Neither SINet's coarse answer nor the outline may learn that a person ends where nobody has looked."""
+    alpha, _ = _square()
+    valid = torch.ones_like(alpha)
+    valid[:, :, 8:] = 0
+    hidden = alpha * valid
+    coarse = torch.stack([-alpha, alpha], dim=1) * 8
+    assert coarse_loss(coarse, hidden, valid).item() == pytest.approx(coarse_loss(coarse, alpha, valid).item())
+    assert coarse_loss(coarse.flip(1), hidden, torch.zeros_like(valid)).item() == 0
+    edge = (boundary(alpha, 5) > 0.5).float()
+    true_edge = torch.stack([1 - edge, edge], dim=1) * 8
+    assert boundary_loss(true_edge, hidden, valid) < 0.01
 
 
 def test_face_loss() -> None:

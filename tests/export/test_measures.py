@@ -34,9 +34,18 @@ def test_outlines_that_do_not_count() -> None:
     counts = np.ones((40, 40), bool)
     assert boundary_matches(person, person, counts).tolist() == [40, 40, 40, 40]  # not those at the picture's edge
     counts[:, :30] = False
-    assert boundary_matches(person, person, counts).tolist() == [10, 10, 10, 10]
+    assert boundary_matches(person, person, counts).tolist() == [9, 9, 9, 9]
     assert f_score(boundary_matches(person, person & False, counts)) == 0.0
     assert f_score(boundary_matches(person & False, person & False, counts)) == 1.0
+
+
+def test_no_outline_where_ignored_pixels_begin() -> None:
+    """A label ends there only because nobody has looked further."""
+    person, counts = np.zeros((64, 64), bool), np.ones((64, 64), bool)
+    person[20:44, 20:44] = True
+    counts[20:44, 32:40] = False
+    label = person & counts
+    assert f_score(boundary_matches(person, label, counts)) == 1.0
 
 
 def test_precision_and_recall_both_count() -> None:

@@ -12,11 +12,15 @@ from torch import nn
 
 from export.board import overlays
 from export.checkpoints import read_checkpoint, read_weights
-from export.data.person import Library
+from export.convert import ENGINES
+from export.data.person import Library, Sample
 from export.errors import ExportError
 from export.models import find_model
 from export.models.efficientnet_lite import EfficientNetLite0
-from export.train import Teacher, TrainConfig, train
+from export.record import is_clear, record_of, samples_seen
+from export.settings import TrainConfig, as_begun
+from export.teacher import Teacher
+from export.train import train
 from tests.export.conftest import make_data
 
 
@@ -34,14 +38,111 @@ def test_train_and_resume(data: Path, tmp_path: Path) -> None:
         "log.csv",
         "run.json",
     ]
-    train(_config(data, tmp_path, 6), resume=True)
+    train(_config(data, tmp_path, 6), resume=True)  # a longer schedule
     seen = [int(line.split(",")[0]) for line in (tmp_path / "log.csv").read_text().split()]
     assert seen == [2, 4, 6]
-    assert json.loads((tmp_path / "run.json").read_text())["resumed_at"] == 4
+    segments = json.loads((tmp_path / "run.json").read_text())["segments"]
+    assert [(part["from"], part["samples"]) for part in segments] == [(0, 4), (4, 6)]
     train(_config(data, tmp_path, 6), resume=True)  # nothing left to do
     spec = find_model("sinet")
     averaged, kept = read_checkpoint(weights, spec), read_checkpoint(tmp_path / "last.pt", spec)
     torch.testing.assert_close(averaged["bn_2.weight"], kept["bn_2.weight"])
+
+
+def test_the_record_says_what_was_done(data: Path, tmp_path: Path) -> None:
+    weights = train(_config(data, tmp_path, 2))
+    record = record_of(weights)
+    assert record == record_of(tmp_path / "last.pt")  # from run.json beside it
+    assert record is not None
+    sets = {one["name"]: one for one in record["sets"]}
+    assert set(sets) == {
+        "person/ccp",
+        "person/cutouts",
+        "person/wild",
+        "face/avatars",
+        "backgrounds",
+        "backgrounds_rooms",
+    }
+    assert sets["person/ccp"]["pictures"] == 2
+    assert sets["person/ccp"]["rights"] == {"unclear": 2}
+    assert record["draws"]["kinds"]["empty"] == 0.05
+    assert {"code", "torch", "numpy", "opencv", "threads", "device"} <= set(record["segments"][0])
+    assert record["seen"] == 2
+    after = train(_config(data, tmp_path / "next", 2), init=weights)
+    last = record_of(after)
+    assert last is not None
+    assert last["init"] == record
+    assert samples_seen(last) == 4
+
+
+def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
+    begun = replace(_config(data, tmp_path, 2), size=(64, 96), finish=True, rate=0.01)
+    train(begun)
+    asked = replace(_config(data, tmp_path, 4), rate=0.02)
+    assert as_begun(asked, {"samples", "data"}) == replace(begun, samples=4)
+    assert as_begun(asked, {"samples", "data", "rate"}).rate == 0.02
+    with pytest.raises(ExportError, match=r"finish False: the run in .* was begun with True; leave it out"):
+        train(asked, resume=True)
+    with pytest.raises(ExportError, match="leave it out, or begin without --resume"):
+        train(begun, resume=True, init=tmp_path / "ema.safetensors")
+
+
+def test_a_run_is_not_written_over(data: Path, tmp_path: Path) -> None:
+    train(_config(data, tmp_path, 2))
+    kept = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(ExportError, match="holds a run; go on with --resume, or give another folder"):
+        train(_config(data, tmp_path, 4))
+    assert (tmp_path / "run.json").read_bytes() == kept
+
+
+def test_a_loss_that_is_no_number_is_not_saved(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(_config(data, tmp_path, 2))
+    kept = (tmp_path / "last.pt").read_bytes()
+    monkeypatch.setattr("export.train.total_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(ExportError, match="the loss is nan after 2 samples; what was saved is whole"):
+        train(_config(data, tmp_path, 4), resume=True)
+    assert (tmp_path / "last.pt").read_bytes() == kept
+
+
+def test_a_full_disk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(_config(data, tmp_path, 2))
+    kept = (tmp_path / "ema.safetensors").read_bytes()
+
+    def full(*_: object) -> None:
+        (tmp_path / "ema.safetensors.partial").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("export.train.save_file", full)
+    with pytest.raises(ExportError, match=r"No space left on device.*make room and go on with --resume"):
+        train(_config(data, tmp_path, 4), resume=True)
+    assert (tmp_path / "ema.safetensors").read_bytes() == kept
+    assert not (tmp_path / "ema.safetensors.partial").exists()
+
+
+def test_an_error_of_a_worker_is_one_line(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    folder = tmp_path / "plain"
+    shutil.copytree(data / "person/ccp/images", folder / "images")
+    shutil.copytree(data / "person/ccp/masks", folder / "masks")
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"noise")
+    config = replace(_config(data, tmp_path / "run", 2), data=(folder,), workers=1)
+    with pytest.raises(ExportError, match="not a picture") as error:
+        train(config)
+    assert "\n" not in str(error.value)
+
+
+def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
+    """Weights that may have seen other pictures neither start nor teach a run with the filter."""
+    doubtful = train(_config(data, tmp_path / "any", 2))
+    clear = replace(_config(data, tmp_path / "clear", 2), licence="clear")
+    with pytest.raises(ExportError, match="not known to have seen only pictures whose rights are clear"):
+        train(clear, init=doubtful)
+    with pytest.raises(ExportError, match="not known to have seen only pictures whose rights are clear"):
+        train(replace(clear, teacher=doubtful, teacher_model="sinet"))
+    first = train(clear)
+    second = train(replace(clear, out=tmp_path / "second"), init=first)
+    assert is_clear(record_of(second))
 
 
 def test_board(data: Path, tmp_path: Path) -> None:
@@ -64,7 +165,9 @@ def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> N
     (tmp_path / "log.csv").write_text("64,0.5,0.001\n")
     train(_config(data, tmp_path / "run", 2), init=tmp_path / "start.pth")
     train(_config(data, tmp_path / "run", 4), resume=True)
-    assert json.loads((tmp_path / "run/run.json").read_text())["init"]["seen"] == 64  # resuming forgets nothing
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["init"]["seen"] == 64  # resuming forgets nothing
+    assert record["init_file"] == "start.pth"
     after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
     torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
 
@@ -129,16 +232,24 @@ def test_published_encoder(data: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(after[f"encoder.{key}"], value.detach())
 
 
-def test_a_teacher_is_heard(data: Path, tmp_path: Path) -> None:
+def test_a_teacher_is_heard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
     teacher = Teacher("portraitnet", tmp_path / "teacher.safetensors")
     alpha = teacher.alpha(torch.zeros(2, 64, 96, 3, dtype=torch.uint8))
     assert alpha.shape == (2, 64, 96)
     assert 0 <= alpha.min() <= alpha.max() <= 1
+    image, label = torch.zeros(2, 224, 224, 3, dtype=torch.uint8), torch.zeros(2, 224, 224, dtype=torch.uint8)
+    unlabelled = torch.zeros_like(label)
+    drawn = Sample(image[0].numpy(), label[0].numpy(), unlabelled[0].numpy(), image[0].numpy())
+    monkeypatch.setattr("export.train.draw", lambda *_: drawn)
     alone = read_weights(train(_config(data, tmp_path / "alone", 2)))
     config = replace(_config(data, tmp_path / "taught", 2), teacher=tmp_path / "teacher.safetensors")
     taught = read_weights(train(config))
     assert not torch.equal(alone["bn_2.weight"], taught["bn_2.weight"])
+    drawn.valid[:] = 1
+    labelled = read_weights(train(replace(config, out=tmp_path / "labelled")))
+    without = read_weights(train(_config(data, tmp_path / "without", 2)))
+    assert torch.equal(labelled["bn_2.weight"], without["bn_2.weight"])  # real labels override it
 
 
 def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
@@ -146,6 +257,15 @@ def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
     config = replace(_config(data, tmp_path, 2), teacher=tmp_path / "teacher.safetensors")
     with pytest.raises(ExportError, match="portraitnet_face cannot teach; give a person network"):
         train(replace(config, teacher_model="portraitnet_face"))
+    with pytest.raises(ExportError, match="knows people only; leave it out for portraitnet_face"):
+        train(replace(config, model="portraitnet_face"))
+
+
+def test_an_engine_can_teach() -> None:
+    """What people have as a file, MediaPipe's model say, labels pictures that have no labels."""
+    alpha = Teacher("", ENGINES / "sinet").alpha(torch.full((2, 48, 64, 3), 90, dtype=torch.uint8))
+    assert alpha.shape == (2, 48, 64)
+    assert 0 <= alpha.min() <= alpha.max() <= 1
 
 
 def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
@@ -167,9 +287,11 @@ def test_public_sets_join(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "person/ccp/masks", folder / "masks")
     config = _config(data, tmp_path / "run", 2)
     train(replace(config, data=(folder,)))
-    train(replace(config, data=(data, folder)))
+    record = record_of(train(replace(config, data=(data, folder), out=tmp_path / "both")))
+    assert record is not None
+    assert [one["layout"] for one in record["sets"] if one["name"] == "plain"] == ["PlainFolder"]
     with pytest.raises(ExportError, match="a second folder with person/"):
-        train(replace(config, data=(data, make_data(tmp_path / "again"))))
+        train(replace(config, data=(data, make_data(tmp_path / "again")), out=tmp_path / "two"))
 
 
 def test_licence_filter(data: Path, tmp_path: Path) -> None:

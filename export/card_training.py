@@ -1,0 +1,125 @@
+"""The part of a card about training: the recipe, and the pictures that weights have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.card_quality import table
+from export.data.sources import PRETRAINED, SOURCES, Source
+from export.record import Record, horizon_of, phases, warmup_of
+
+_LOSSES = {
+    "person": "Loss: cross-entropy with triple weight at outlines, soft dice, and a third as much on what the network "
+    "answers besides, a coarse mask or the outline.",
+    "face": "Loss: cross-entropy, two to four times as heavy for the small parts, and soft dice of each of these.",
+}
+_SAMPLES = {
+    "person": "Kinds of samples: `photo` and `wild` are photographs as they are, `cutout`, `avatar` and `moved` "
+    "somebody before another room, `room` and `empty` pictures without anybody. Light, colour, sharpness, noise and "
+    "JPEG compression vary.",
+    "face": "Samples are squares around a face, turned, mirrored with left and right swapped, mostly before another "
+    "room, one in eight with something before the face. Light, colour, sharpness, noise and JPEG compression vary.",
+}
+_SET_BY_SET = "see the set"
+
+
+def recipe(record: Record | None) -> str:
+    """The commands that led to weights, the loss and the samples."""
+    if record is None:
+        return "Not trained here."
+    task = "person" if len(record["spec"]["classes"]) == 2 else "face"
+    runs = [f"{number}. {_phase(run)}" for number, run in enumerate(phases(record), 1)]
+    text = [f"{_LOSSES[task]} {_SAMPLES[task]} {_shares(record)}".rstrip()]
+    return "\n".join([*runs, "", *text])
+
+
+def _phase(run: Record) -> str:
+    """The command of a run, and what it did that the command does not say."""
+    height, width = run["spec"]["size"]
+    options = {
+        "init": run.get("init_file") or ("ema.safetensors" if run.get("init") else None),
+        "size": f"{height}x{width}",
+        "samples": run["samples"],
+        "batch": run["batch"],
+        "rate": run["rate"],
+        "seed": run["seed"],
+        "task": run.get("task"),
+        "licence": None if run.get("licence") == "any" else run.get("licence"),
+        "teacher": Path(run["teacher"]).name if run.get("teacher") else None,
+        "consistency": run.get("consistency"),
+    }
+    words = [f"--{name} {value}" for name, value in options.items() if value]
+    command = " ".join(["python -m export train", run["model"], "--data DATA", *words, *["--finish"] * run["finish"]])
+    codes = dict.fromkeys(part["code"][:12] for part in run.get("segments", []))
+    return (
+        f"`{command}`: {run['seen']} samples, AdamW, {warmup_of(run['warmup_samples'], run['samples'])} samples of "
+        f"warm-up and a cosine decay, weight decay {run['weight_decay']}, moving average over about "
+        f"{horizon_of(run['ema_samples'], run['samples'])} samples{', pictures changed less' if run['finish'] else ''}"
+        f"{'; code ' + ', '.join(codes) if codes else ''}."
+    )
+
+
+def _shares(record: Record) -> str:
+    """How samples were drawn, phase by phase where it differs."""
+    texts = []
+    for draws in (run["draws"] for run in phases(record) if "draws" in run):
+        kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in draws["kinds"].items())
+        sides = f", sides {draws['near'][0]} to {draws['near'][1]} times the face's height" if "near" in draws else ""
+        texts.append(f"{kinds}{sides}")
+    if len(set(texts)) == 1:
+        return f"Shares: {texts[0]}."
+    return " ".join(f"Phase {number}: {text}." for number, text in enumerate(texts, 1))
+
+
+def sets_of(record: Record | None) -> dict[str, Record]:
+    """The sets that any phase saw, by name, each as the phase describes it that saw most of it."""
+    found: dict[str, Record] = {}
+    for run in phases(record):
+        for one in [*run.get("sets", []), *sets_of(run.get("teacher_record")).values()]:
+            if one["name"] not in found or one["pictures"] > found[one["name"]]["pictures"]:
+                found[one["name"]] = one
+    return found
+
+
+def data(record: Record | None) -> str:
+    """The table of what weights have seen, and what it means for their rights."""
+    if record is None:
+        return "Chosen by whoever trained the weights; see there."
+    sets = sets_of(record)
+    known = {source.folder: source for source in SOURCES}
+    rows = [_set_row(known[name], str(sets[name]["pictures"])) for name in known if name in sets]
+    rows += [_other_row(one) for name, one in sets.items() if name not in known]
+    start = next(phases(record))
+    if start.get("init_file"):
+        rows.append(_start_row(start))
+    doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
+    note = (
+        f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or exclude commercial use, and "
+        "people who were not asked. Whether weights trained on them may be used commercially is an open question; "
+        "decide before you do. The credits above ask to be kept."
+    )
+    head = ["Set", "training pictures", "what", "licence", "credit", "rights"]
+    return table(head, rows) + (note if doubtful else "")
+
+
+def _set_row(source: Source, pictures: str) -> list[str]:
+    return [f"`{source.folder}`", pictures, source.what, source.licence, source.credit, source.rights]
+
+
+def _other_row(one: Record) -> list[str]:
+    """A set that only its reader knows."""
+    rights = ", ".join(f"{count} {kind}" for kind, count in one["rights"].items())
+    return [f"`{one['name']}`", str(one["pictures"]), f"layout {one['layout']}", _SET_BY_SET, _SET_BY_SET, rights]
+
+
+def _start_row(run: Record) -> list[str]:
+    """Weights that the first phase began with and that have no record."""
+    source = PRETRAINED.get(run.get("init_sha256", ""))
+    if source:
+        return _set_row(source, "through its weights")
+    name = f"`{run['init_file']}`"
+    return [name, "not recorded", "the weights that training began with", _SET_BY_SET, _SET_BY_SET, "unclear"]
+
+
+def _is_doubtful(rights: str) -> bool:
+    return "unclear" in rights or "non-commercial" in rights
