@@ -50,12 +50,13 @@ def _phase(run: Record) -> str:
     }
     words = [f"--{name} {value}" for name, value in options.items() if value]
     command = " ".join(["python -m export train", run["model"], "--data DATA", *words, *["--finish"] * run["finish"]])
+    warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
+    horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
     codes = dict.fromkeys(part["code"][:12] for part in run.get("segments", []))
     return (
-        f"`{command}`: {run['seen']} samples, AdamW, {warmup_of(run['warmup_samples'], run['samples'])} samples of "
-        f"warm-up and a cosine decay, weight decay {run['weight_decay']}, moving average over about "
-        f"{horizon_of(run['ema_samples'], run['samples'])} samples{', pictures changed less' if run['finish'] else ''}"
-        f"{'; code ' + ', '.join(codes) if codes else ''}."
+        f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
+        f"{run['weight_decay']}, moving average over about {horizon} samples"
+        f"{', pictures changed less' if run['finish'] else ''}{'; code ' + ', '.join(codes) if codes else ''}."
     )
 
 

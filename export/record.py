@@ -46,8 +46,16 @@ def record_of(checkpoint: Path) -> Record | None:
 
 
 def as_metadata(record: Record | None) -> dict[str, str]:
-    """The metadata of a safetensors file that holds a record."""
-    return {_KEY: json.dumps(record, default=str)} if record else {}
+    """The metadata of a safetensors file that holds a record, without the folders of this machine."""
+    return {_KEY: json.dumps(_portable(record), default=str)} if record else {}
+
+
+def _portable(record: Record | None) -> Record | None:
+    if record is None:
+        return None
+    kept = {name: value for name, value in record.items() if name not in ("data", "out")}
+    kept |= {name: _portable(record[name]) for name in ("init", "teacher_record") if name in record}
+    return kept | ({"teacher": Path(record["teacher"]).name} if record.get("teacher") else {})
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -14,7 +14,7 @@ from export.data import faces, person
 from export.data.used import used_sets
 from export.errors import ExportError
 from export.models import ModelSpec
-from export.record import Record, is_clear, read_record, record_of, surroundings
+from export.record import Record, horizon_of, is_clear, read_record, record_of, surroundings, warmup_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ def described(
         | asdict(config)
         | {
             "spec": asdict(spec),
+            "warmup": warmup_of(config.warmup_samples, config.samples),
+            "horizon": horizon_of(config.ema_samples, config.samples),
             "sets": used_sets(config.data, spec.task, config.licence),
             "draws": (faces if spec.task == "face" else person).draws(config.finish),
             "segments": [*record.get("segments", []), part | surroundings()],

@@ -48,3 +48,8 @@ def test_others_beside(tmp_path: Path) -> None:
         read_peers(path, "person")
     with pytest.raises(ExportError, match="cannot be read"):
         read_peers(tmp_path / "none.json", "person")
+
+
+def test_a_measure_of_fewer_pictures_says_so() -> None:
+    scores = [Score("face/real", "miou", 9, 0.8, 0.8, 0.82), Score("face/real", "iou teeth", 4, 0.7, 0.7, 0.85)]
+    assert "| face/real | 9 | 0.800 | 0.850 (4) |" in quality(scores)
