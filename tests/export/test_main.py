@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main
+from export.record import record_of
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -29,6 +30,25 @@ def test_size_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert "--size '224': give HEIGHTxWIDTH" in capsys.readouterr().err
 
 
+def test_resume_needs_no_settings(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    common = ["train", "sinet", "--data", str(data), "--out", str(tmp_path)]
+    assert _run(monkeypatch, *common, "--samples", "2", "--batch", "2", "--workers", "0", "--size", "64x96") == 0
+    assert _run(monkeypatch, *common, "--resume", "--samples", "4") == 0
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["size"], record["batch"], record["workers"], record["samples"]) == ([64, 96], 2, 0, 4)
+    assert _run(monkeypatch, *common) == 1
+    assert _run(monkeypatch, *common, "--resume", "--seed", "7") == 1
+
+
+def test_half_precision_keeps_the_record(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, small = tmp_path / "run", tmp_path / "small.safetensors"
+    options = ["--samples", "2", "--batch", "2", "--workers", "0", "--size", "64x96"]
+    assert _run(monkeypatch, "train", "sinet", "--data", str(data), "--out", str(run), *options) == 0
+    assert _run(monkeypatch, "half", str(run / "ema.safetensors"), "--out", str(small)) == 0
+    assert record_of(small) == record_of(run / "ema.safetensors")
+    assert small.stat().st_size < 0.7 * (run / "ema.safetensors").stat().st_size
+
+
 def test_train_convert_verify_evaluate(
     tmp_path: Path,
     data: Path,
@@ -47,8 +67,11 @@ def test_train_convert_verify_evaluate(
     assert _run(monkeypatch, "evaluate", str(engine), *common, *more) == 0
     assert "input 64x96, runs" in capsys.readouterr().out
     rows = json.loads(scores.read_text())["scores"]
-    assert [rows[0]["set"], rows[-1]["set"]] == ["person/ccp", "wild"]
+    assert [rows[0]["set"], rows[-1]["set"]] == ["person/ccp", "wild without people"]
+    assert {row["metric"] for row in rows if row["set"] == "wild without people"} == {"person_share"}
+    assert _run(monkeypatch, "evaluate", str(engine), *common, "--json", str(tmp_path / "none/x.json")) == 1
+    assert "no such folder; make it first" in capsys.readouterr().err
     assert set(rows[0]) == {"set", "metric", "images", "mean", "median", "pooled"}
     card = (engine / "CARD.md").read_text()
-    assert "2 random samples of 224x224 pixels" in card
+    assert "--size 224x224 --samples 2 --batch 2 --rate 1e-06 --seed 1`: 2 samples, AdamW" in card
     assert "10.6084/m9.figshare.5047666.v5" in card
