@@ -25,6 +25,7 @@ from export.errors import ExportError
 IGNORE = 128
 """The mask value of hard-labelled sets that neither loss nor score may count."""
 _LONGEST_PX = 448
+_LEAST_PX = 96
 _COLUMNS = ("file", "label", "split", "notes")
 
 
@@ -152,7 +153,8 @@ class Library:
     avatars: Sequence[Labelled]
     rooms: Sequence[Labelled]
     empty: Sequence[Labelled]
-    """Those of `wild` without anybody: what networks like to take for people. They are among `rooms` too."""
+    """Those of `wild` without anybody, which are among `rooms` too, and of the others what lies beside the people: what
+    networks like to take for people."""
 
     @classmethod
     def read(cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()) -> Library:
@@ -174,7 +176,7 @@ class Library:
             cutouts=sets("person/cutouts"),
             avatars=sets("face/avatars"),
             rooms=[*sets("backgrounds", "backgrounds_rooms"), *nobody],
-            empty=nobody,
+            empty=[*nobody, *(part for part in map(beside_people, wild) if part)],
         )
         asked = [field.name for field in fields(library) if field.name != "empty"]
         missing = [name for name in asked if not getattr(library, name)]
@@ -187,6 +189,24 @@ class Library:
         people = {"cutout": self.cutouts, "avatar": self.avatars, "moved": self.photos}
         alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms, "empty": self.empty}
         return alone[kind] if kind in alone else people[kind] if self.rooms else ()
+
+
+def beside_people(item: Labelled) -> Labelled | None:
+    """The largest part of a picture, above, below, left or right of everybody in it, whose sides are at least 96 px.
+
+    None where nobody is, or no part is as large. Pixels to be ignored count as people.
+    """
+    someone = np.asarray((item.alpha > 0) | (item.valid == 0), np.uint8) * 255
+    if not someone.any():
+        return None
+    height, width = someone.shape
+    top, bottom, left, right = extent(someone)
+    parts = [(0, top, 0, width), (bottom, height, 0, width), (0, height, 0, left), (0, height, right, width)]
+    large = [x for x in parts if min(x[1] - x[0], x[3] - x[2]) >= _LEAST_PX]
+    if not large:
+        return None
+    y0, y1, x0, x1 = max(large, key=lambda x: (x[1] - x[0]) * (x[3] - x[2]))
+    return Labelled(item.name, *(plane[y0:y1, x0:x1] for plane in (item.image, item.alpha, item.valid)))
 
 
 class Joined(Sequence[Labelled]):

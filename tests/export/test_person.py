@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.data.person import Labelled, Library, draw
+from export.data.person import Labelled, Library, beside_people, draw
 
 _SIZE = (32, 32)
 
@@ -32,3 +32,22 @@ def test_nothing_is_drawn_from_an_empty_pool() -> None:
     library = Library([person], (), (), (), (), ())
     rng = np.random.default_rng(1)
     assert all(draw(library, _SIZE, rng).alpha.all() for _ in range(50))
+
+
+def test_what_lies_beside_people() -> None:
+    """Photographs of people hold most of the things that are none."""
+    alpha, valid = np.zeros((200, 300), np.uint8), np.ones((200, 300), np.uint8)
+    image = np.arange(200 * 300, dtype=np.uint32).astype(np.uint8).reshape(200, 300, 1).repeat(3, 2)
+    item = Labelled("x", image, alpha, valid)
+    assert beside_people(item) is None  # nobody is in it
+    alpha[50:200, 120:180] = 255
+    part = beside_people(item)
+    assert part is not None
+    assert part.is_room
+    np.testing.assert_array_equal(part.image, image[:, :120])
+    valid[:, 60:100] = 0
+    part = beside_people(item)
+    assert part is not None
+    np.testing.assert_array_equal(part.image, image[:, 180:])
+    alpha[0, 250] = 1
+    assert beside_people(item) is None  # what is left is too narrow
