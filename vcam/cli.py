@@ -30,6 +30,7 @@ from vcam.cli_options import (
     listen,
     print_json,
 )
+from vcam.effects import EFFECTS
 from vcam.errors import UsageError, VcamError
 
 app = typer.Typer(
@@ -114,7 +115,7 @@ def _settings(
     context.default_map = read_defaults(config, profile, known_settings(context))
 
 
-@app.command()
+@app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))
 def run(
     source: Annotated[
         str, typer.Option("--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern.")
