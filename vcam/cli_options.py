@@ -43,8 +43,8 @@ Engines = Annotated[
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto: TensorRT if it can, "
-        "else ONNX Runtime on the GPU, else on the CPU."
+        help="What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto: TensorRT if it can "
+        "and the engine's name ends in _fp16, else ONNX Runtime on the GPU, else on the CPU."
     ),
 ]
 Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")]
