@@ -32,7 +32,7 @@ from vcam.stats import Percentiles
 EFFECTS = ("teeth", "skin", "eyes:blue", "redeye", "lips:red")
 LIVE = ("blur", "skin", "teeth", "eyes:blue")
 _SIZE, _VIEW = (1280, 720), (854, 480)
-"""The frame, and the part of it that the portrait fills, so that the face is a third of the height."""
+"""The frame, and the part of it that the portrait fills, so that the face is more than a quarter of the height."""
 _FPS = 30.0
 _NOISE_LEVELS = 2.0
 STEADY = tuple(text for text in EFFECTS if text != "redeye")

@@ -17,6 +17,7 @@ import pytest
 
 from tests.catalogues import write_catalogue
 from vcam.backends.probe import probe_gpu
+from vcam.effects import EFFECTS
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -356,6 +357,12 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     done = vcam(command, "--help")
     assert done.returncode == 0
     assert f"vcam {command}" in done.stdout.split("Usage:")[1].split("\n", 1)[1]
+
+
+def test_the_help_of_run_says_what_every_effect_does() -> None:
+    words = " ".join(vcam("run", "--help").stdout.replace("•", " ").split())
+    for name, spec in EFFECTS.items():
+        assert f" {name}: {spec.help.replace('`', '')} " in f"{words} "
 
 
 def test_the_real_clip_keeps_its_length_and_loses_its_room(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_install_with_a_profile(home: Path) -> None:
     assert exec_start(home).endswith(" --profile meeting run")
 
 
+@pytest.mark.parametrize(("said", "word"), [('efect = ["blur"]', "'efect'"), ('effect = ["blurr"]', "'blurr'")])
+def test_a_mistake_in_the_profile_is_told_at_once(home: Path, said: str, word: str) -> None:
+    settings = home / "config/vcam/config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[profile.meeting.run]\n{said}\n")
+    refused(service(home, "install", "--profile", "meeting"), word)
+    assert not (home / "config/systemd").exists()
+
+
 def test_uninstall_and_status(home: Path) -> None:
     refused(service(home, "uninstall"), "vcam.service", "nothing to uninstall")
     refused(service(home, "status"), "vcam service install")

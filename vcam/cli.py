@@ -17,7 +17,20 @@ from rich.console import Console
 
 from vcam import __version__, cli_doctor, cli_engines, cli_service
 from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
-from vcam.cli_options import AsJson, Backend, Engine, Engines, FaceEngine, Faces, Threads, Verbose, print_json
+from vcam.cli_options import (
+    AsJson,
+    Backend,
+    Engine,
+    Engines,
+    FaceEngine,
+    Faces,
+    Threads,
+    Verbose,
+    known_settings,
+    listen,
+    print_json,
+)
+from vcam.effects import EFFECTS
 from vcam.errors import UsageError, VcamError
 
 app = typer.Typer(
@@ -60,15 +73,13 @@ def _print_version(on: bool) -> None:
 
 def main() -> None:
     """The program `vcam`."""
-    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
-    if verbose:
-        _listen()
+    listen(bool({"-v", "--verbose"} & set(sys.argv[1:])))  # at once: the settings file may be at fault
     try:
         app()
     except SystemExit as end:  # how typer ends
         _leave(end.code)
     except VcamError as error:
-        if verbose:
+        if logging.getLogger("vcam").isEnabledFor(logging.INFO):
             raise
         Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
         _leave(2 if isinstance(error, UsageError) else 1)
@@ -85,14 +96,6 @@ def _leave(status: str | int | None) -> None:
     sys.exit(status)
 
 
-def _listen() -> None:
-    """Show on standard error what the package reports of its choices."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("vcam: %(message)s"))
-    logging.getLogger("vcam").addHandler(handler)
-    logging.getLogger("vcam").setLevel(logging.INFO)
-
-
 @app.callback()
 def _settings(
     context: typer.Context,
@@ -101,15 +104,18 @@ def _settings(
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")] = None,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print and exit.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, allow_from_autoenv=False, help="Print and exit."
+        ),
     ] = False,
 ) -> None:
     from vcam.config import read_defaults
 
-    context.default_map = read_defaults(config, profile)
+    context.default_map = read_defaults(config, profile, known_settings(context))
 
 
-@app.command()
+@app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))
 def run(
     source: Annotated[
         str, typer.Option("--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern.")
@@ -137,7 +143,7 @@ def run(
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
-    as_json: AsJson = False,
+    json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Separate the person from the room, live or in a file.
@@ -187,7 +193,7 @@ def run(
         cli_service.announced_run(pipeline, request.effects, status.update) as tick,
     ):
         final = pipeline.run(tick)
-    if as_json:
+    if json:
         print_json(final.to_dict())
 
 
@@ -208,7 +214,7 @@ def _stop_on_signal(stop: Any) -> Iterator[None]:
 
 
 @app.command()
-def devices(as_json: AsJson = False, verbose: Verbose = False) -> None:
+def devices(json: AsJson = False, verbose: Verbose = False) -> None:
     """List cameras with their modes, and virtual cameras.
 
     Example: `vcam devices --json`
@@ -216,7 +222,7 @@ def devices(as_json: AsJson = False, verbose: Verbose = False) -> None:
     from vcam.devices import describe, find_devices
 
     found = find_devices()
-    if as_json:
+    if json:
         print_json(found.to_dict())
         return
     for line in describe(found):
@@ -282,7 +288,9 @@ def mask(
 def bench(
     engine: Engine = DEFAULT_ENGINE,
     pipeline: Annotated[bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")] = False,
+    all: Annotated[  # noqa: A002 - settings and environment call an option by this name
+        bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")
+    ] = False,
     effect: EffectList = None,
     source: Annotated[str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")] = "demo",
     size: SizeOption = None,
@@ -295,7 +303,7 @@ def bench(
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
-    as_json: AsJson = False,
+    json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure speed on this machine.
@@ -327,19 +335,19 @@ def bench(
         face_engine,
         faces,
     )
-    if pipeline and everything:
+    if pipeline and all:
         raise UsageError("--all measures engines by themselves; leave out --pipeline")
     if pipeline:
         with progress("frames", runs) as step:
             report = run_pipeline_bench(request, step)
-    elif everything:
+    elif all:
         with progress("rounds", ROUNDS) as step:
             report = run_table_bench(request, step)
     else:
         report = run_engine_bench(request)
-    if as_json:
+    if json:
         print_json(report)
-    elif everything:
+    elif all:
         print("\n".join(table_lines(report)))
     else:
         _print_report(report)

@@ -31,7 +31,7 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Run the commands that mend; those that need root only where you are root.")
     ] = False,
-    as_json: AsJson = False,
+    json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what keeps the camera from working, and the command that mends it; exit status 1 where there is a problem.
@@ -51,7 +51,7 @@ def doctor(
         run_mends(mends_of(findings), machine)
         machine = this_machine(os.environ)
         findings = examine(machine)
-    if as_json:
+    if json:
         problem = has_problem(findings)
         print_json({"vcam": __version__, "ok": not problem, "checks": [finding.to_dict() for finding in findings]})
     else:

@@ -17,7 +17,7 @@ app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 
 @app.callback()
 def list_engines(
-    context: typer.Context, engines: Engines = None, as_json: AsJson = False, verbose: Verbose = False
+    context: typer.Context, engines: Engines = None, json: AsJson = False, verbose: Verbose = False
 ) -> None:
     """List the engines at hand.
 
@@ -42,7 +42,7 @@ def list_engines(
         }
         for spec in _all(engines)
     ]
-    if as_json:
+    if json:
         print_json(rows)
         return
     for row in rows:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from vcam.config import Known
+
+
+def listen(on: bool) -> bool:
+    """Show on standard error, from now on, what the package reports of its choices; the value is the argument."""
+    logger = logging.getLogger("vcam")
+    if on and not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("vcam: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    return on
+
 
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Say what runs the engine and why; show where in the program an error came from."
+        "--verbose",
+        "-v",
+        callback=listen,
+        help="Say what runs the engine and why; show where in the program an error came from.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -24,8 +43,8 @@ Engines = Annotated[
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto: TensorRT if it can, "
-        "else ONNX Runtime on the GPU, else on the CPU."
+        help="What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto: TensorRT if it can "
+        "and the engine's name ends in _fp16, else ONNX Runtime on the GPU, else on the CPU."
     ),
 ]
 Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")]
@@ -34,3 +53,15 @@ Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one imag
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(value, indent=1))
+
+
+def known_settings(context: typer.Context) -> Known:
+    """What the settings file may say: of every command its long options."""
+    root: Any = context.find_root().command
+    return Known({}, {name: _known(command) for name, command in root.commands.items()})
+
+
+def _known(command: Any) -> Known:
+    """The options of a command, and what belongs to the commands below it."""
+    options = {param.name: param.multiple for param in command.params if param.param_type_name == "option"}
+    return Known(options, {name: _known(below) for name, below in getattr(command, "commands", {}).items()})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vcam.cli_options import AsJson, Verbose, print_json
+from vcam.cli_options import AsJson, Verbose, known_settings, print_json
 from vcam.errors import UsageError
 from vcam.files import write_whole
 from vcam.instances import SILENT_S, instances_folder, list_instances
@@ -107,13 +107,13 @@ def service_status(verbose: Verbose = False) -> None:
     raise typer.Exit(_run("status", "--no-pager", UNIT))
 
 
-def status(as_json: AsJson = False, verbose: Verbose = False) -> None:
+def status(json: AsJson = False, verbose: Verbose = False) -> None:
     """Say what the running vcams do; exit status 3 where none runs.
 
     Example: `vcam status --json`
     """
     running = list_instances(instances_folder(os.environ.get("XDG_RUNTIME_DIR")))
-    if as_json:
+    if json:
         print_json(running)
     else:
         print("\n".join(_line(record) for record in running) or "vcam does not run")
@@ -142,13 +142,14 @@ def _unit() -> Path:
 
 
 def _root_options(context: typer.Context, profile: str | None) -> list[str]:
-    """The options before `run`: those given to this vcam, and the profile, which must exist."""
+    """The options before `run`: those given to this vcam, and the profile, which must exist and counts from here on."""
     from vcam.config import read_defaults
 
-    given = context.find_root().params
+    root = context.find_root()
+    given = root.params
     profile = profile or given.get("profile")
     config = given.get("config")
-    read_defaults(config, profile)
+    root.default_map = read_defaults(config, profile, known_settings(context))
     words = ["--config", str(config.absolute())] if config else []
     return [*words, *(["--profile", profile] if profile else [])]
 

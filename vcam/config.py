@@ -12,13 +12,24 @@ The file is TOML. A table per command holds its long option names; `[profile.NAM
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from vcam.errors import UsageError
 
-Defaults = dict[str, dict[str, Any]]
+Defaults = dict[str, Any]
 """Option values by command and option name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a table of the file may hold: options, by name and whether they are repeatable, and the tables below it."""
+
+    options: Mapping[str, bool]
+    tables: Mapping[str, Known]
 
 
 def config_file() -> Path:
@@ -28,34 +39,62 @@ def config_file() -> Path:
     return Path(platformdirs.user_config_dir("vcam", appauthor=False)) / "config.toml"
 
 
-def read_defaults(file: Path | None, profile: str | None) -> Defaults:
+def read_defaults(file: Path | None, profile: str | None, known: Known) -> Defaults:
     """The defaults of all commands: the file's, overlaid with the profile's.
 
     Args:
         file: None: the user's own, which need not exist.
         profile: a name, or None.
+        known: what the commands take.
 
     Raises:
-        UsageError: a named file or profile does not exist, or the file is not TOML of the right shape.
+        UsageError: a named file or profile does not exist, the file is not TOML of the right shape, or a table or key
+            anywhere in it is not known.
     """
     path = file or config_file()
-    if file is None and not path.exists():
-        text: dict[str, Any] = {}
-    else:
-        text = _read(path)
+    text = {} if file is None and not path.exists() else _read(path)
     profiles = text.pop("profile", {})
+    if not isinstance(profiles, dict):
+        raise UsageError(f"{path}: 'profile' is not a table; write [profile.NAME.run], and choose it with --profile")
     if profile is not None and profile not in profiles:
-        known = ", ".join(profiles) or "none"
-        raise UsageError(f"{path}: no profile {profile!r}; known: {known}")
-    layers = [text, profiles.get(profile, {}) if profile else {}]
-    defaults: Defaults = {}
-    for layer in layers:
-        for command, options in layer.items():
-            if not isinstance(options, dict):
-                raise UsageError(f"{path}: {command!r} is not a table; write options below [run], [mask] or [bench]")
-            values = {key.replace("-", "_"): value for key, value in options.items()}
-            defaults.setdefault(command, {}).update(values)
-    return defaults
+        listed = ", ".join(profiles) or "none"
+        raise UsageError(f"{path}: no profile {profile!r}; known: {listed}")
+    common = _values(path, "", text, known)
+    layers = {name: _values(path, f"profile.{name}", layer, known) for name, layer in profiles.items()}
+    return _overlaid(common, layers[profile]) if profile is not None else common
+
+
+def _values(path: Path, name: str, table: Any, known: Known) -> Defaults:
+    """What the table of that name, and those below it, say, by the options' own names."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: {name!r} is not a table; write options below [run], [mask] or [bench]")
+    values: Defaults = {}
+    for key, value in table.items():
+        option, inner = key.replace("-", "_"), f"{name}.{key}" if name else key
+        if option in known.options:
+            if isinstance(value, dict):
+                raise UsageError(f"{path}: {inner!r} is an option and no table; write {key} = VALUE in [{name}]")
+            values[option] = [value] if known.options[option] and not isinstance(value, list) else value
+        elif key in known.tables or not (known.options or isinstance(value, dict)):  # such a value is no table
+            values[key] = _values(path, inner, value, known.tables.get(key, known))
+        else:
+            raise UsageError(f"{path}: unknown {_unknown(name, key, value, known)}")
+    return values
+
+
+def _unknown(name: str, key: str, value: Any, known: Known) -> str:
+    """What is not known, where, and what may have been meant."""
+    what, where = "table" if isinstance(value, dict) else "key", f" in [{name}]" if name else ""
+    names = [*(option.replace("_", "-") for option in known.options), *known.tables]
+    near = get_close_matches(key.replace("_", "-"), names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return f"{what} {key!r}{where}; {hint}"
+
+
+def _overlaid(below: Defaults, above: Defaults) -> Defaults:
+    """Both, table by table; what both say is said by `above`."""
+    tables = {key: _overlaid(below.get(key, {}), value) for key, value in above.items() if isinstance(value, dict)}
+    return {**below, **above, **tables}
 
 
 def _read(path: Path) -> dict[str, Any]:

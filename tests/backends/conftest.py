@@ -38,4 +38,4 @@ def tensorrt_rtx() -> TensorRt:
     try:
         return load_tensorrt(("tensorrt_rtx",))
     except EngineError:
-        missing("gpu-build", "TensorRT-RTX is not installed; pip install 'vcam[gpu-build]'")
+        missing("gpu-build", "TensorRT-RTX is not installed; pip install '.[gpu-build]'")

@@ -114,7 +114,8 @@ def test_every_backend_answers_why_not(half: EngineSpec, tmp_path: Path) -> None
     stack = FakeGpuMachine(has_gpu=False).stack(tmp_path)
     reasons = {name: why_not(name, half, stack) for name in BACKENDS}
     assert reasons["onnxruntime"] == ""
-    assert reasons["openvino"] in ("", "OpenVINO is not installed; pip install 'vcam[openvino]'")
+    missing = "OpenVINO is not installed; pip install '.[openvino]' in the folder of vcam's source"
+    assert reasons["openvino"] in ("", missing)
 
 
 def test_without_a_single_precision_file_the_cpu_runs_what_there_is(tmp_path: Path) -> None:

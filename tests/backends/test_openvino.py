@@ -22,13 +22,13 @@ from vcam.sources.base import SourceRequest
 @pytest.fixture(autouse=True)
 def openvino_is_here(request: pytest.FixtureRequest) -> None:
     if "absent" not in request.node.name and importlib.util.find_spec("openvino") is None:
-        missing("openvino", "OpenVINO is not installed; pip install 'vcam[openvino]'")
+        missing("openvino", "OpenVINO is not installed; pip install '.[openvino]'")
 
 
 def test_an_absent_openvino_says_what_to_install(tmp_path: Path) -> None:
     if importlib.util.find_spec("openvino") is not None:
         pytest.skip("OpenVINO is installed")
-    with pytest.raises(UsageError, match=r"--backend openvino cannot run .*pip install 'vcam\[openvino\]'"):
+    with pytest.raises(UsageError, match=r"--backend openvino cannot run .*pip install '\.\[openvino\]' in the folder"):
         make_backend("openvino", spec_of(tmp_path / "x_fp32.onnx"))
 
 

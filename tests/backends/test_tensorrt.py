@@ -197,5 +197,7 @@ def test_the_first_tensorrt_that_loads_serves() -> None:
     assert load_tensorrt(load=only_rtx).flavour == "tensorrt_rtx"
     with pytest.raises(EngineError, match=r"^tensorrt is installed but does not load \(libnvonnxparser[^\n]*\)$"):
         load_tensorrt(load=broken)
-    with pytest.raises(EngineError, match=r"TensorRT is not installed; pip install 'vcam\[gpu\]'"):
+    with pytest.raises(
+        EngineError, match=r"^TensorRT is not installed; pip install '\.\[gpu\]' in the folder of vcam's source$"
+    ):
         load_tensorrt(load=none)

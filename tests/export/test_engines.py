@@ -152,7 +152,7 @@ def test_verify_notices_other_weights(tmp_path: Path, face: Path) -> None:
 @pytest.mark.gpu_build
 def test_plans_build(stateful: Path, face: Path) -> None:
     """TensorRT takes all operators, states and uint8 on both sides, and keeps the precision; this needs no GPU."""
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed; pip install 'vcam[gpu-build]'")
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed; pip install '.[gpu-build]'")
     for engine in (stateful, face):
         assert build_plan(load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp16.onnx").half_share > 0.6
         assert build_plan(load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp32.onnx").half_share == 0

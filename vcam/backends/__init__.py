@@ -43,7 +43,7 @@ def make_backend(
     """The backend of that name for one engine, its files verified, not opened yet.
 
     Args:
-        name: one of BACKENDS, or "auto": TensorRT, else ONNX Runtime on the GPU, else on the CPU.
+        name: one of BACKENDS, or "auto": TensorRT for half precision, else ONNX Runtime on the GPU, else on the CPU.
         spec: the engine; a CPU may run its single precision sibling in its place.
         threads: that one image is computed with, on a CPU.
         stack: where the GPU and its software come from.

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vcam.errors import EngineError
 
-INSTALL = "pip install 'vcam[gpu]'"
+INSTALL = "pip install '.[gpu]' in the folder of vcam's source"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from vcam.backends.gpu_stack import GpuStack
 from vcam.catalogue import EngineSpec
 from vcam.errors import EngineError
 
-_INSTALL = "pip install 'vcam[openvino]'"
+_INSTALL = "pip install '.[openvino]' in the folder of vcam's source"
 
 
 class OpenVinoBackend:

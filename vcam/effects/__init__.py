@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vcam.effects.base import Effect
 from vcam.errors import UsageError
+
+if TYPE_CHECKING:  # the names alone cost no OpenCV
+    from vcam.effects.base import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,23 @@ def _face_effect(target: str, help_text: str, default: float, colors: Mapping[st
 EFFECTS = {
     "none": EffectSpec("vcam.effects.room:NoEffect", "the picture as it is, room and all", {}),
     "blur": EffectSpec("vcam.effects.room:Blur", "blur the room; strength 0..1, default 0.6", {"strength": _strength}),
-    "image": EffectSpec("vcam.effects.room:Image", "a picture as the room", {"path": Path}, required=True),
-    "video": EffectSpec("vcam.effects.clip:Clip", "a looping video or GIF as the room", {"path": Path}, required=True),
-    "color": EffectSpec("vcam.effects.room:Color", "one colour as the room; default #00ff00", {"color": parse_color}),
+    "image": EffectSpec(
+        "vcam.effects.room:Image", "a picture as the room, cropped to fill it", {"path": Path}, required=True
+    ),
+    "video": EffectSpec(
+        "vcam.effects.clip:Clip",
+        "a looping video or GIF as the room, cropped to fill it",
+        {"path": Path},
+        required=True,
+    ),
+    "color": EffectSpec(
+        "vcam.effects.room:Color",
+        f"one colour as the room, of {', '.join(_COLORS)} or #rrggbb; default green",
+        {"color": parse_color},
+    ),
     "remove": EffectSpec(
         "vcam.effects.room:Remove",
-        "no room: transparent in .png, .webm and .mov files, else a colour",
+        "no room: transparent in .png, .webp, .webm and .mov files, elsewhere a colour as with `color`; default green",
         {"color": parse_color},
     ),
     "teeth": _face_effect("vcam.effects.teeth:Teeth", "whiter teeth", 0.5),
