@@ -18,8 +18,9 @@ import numpy as np
 
 from export.data.augment import Image, light, photometric
 from export.data.crops import LabelledFace
+from export.data.files import fitted, read_image, read_plane
 from export.data.occluders import occlude
-from export.data.person import Labelled, Sample, affine, read_picture, read_set, rows_of, warp, window
+from export.data.person import Labelled, Sample, affine, read_set, rows_of, warp, window
 from export.errors import ExportError
 
 SKIN, TEETH = 2, 8
@@ -57,11 +58,11 @@ def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence:
 
 
 def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
-    image = _u8(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-    label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
+    label = read_plane(folder / row["label"])
+    image = read_image(folder / row["file"], label.shape)
     found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
     path = folder / found[1] if found else None
-    alpha = read_picture(path, cv2.IMREAD_GRAYSCALE) if path and path.exists() else None
+    alpha = fitted(path, read_plane(path), label.shape) if path and path.exists() else None
     return _face_of(row["file"], image, label, alpha, longest_px)
 
 
