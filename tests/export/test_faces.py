@@ -83,6 +83,8 @@ class _Counted(Sequence[LabelledFace]):
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
+        if index >= self._count:
+            raise IndexError(index)
         self.asked.append(index)
         label = np.full((40, 40), 2, np.uint8)
         label[20:30, 10:30] = 7 if index % 3 else TEETH

@@ -153,6 +153,13 @@ def test_celebamask_hq(tmp_path: Path, mirrored: bool) -> None:
     assert face.label[5, 2] == 2
 
 
+def test_celebamask_hq_without_skin(tmp_path: Path) -> None:
+    _celeba(tmp_path, 5, {"hair": _FACE["hair"]})
+    reader = detect(tmp_path)
+    (person,) = reader.people(next(iter(reader.entries())).split)
+    assert (person.alpha > 0).sum() == 2 * 16
+
+
 def test_celebamask_hq_without_masks(tmp_path: Path) -> None:
     _celeba(tmp_path, 5, {})
     (tmp_path / "CelebAMask-HQ-mask-anno").mkdir()
