@@ -49,6 +49,12 @@ def train(
     consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
     task: Annotated[str, typer.Option(help="person: teach a face network's encoder people first.")] = "",
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Size while training; default the model's.")] = None,
+    occluders: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of faces that something covers in part.")
+    ] = 0.12,
+    keep_glasses: Annotated[
+        bool, typer.Option("--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face.")
+    ] = False,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
     from export.settings import TrainConfig, as_begun
@@ -72,6 +78,8 @@ def train(
         consistency=consistency,
         licence=licence,
         size=_size(size),
+        occluders=occluders,
+        keep_glasses=keep_glasses,
     )
     if resume:
         config = as_begun(config, {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)})

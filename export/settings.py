@@ -31,6 +31,8 @@ class TrainConfig:
     `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
     `size`: (height, width) that the network sees while training, multiples of 32; None: the model's own. A first phase
     on smaller pictures is faster by the ratio of the areas ("progressive resizing").
+    `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
+    skin; else they are taken out of the face.
     """
 
     model: str
@@ -53,6 +55,8 @@ class TrainConfig:
     consistency: float = 0.0
     licence: str = "any"
     size: tuple[int, int] | None = None
+    occluders: float = faces.OCCLUDERS
+    keep_glasses: bool = False
 
 
 _FREE = ("data", "out", "samples", "batch", "rate", "workers", "compile", "checkpoint_s")
@@ -117,7 +121,9 @@ def described(
             "warmup": warmup_of(config.warmup_samples, config.samples),
             "horizon": horizon_of(config.ema_samples, config.samples),
             "sets": used_sets(config.data, spec.task, config.licence),
-            "draws": (faces if spec.task == "face" else person).draws(config.finish),
+            "draws": faces.draws(config.finish, config.occluders)
+            if spec.task == "face"
+            else person.draws(config.finish),
             "segments": [*record.get("segments", []), part | surroundings()],
         }
     )

@@ -30,7 +30,7 @@ from export.board import Board
 from export.checkpoints import start_weights
 from export.data.faces import FaceLibrary, draw_face
 from export.data.person import Library, Sample, draw
-from export.data.readers import LazyPeople, detect
+from export.data.readers import LazyFaces, LazyPeople, Unlabelled, detect
 from export.data.used import is_data_folder
 from export.errors import ExportError
 from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
@@ -161,14 +161,16 @@ def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
     """What draws one random sample for the network."""
     config, size, finish = run.config, run.spec.size, run.config.finish
     folders = [folder for folder in config.data if is_data_folder(folder)]
-    readers = [detect(folder) for folder in config.data if folder not in folders]
+    readers = [detect(x, glasses_out=not config.keep_glasses) for x in config.data if x not in folders]
+    for reader in readers:
+        if isinstance(reader, Unlabelled) and config.teacher is None:
+            raise ExportError(f"{reader.folder}: pictures without labels; give a --teacher, or leave the folder out")
     data = folders[0] if folders else None
     if len(folders) > 1:
         raise ExportError(f"--data {folders[1]}: a second folder with person/; give one of these, and others as sets")
     if run.spec.task == "face":
-        items = (item for reader in readers for item in reader.faces("train", config.licence))
-        faces = FaceLibrary.read(data, "train", config.licence, items)
-        return lambda rng: draw_face(faces, size, rng, finish)
+        faces = FaceLibrary.read(data, "train", config.licence, LazyFaces(readers, "train", config.licence))
+        return lambda rng: draw_face(faces, size, rng, finish, config.occluders)
     library = Library.read(data, "train", config.licence, LazyPeople(readers, "train", config.licence))
     return lambda rng: draw(library, size, rng, finish)
 

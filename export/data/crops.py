@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from export.data.augment import Image
-from export.data.person import read_manifest, read_picture
+from export.data.files import fitted, read_image, read_plane
+from export.data.person import read_manifest
 from export.data.scenes import cover, test_rooms
 from export.errors import ExportError
 from export.models import V1_CLASSES
@@ -53,7 +54,8 @@ def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
         alpha = _alpha_of(row)
         if alpha:
             room = rooms[int(np.random.default_rng([_SEED, index]).integers(len(rooms)))]
-            face = _before(room, face, read_picture(data / name / alpha, cv2.IMREAD_GRAYSCALE))
+            path = data / name / alpha
+            face = _before(room, face, fitted(path, read_plane(path), face.label.shape))
         yield face
 
 
@@ -63,10 +65,10 @@ def _alpha_of(row: dict[str, str]) -> str:
 
 
 def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
-    image = np.asarray(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
-    label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
-    if label.shape != image.shape[:2] or int(label.max()) >= len(V1_CLASSES):
+    label = read_plane(folder / row["label"])
+    if int(label.max()) >= len(V1_CLASSES):
         raise ExportError(f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8")
+    image = read_image(folder / row["file"], label.shape)
     return LabelledFace(row["file"], image, label, np.ones(label.shape, np.uint8), row["notes"])
 
 

@@ -8,7 +8,7 @@ brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth; left is the left o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import numpy as np
 
 from export.data.augment import Image, light, photometric
 from export.data.crops import LabelledFace
+from export.data.files import fitted, read_image, read_plane
 from export.data.occluders import occlude
-from export.data.person import Labelled, Sample, affine, read_picture, read_set, rows_of, warp, window
+from export.data.person import Joined, Labelled, Sample, affine, read_set, rows_of, warp, window
 from export.errors import ExportError
 
 SKIN, TEETH = 2, 8
@@ -28,6 +29,7 @@ _MIRRORED[3:7] = (4, 3, 6, 5)
 """The class that each becomes in a mirrored picture."""
 _LONGEST_PX = 640
 _MIN_TEETH_PX = 60
+_LOOKED_AT = 1000
 _UNKNOWN = 255
 """In a label: nobody knows the class, so neither loss nor box may count the pixel."""
 
@@ -57,11 +59,11 @@ def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence:
 
 
 def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
-    image = _u8(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-    label = read_picture(folder / row["label"], cv2.IMREAD_GRAYSCALE)
+    label = read_plane(folder / row["label"])
+    image = read_image(folder / row["file"], label.shape)
     found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
     path = folder / found[1] if found else None
-    alpha = read_picture(path, cv2.IMREAD_GRAYSCALE) if path and path.exists() else None
+    alpha = fitted(path, read_plane(path), label.shape) if path and path.exists() else None
     return _face_of(row["file"], image, label, alpha, longest_px)
 
 
@@ -94,64 +96,98 @@ def skin_box(label: Image) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+class _Faces(Sequence[Face]):
+    """Faces of other sets, each read when it is asked for; `indices`: of those that count, else all."""
+
+    def __init__(self, items: Sequence[LabelledFace], indices: Sequence[int] | None = None) -> None:
+        self._items, self._indices = items, range(len(items)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return as_face(self._items[self._indices[index]])
+
+
 @dataclass(frozen=True, slots=True)
 class FaceLibrary:
     """Everything that training of a face parser draws from. smiling: those of `real` that show teeth."""
 
-    real: list[Face]
-    smiling: list[Face]
-    avatars: list[Face]
-    rooms: list[Labelled]
+    real: Sequence[Face]
+    smiling: Sequence[Face]
+    avatars: Sequence[Face]
+    rooms: Sequence[Labelled]
 
     @classmethod
     def read(
-        cls, data: Path | None, split: str, licence: str = "any", more: Iterable[LabelledFace] = ()
+        cls, data: Path | None, split: str, licence: str = "any", more: Sequence[LabelledFace] = ()
     ) -> FaceLibrary:
         """Read the sets of a data folder, where there is one; photographs without anybody are among the rooms.
 
-        `more`: faces from elsewhere, which join the real ones.
+        `more`: faces from elsewhere, which join the real ones. They are read when they are drawn; only a thousand of
+        them, evenly chosen, are looked at in advance for teeth, and the smiling ones are found among these.
 
         Raises:
             ExportError: a set is missing or damaged, or there is no real face in this split.
         """
-        real = [as_face(item) for item in more]
+        own: list[Face] = []
         avatars: list[Face] = []
         rooms: list[Labelled] = []
         if data is not None:
-            real += read_faces(data / "face/real", split, licence=licence)
+            own += read_faces(data / "face/real", split, licence=licence)
             avatars += read_faces(data / "face/avatars", split, licence=licence)
             for name in ("backgrounds", "backgrounds_rooms", "person/wild"):
                 pictures = read_set(data / name, split, licence=licence)
                 rooms += [x for x in pictures if x.is_room]
-        if not real:
-            raise ExportError(f"{data}: no real faces in the {split} split under licence {licence}")
-        smiling = [x for x in real if np.count_nonzero(x.label == TEETH) >= _MIN_TEETH_PX]
-        return cls(real, smiling or real, avatars, rooms)
+        if not (own or more):
+            raise ExportError(f"{data or '--data'}: no real faces in the {split} split under licence {licence}")
+        real = Joined(own, _Faces(more))
+        return cls(real, _smiling(own, more) or real, avatars, rooms)
+
+
+def _smiling(own: Sequence[Face], more: Sequence[LabelledFace]) -> Sequence[Face]:
+    looked_at = min(_LOOKED_AT, len(more))
+    indices = [i * len(more) // looked_at for i in range(looked_at)]
+    smiling = [i for i in indices if _shows_teeth(as_face(more[i]))]
+    return Joined([face for face in own if _shows_teeth(face)], _Faces(more, smiling))
+
+
+def _shows_teeth(face: Face) -> bool:
+    return int(np.count_nonzero(face.label == TEETH)) >= _MIN_TEETH_PX
 
 
 _SHARES = {"real": 0.42, "smiling": 0.2, "avatar": 0.33, "room": 0.05}
 _NEAR, _FAR, _OFTEN_FAR = (1.35, 2.2), (2.2, 7.0), 0.15
 """Side of the square in heights of the face."""
-_OCCLUDED, _OWN_WALL = 0.12, 0.35
+_OWN_WALL = 0.35
+OCCLUDERS = 0.12
+"""The share of faces that something covers in part."""
 _OFTEN, _FINISH_OFTEN = 0.7, 0.35
 
 
-def draws(finish: bool) -> dict[str, Any]:
+def draws(finish: bool, occluders: float) -> dict[str, Any]:
     """How samples are drawn, for the record of a run: shares of kinds, sides of the squares in heights of the face."""
     return {
         "kinds": _SHARES,
         "near": _NEAR,
         "far": _FAR,
         "often_far": _OFTEN_FAR,
-        "occluded": _OCCLUDED,
+        "occluded": occluders,
         "often": _FINISH_OFTEN if finish else _OFTEN,
     }
 
 
-def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
+def draw_face(
+    library: FaceLibrary,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    finish: bool = False,
+    occluders: float = OCCLUDERS,
+) -> Sample:
     """Draw one training sample of `size` (height, width): a face, usually large, before its own or another wall.
 
-    The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less.
+    The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less. `occluders`: the
+    share of faces, 0 to 1, that a made-up shape covers in part (`export.data.occluders`).
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
     possible = {kind: share for kind, share in _SHARES.items() if len(people.get(kind, library.rooms))}
@@ -163,7 +199,7 @@ def draw_face(library: FaceLibrary, size: tuple[int, int], rng: np.random.Genera
     else:
         faces = people[kind]
         sample = _face(faces[int(rng.integers(len(faces)))], room, size, rng)
-    if kind != "room" and rng.random() < _OCCLUDED:
+    if kind != "room" and rng.random() < occluders:
         texture = room.image if room is not None else library.real[int(rng.integers(len(library.real)))].image
         covered = occlude(LabelledFace("", sample.image, sample.alpha, sample.valid), texture, rng)
         sample = Sample(covered.image, covered.label, covered.valid, covered.image)

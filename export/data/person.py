@@ -8,17 +8,19 @@ and `backgrounds`, `backgrounds_rooms` (pictures without people), each with a `m
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.augment import Image, light, photometric
+from export.data.files import read_image, read_plane, text_of
 from export.data.rights import keep
 from export.errors import ExportError
 
@@ -27,6 +29,7 @@ IGNORE = 128
 _LONGEST_PX = 448
 _LEAST_PX = 96
 _COLUMNS = ("file", "label", "split", "notes")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,15 @@ def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: s
 def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, str]]:
     """The rows of one split that the licence filter leaves (`export.data.rights`).
 
+    Nobody (`identity`, where the manifest says it) of whom a picture is in the test split is in another one.
+
     Raises:
         ExportError: no manifest in the folder, or the licence is unknown.
     """
-    return keep(set_name(folder), [row for row in read_manifest(folder) if row["split"] == split], licence)
+    every = read_manifest(folder)
+    tested = {row.get("identity") for row in every if row["split"] == "test"} - {"", None}
+    mine = [row for row in every if row["split"] == split and (split == "test" or row.get("identity") not in tested)]
+    return keep(set_name(folder), mine, licence)
 
 
 def set_name(folder: Path) -> str:
@@ -89,14 +97,15 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
     """The rows of a set's manifest.
 
     Raises:
-        ExportError: there is no manifest, or it lacks a column.
+        ExportError: there is no manifest, it cannot be read, or it lacks a column.
     """
     path = folder / "manifest.csv"
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file; give the data folder with --data")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror}); give the data folder with --data") from error
+        rows = list(csv.DictReader(io.StringIO(text_of(path), newline=""), restval=""))
+    except csv.Error as error:
+        raise ExportError(f"{path}: not a table ({error}); save it as CSV with commas") from error
     missing = [name for name in _COLUMNS if rows and name not in rows[0]]
     if missing:
         raise ExportError(f"{path}: the columns {', '.join(missing)} are missing")
@@ -104,10 +113,12 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
 
 
 def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
+    """The picture takes the size of its label."""
     match = re.search(r"alpha/\S+\.png", row["notes"])
     label = match.group() if match else row["label"]
-    image = _u8(cv2.cvtColor(read_picture(folder / row["file"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-    alpha = read_picture(folder / label, cv2.IMREAD_GRAYSCALE) if label else np.zeros(image.shape[:2], np.uint8)
+    plane = read_plane(folder / label) if label else None
+    image = read_image(folder / row["file"], None if plane is None else plane.shape)
+    alpha = np.zeros(image.shape[:2], np.uint8) if plane is None else plane
     ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
     valid = _u8(~ignored)
     alpha = _u8(np.where(ignored, 0, alpha))
@@ -129,18 +140,6 @@ def _u8(array: Any) -> Image:
 
 def _shrink(picture: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def read_picture(path: Path, flags: int) -> Image:
-    """What `cv2.imread` gives for these flags: uint8 [H, W, 3] BGR or [H, W].
-
-    Raises:
-        ExportError: the file is missing or no picture.
-    """
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        raise ExportError(f"{path}: named in the manifest, but missing or not a picture")
-    return np.asarray(picture, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ class Library:
         asked = [field.name for field in fields(library) if field.name != "empty"]
         missing = [name for name in asked if not getattr(library, name)]
         if (missing and licence == "any" and data) or len(missing) == len(asked):
-            raise ExportError(f"{data}: no {missing[0]} in the {split} split")
+            raise ExportError(f"{data or '--data'}: no {missing[0]} in the {split} split under licence {licence}")
         return library
 
     def pool(self, kind: str) -> Sequence[Labelled]:
@@ -209,10 +208,10 @@ def beside_people(item: Labelled) -> Labelled | None:
     return Labelled(item.name, *(plane[y0:y1, x0:x1] for plane in (item.image, item.alpha, item.valid)))
 
 
-class Joined(Sequence[Labelled]):
+class Joined(Sequence[_Item]):
     """Two sequences, one after the other; the second may read its pictures when they are asked for."""
 
-    def __init__(self, first: Sequence[Labelled], second: Sequence[Labelled]) -> None:
+    def __init__(self, first: Sequence[_Item], second: Sequence[_Item]) -> None:
         self._first, self._second = first, second
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from export.data.augment import Image
+from export.data.files import pictures_in, read_image
 from export.data.person import Labelled, extent, read_set
 from export.errors import ExportError
 
@@ -98,7 +99,7 @@ def pictures(folder: Path, size: tuple[int, int], most: int) -> Image:
     Raises:
         ExportError: the folder has no pictures, or one cannot be read.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    paths = pictures_in(folder)
     if not paths:
         raise ExportError(f"{folder}: no .jpg or .png pictures")
     chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
@@ -119,10 +120,7 @@ def own_pictures(size: tuple[int, int], most: int) -> Image:
 
 
 def _picture(path: Path, size: tuple[int, int]) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ExportError(f"{path}: not a picture")
-    return fit(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), size)
+    return fit(read_image(path), size)
 
 
 def fit(image: Image, size: tuple[int, int]) -> Image:

@@ -37,7 +37,7 @@ def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[dict[str
                 found.append(_described(source.folder, "manifest.csv", chosen))
         else:
             reader = detect(folder)
-            entries = reader.chosen("train", licence)
+            entries = reader.chosen("train", licence, task)
             name = folder.resolve().name
             found.append(_described(name, type(reader).__name__, [(x.name, x.rights) for x in entries]))
     return [one for one in found if one["pictures"]]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
-from export.data.person import Labelled, Library, beside_people, draw
+from export.data.person import Labelled, Library, beside_people, draw, read_set, rows_of
+from export.errors import ExportError
+from tests.export.conftest import make_set
 
 _SIZE = (32, 32)
 
@@ -51,3 +56,45 @@ def test_what_lies_beside_people() -> None:
     np.testing.assert_array_equal(part.image, image[:, 180:])
     alpha[0, 250] = 1
     assert beside_people(item) is None  # what is left is too narrow
+
+
+def _set(folder: Path, *rows: str, head: str = "file,label,identity,split,width,height,notes") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.csv").write_text("\n".join((head, *rows)) + "\n", encoding="utf-8-sig")
+    return folder
+
+
+def test_nobody_who_is_tested_is_trained_on(tmp_path: Path) -> None:
+    rows = ("a,,bob,train,,,", "b,,bob,test,,,", "c,,ann,train,,,", "d,,,train,,,", "e,,,test,,,", "f,,bob,val,,,")
+    folder = _set(tmp_path, *rows)
+    chosen = {split: [row["file"] for row in rows_of(folder, split)] for split in ("train", "val", "test")}
+    assert chosen == {"train": ["c", "d"], "val": [], "test": ["b", "e"]}
+    folder = _set(tmp_path, "a,,train,", "b,,test,", "c,,train", head="file,label,split,notes")
+    assert [row["file"] for row in rows_of(folder, "train")] == ["a", "c"]
+
+
+def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"manifest\.csv: no such file; give the data folder with --data"):
+        rows_of(tmp_path, "train")
+    (tmp_path / "manifest.csv").write_bytes(b"file,label,split,notes\n\xe9.png,,train,\n")
+    with pytest.raises(ExportError, match=r"manifest\.csv: not UTF-8"):
+        rows_of(tmp_path, "train")
+
+
+def test_a_label_of_another_size(tmp_path: Path) -> None:
+    folder = tmp_path / "person/ccp"
+    make_set(folder, people=True, empty_too=False)
+    label = cv2.imread(str(folder / "masks/0.png"), cv2.IMREAD_GRAYSCALE)
+    assert label is not None
+    cv2.imwrite(str(folder / "masks/0.png"), label[::2, ::2])
+    item = read_set(folder, "train")[0]
+    assert item.image.shape[:2] == item.alpha.shape == item.valid.shape == (24, 32)
+    np.testing.assert_array_equal(item.image.min(axis=2) > 160, item.alpha > 0)
+    cv2.imwrite(str(folder / "masks/0.png"), label[:, ::2])
+    with pytest.raises(ExportError, match=r"images/0\.png: 64x48, but its label 32x48"):
+        read_set(folder, "train")
+
+
+def test_nothing_to_draw_from() -> None:
+    with pytest.raises(ExportError, match="--data: no photos in the train split under licence any"):
+        Library.read(None, "train")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import types
 from pathlib import Path
 
 import cv2
@@ -13,75 +12,20 @@ from export.data.readers import detect
 from export.data.readers.celeba import CelebAMaskHq
 from export.data.readers.easyportrait import EasyPortrait
 from export.data.readers.manifest import ManifestSet
-from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait
 from export.errors import ExportError
-from tests.export.conftest import SHARED
-
-_SIZE = (12, 16)
-
-
-def _write(path: Path, plane: Image | None = None, level: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    blue = np.zeros((*_SIZE, 3), np.uint8) + np.array([200, 0, level], np.uint8)
-    cv2.imwrite(str(path), blue if plane is None else plane)
-
-
-def _mask(value: int = 255) -> Image:
-    plane = np.zeros(_SIZE, np.uint8)
-    plane[4:, 5:11] = value
-    return plane
+from tests.export.conftest import SHARED, make_faces
+from tests.export.tiny_sets import SIZE, block, write
 
 
 def _classes() -> Image:
-    return (np.arange(_SIZE[0] * _SIZE[1]).reshape(_SIZE) % 9).astype(np.uint8)
-
-
-def test_eg1800(tmp_path: Path) -> None:
-    marked = _mask(1)
-    marked[0, 0] = 2  # of its other marks none is a person
-    for name, mask in (("00001.png", marked), ("00002.png", _mask(255)), ("00003.png", _mask(1))):
-        _write(tmp_path / "Images" / name)
-        _write(tmp_path / "Labels" / name, mask)
-    (tmp_path / "eg1800_train.txt").write_text("00001.png\n00002.png\n")
-    (tmp_path / "eg1800_test.txt").write_text("00003.png\n")
-    reader = detect(tmp_path)
-    assert isinstance(reader, Eg1800)
-    train = list(reader.people("train"))
-    assert [item.name for item in train] == ["00001.png", "00002.png"]
-    for item in (*train, *reader.people("test")):
-        np.testing.assert_array_equal(item.alpha, _mask())
-        assert item.valid.all()
-    assert train[0].image[0, 0].tolist() == [0, 0, 200]  # red, green, blue
-    assert not list(reader.people("val"))
-    with pytest.raises(ExportError, match="no labels of a face"):
-        next(reader.faces("train"))
-
-
-@pytest.mark.parametrize("inside", [True, False])
-def test_supervise_portrait(tmp_path: Path, inside: bool) -> None:
-    part = "SuperviselyPerson_ds6"
-    root = tmp_path / "Supervisely_face" if inside else tmp_path
-    for name in ("a.png", "b.jpg"):
-        _write(root / part / "img" / name)
-        cv2.imwrite(str(root / part / "ann.png"), _mask(7))
-        (root / part / "ann").mkdir(exist_ok=True)
-        (root / part / "ann" / name).write_bytes((root / part / "ann.png").read_bytes())
-    for split, name in (("train", "a.png"), ("test", "b.jpg")):
-        line = f"Supervisely_face/{part}/img/{name}\n"
-        (tmp_path / f"supervisely_face_{split}_easy.txt").write_text(line)
-    reader = detect(tmp_path)
-    assert isinstance(reader, SupervisePortrait)
-    (item,) = reader.people("test")
-    assert item.name.endswith("b.jpg")
-    np.testing.assert_array_equal(item.alpha, _mask())
-    assert len(list(reader.people("train"))) == 1
+    return (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 9).astype(np.uint8)
 
 
 def _easyportrait(folder: Path, kind: str = "annotations") -> None:
     for split, name in (("train", "a"), ("train", "c"), ("val", "d"), ("test", "b")):
-        _write(folder / "images" / split / f"{name}.jpg")
+        write(folder / "images" / split / f"{name}.jpg")
         label = _classes() if kind == "annotations" else _classes() % 8
-        _write(folder / kind / split / f"{name}.png", label)
+        write(folder / kind / split / f"{name}.png", label)
 
 
 def test_easyportrait_1(tmp_path: Path) -> None:
@@ -103,8 +47,8 @@ def test_easyportrait_1(tmp_path: Path) -> None:
 
 def test_easyportrait_without_folders_for_splits(tmp_path: Path) -> None:
     for name in "ab":
-        _write(tmp_path / "images" / f"{name}.jpg")
-        _write(tmp_path / "annotations" / f"{name}.png", _classes())
+        write(tmp_path / "images" / f"{name}.jpg")
+        write(tmp_path / "annotations" / f"{name}.png", _classes())
     rows = [{"attachment_id": x, "user_hash": x, "split": y} for x, y in (("a", "val"), ("b", "test"))]
     (tmp_path / "meta.json").write_text(json.dumps(rows))
     assert [x.name for x in detect(tmp_path).faces("val")] == ["a.jpg"]
@@ -129,6 +73,26 @@ def test_easyportrait_2_masks(tmp_path: Path) -> None:
         next(detect(tmp_path).faces("test"))
 
 
+def test_easyportrait_2_with_both_kinds_of_labels(tmp_path: Path) -> None:
+    _easyportrait(tmp_path, "annotations_fp")
+    _easyportrait(tmp_path, "annotations_ps")
+    for split, name in (("train", "a"), ("train", "c"), ("val", "d"), ("test", "b")):
+        write(tmp_path / "annotations_ps" / split / f"{name}.png", block(1))
+    reader = detect(tmp_path)
+    np.testing.assert_array_equal(next(reader.people("train")).alpha, block())
+    assert next(reader.faces("train")).label.max() == 8
+    (tmp_path / "annotations_ps/train/a.png").unlink()
+    assert len(list(reader.faces("train"))) == 2  # what they do not need may be missing
+    with pytest.raises(ExportError, match=r"annotations_ps/train/a\.png: missing"):
+        reader.people("train")
+
+
+def test_easyportrait_calls_val_valid_too(tmp_path: Path) -> None:
+    write(tmp_path / "images/valid/a.jpg")
+    write(tmp_path / "annotations/valid/a.png", _classes())
+    assert [x.name for x in detect(tmp_path).faces("val")] == ["valid/a.jpg"]
+
+
 def test_easyportrait_with_other_columns(tmp_path: Path) -> None:
     _easyportrait(tmp_path)
     (tmp_path / "meta.csv").write_text("picture,owner\na,u\n")
@@ -137,13 +101,13 @@ def test_easyportrait_with_other_columns(tmp_path: Path) -> None:
 
 
 def _celeba(folder: Path, number: int, parts: dict[str, tuple[int, int, int, int]]) -> None:
-    large = np.zeros((2 * _SIZE[0], 2 * _SIZE[1], 3), np.uint8)
+    large = np.zeros((2 * SIZE[0], 2 * SIZE[1], 3), np.uint8)
     (folder / "CelebA-HQ-img").mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / "CelebA-HQ-img" / f"{number}.jpg"), large)
     for part, (top, bottom, left, right) in parts.items():
-        plane = np.zeros(_SIZE, np.uint8)
+        plane = np.zeros(SIZE, np.uint8)
         plane[top:bottom, left:right] = 255
-        _write(folder / "CelebAMask-HQ-mask-anno" / str(number // 2000) / f"{number:05}_{part}.png", plane)
+        write(folder / "CelebAMask-HQ-mask-anno" / str(number // 2000) / f"{number:05}_{part}.png", plane)
 
 
 _FACE = {
@@ -168,7 +132,7 @@ def test_celebamask_hq(tmp_path: Path, mirrored: bool) -> None:
     reader = detect(tmp_path)
     assert isinstance(reader, CelebAMaskHq)
     (face,) = reader.faces("test")
-    assert face.image.shape == (*_SIZE, 3)
+    assert face.image.shape == (*SIZE, 3)
     assert [int(face.label[x]) for x in ((4, 4), (4, 10), (2, 10), (5, 2), (8, 6), (7, 3), (0, 0))] == [
         5,  # left is the left of the picture, whatever the file is called
         6,
@@ -183,8 +147,17 @@ def test_celebamask_hq(tmp_path: Path, mirrored: bool) -> None:
     (person,) = reader.people("test")
     assert (person.alpha > 0).sum() == 10 * 12 + 2 * 16
     assert not list(reader.faces("test", "clear"))
-    (face,) = CelebAMaskHq(tmp_path, glasses_out=False).faces("test")
+    (tmp_path / "CelebA-HQ-img/._2001.jpg").write_bytes(b"Mac")
+    assert len(list(reader.faces("test"))) == 1
+    (face,) = detect(tmp_path, glasses_out=False).faces("test")
     assert face.label[5, 2] == 2
+
+
+def test_celebamask_hq_without_skin(tmp_path: Path) -> None:
+    _celeba(tmp_path, 5, {"hair": _FACE["hair"]})
+    reader = detect(tmp_path)
+    (person,) = reader.people(next(iter(reader.entries())).split)
+    assert (person.alpha > 0).sum() == 2 * 16
 
 
 def test_celebamask_hq_without_masks(tmp_path: Path) -> None:
@@ -192,29 +165,10 @@ def test_celebamask_hq_without_masks(tmp_path: Path) -> None:
     (tmp_path / "CelebAMask-HQ-mask-anno").mkdir()
     reader = detect(tmp_path)
     split = next(iter(reader.entries())).split
+    with pytest.raises(ExportError, match=r"00005_skin\.png: missing"):
+        reader.faces(split)
     with pytest.raises(ExportError, match="no masks of 5"):
-        next(reader.faces(split))
-
-
-def test_a_plain_folder(tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        _write(tmp_path / split / "images" / "x.jpg")
-        _write(tmp_path / split / "masks" / "x.png", _mask(130 if split == "val" else 1))
-    reader = detect(tmp_path)
-    assert isinstance(reader, PlainFolder)
-    assert next(reader.people("train")).alpha.max() == 255
-    assert next(reader.people("val")).alpha.max() == 130
-    assert not list(reader.people("train", "clear"))  # nobody said whose pictures they are
-
-
-def test_a_plain_folder_without_splits(tmp_path: Path) -> None:
-    for index in range(40):
-        _write(tmp_path / "images" / f"{index}.png")
-        _write(tmp_path / "masks" / f"{index}.png", _mask())
-    train, test = ([x.name for x in detect(tmp_path).chosen(split)] for split in ("train", "test"))
-    assert sorted(train + test) == sorted(f"{index}.png" for index in range(40))
-    assert 2 <= len(test) <= 12
-    assert test == [x.name for x in detect(tmp_path).chosen("test")]
+        reader.face(next(iter(reader.entries())))
 
 
 def test_sets_with_a_manifest(data: Path) -> None:
@@ -239,18 +193,27 @@ def test_the_shared_sets() -> None:
     assert ((alpha > 10) & (alpha < 245)).any()
 
 
-def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "Images").mkdir()
-    (tmp_path / "Labels").mkdir()
-    (tmp_path / "eg1800_train.txt").write_text("1.png\n")
-    (tmp_path / "eg1800_test.txt").write_text("")
-    people = detect(tmp_path).people("train")
-    assert isinstance(people, types.GeneratorType)
-    with pytest.raises(ExportError, match=r"1\.png: missing or not a picture"):
-        next(people)
+def test_a_missing_alpha_of_a_face(tmp_path: Path) -> None:
+    make_faces(tmp_path / "face/real")
+    (tmp_path / "face/real/alpha/0.png").unlink()
+    reader = detect(tmp_path / "face/real")
+    assert len(list(reader.faces("train"))) == 2
+    with pytest.raises(ExportError, match=r"alpha/0\.png: missing"):
+        reader.people("train")
+
+
+def test_tables_in_other_encodings(tmp_path: Path) -> None:
+    _easyportrait(tmp_path)
+    table = tmp_path / "annotations/meta.csv"
+    table.write_text("attachment_id,user_id\na,u1\n", encoding="utf-8-sig")
+    assert detect(tmp_path).chosen("train")[0].identity == "u1"
+    table.write_bytes(b"attachment_id,user_id\na,\xe9\n")
+    with pytest.raises(ExportError, match=r"meta\.csv: not UTF-8"):
+        detect(tmp_path).chosen("train")
 
 
 def test_unknown_layouts(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").write_bytes(b"Mac")
     with pytest.raises(ExportError, match="found nothing"):
         detect(tmp_path)
     (tmp_path / "photos").mkdir()

@@ -264,6 +264,18 @@ def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
         train(replace(config, model="portraitnet_face"))
 
 
+def test_pictures_without_labels_need_a_teacher(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "person/ccp/images", tmp_path / "found/images")
+    save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
+    config = replace(_config(data, tmp_path / "run", 2), data=(tmp_path / "found",))
+    with pytest.raises(ExportError, match="found: pictures without labels; give a --teacher, or leave the folder out"):
+        train(config)
+    record = record_of(train(replace(config, teacher=tmp_path / "teacher.safetensors")))
+    assert record is not None
+    assert [(one["layout"], one["pictures"]) for one in record["sets"]] == [("Unlabelled", 4)]
+    assert record["teacher_sha256"]
+
+
 def test_an_engine_can_teach() -> None:
     """What people have as a file, MediaPipe's model say, labels pictures that have no labels."""
     alpha = Teacher("", ENGINES / "sinet").alpha(torch.full((2, 48, 64, 3), 90, dtype=torch.uint8))

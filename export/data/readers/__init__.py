@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from export.data.crops import LabelledFace
 from export.data.person import Labelled, shrunk
 from export.data.readers.base import Entry, Reader
 from export.data.readers.celeba import CelebAMaskHq
 from export.data.readers.easyportrait import EasyPortrait
 from export.data.readers.manifest import ManifestSet
-from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait
+from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait, Unlabelled
 from export.errors import ExportError
 
-__all__ = ["LAYOUTS", "Entry", "LazyPeople", "Reader", "detect"]
+__all__ = ["LAYOUTS", "Entry", "LazyFaces", "LazyPeople", "Reader", "Unlabelled", "detect"]
 
-LAYOUTS: tuple[type[Reader], ...] = (ManifestSet, Eg1800, SupervisePortrait, CelebAMaskHq, EasyPortrait, PlainFolder)
+LAYOUTS: tuple[type[Reader], ...] = (
+    ManifestSet,
+    Eg1800,
+    SupervisePortrait,
+    CelebAMaskHq,
+    EasyPortrait,
+    PlainFolder,
+    Unlabelled,
+)
+"""The most particular first: the last ones fit nearly every folder."""
 _SHOWN = 6
 
 
-def detect(folder: Path) -> Reader:
-    """The reader for a folder, by what lies in it.
+def detect(folder: Path, glasses_out: bool = True) -> Reader:
+    """The reader for a folder, by what lies in it. glasses_out: see `CelebAMaskHq`; others cannot tell glasses apart.
 
     Raises:
         ExportError: there is no such folder, or no layout fits; the message lists what was found and what is known.
@@ -30,8 +41,8 @@ def detect(folder: Path) -> Reader:
         raise ExportError(f"{folder}: no such folder; give one with --data")
     for layout in LAYOUTS:
         if layout.matches(folder):
-            return layout(folder)
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+            return CelebAMaskHq(folder, glasses_out) if layout is CelebAMaskHq else layout(folder)
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
     found = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") if names else "nothing"
     known = "; ".join(layout.layout for layout in LAYOUTS)
     raise ExportError(f"{folder}: no known set (found {found}). Known layouts: {known}")
@@ -41,11 +52,11 @@ class LazyPeople(Sequence[Labelled]):
     """The people of several sets, each read and shrunk when it is asked for.
 
     Raises:
-        ExportError: as `Reader.chosen`, and on reading as `Reader.person`.
+        ExportError: as `Reader.chosen`, or a set has nothing to give; and on reading as `Reader.person`.
     """
 
     def __init__(self, readers: Sequence[Reader], split: str, licence: str = "any") -> None:
-        self._chosen = [(reader, entry) for reader in readers for entry in reader.chosen(split, licence)]
+        self._chosen = _chosen(readers, split, licence, "person")
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -53,3 +64,36 @@ class LazyPeople(Sequence[Labelled]):
     def __getitem__(self, index: Any) -> Any:
         reader, entry = self._chosen[index]
         return shrunk(reader.person(entry))
+
+
+class LazyFaces(Sequence[LabelledFace]):
+    """The faces of several sets, each read when it is asked for, at its own resolution.
+
+    Raises:
+        ExportError: as `LazyPeople`, and on reading as `Reader.face`.
+    """
+
+    def __init__(self, readers: Sequence[Reader], split: str, licence: str = "any") -> None:
+        self._chosen = _chosen(readers, split, licence, "face")
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: Any) -> Any:
+        reader, entry = self._chosen[index]
+        return reader.face(entry)
+
+
+def _chosen(readers: Sequence[Reader], split: str, licence: str, task: str) -> list[tuple[Reader, Entry]]:
+    chosen = []
+    for reader in readers:
+        entries = reader.chosen(split, licence, task)
+        if not entries:
+            counts = Counter(entry.split for entry in reader.entries())
+            found = ", ".join(f"{count} in {name}" for name, count in counts.items()) or "none at all"
+            raise ExportError(
+                f"{reader.folder}: no pictures in the {split} split under licence {licence} (found {found}); "
+                "leave this set out"
+            )
+        chosen += [(reader, entry) for entry in entries]
+    return chosen

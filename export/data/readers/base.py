@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 
 from export.data.augment import Image
 from export.data.crops import LabelledFace
+from export.data.files import check, read_image
 from export.data.person import Labelled
 from export.data.rights import UNCLEAR, allowed
 from export.errors import ExportError
 
 SPLITS = ("train", "val", "test")
-PICTURES = (".jpg", ".jpeg", ".png")
 _TEST_PERCENT = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of a set, not read yet. identity: nobody of whom a picture is in test is trained on."""
+    """One picture of a set, not read yet. identity: nobody of whom a picture is in test is trained on.
+
+    label: the set's folder where there is none, or where it depends on the task (`Reader.files`).
+    """
 
     name: str
     split: str
@@ -76,20 +78,35 @@ class Reader(ABC):
         Raises:
             ExportError: as `people`, or the set has no labels of faces.
         """
-        return (self.face(entry) for entry in self.chosen(split, licence))
+        return (self.face(entry) for entry in self.chosen(split, licence, "face"))
 
-    def chosen(self, split: str, licence: str = "any") -> list[Entry]:
+    def chosen(self, split: str, licence: str = "any", task: str = "person") -> list[Entry]:
         """The pictures of a split that the licence filter leaves, none of a person who is in the test split, too.
 
+        task: "person" or "face", what is to be read of them. The files are looked at, but not read.
+
         Raises:
-            ExportError: split or licence is unknown, or a list of the set cannot be read.
+            ExportError: split or licence is unknown, a list of the set cannot be read, it has no labels for the task,
+                or a file is missing or empty.
         """
         if split not in SPLITS:
             raise ExportError(f"split {split!r}: give one of {', '.join(SPLITS)}")
         every = list(self.entries())
         tested = {entry.identity for entry in every if entry.split == "test" and entry.identity}
         mine = [x for x in every if x.split == split and (split == "test" or x.identity not in tested)]
-        return [entry for entry in mine if allowed(entry.rights, licence)]
+        chosen = [entry for entry in mine if allowed(entry.rights, licence)]
+        for entry in chosen:
+            for path in self.files(entry, task):
+                check(path)
+        return chosen
+
+    def files(self, entry: Entry, task: str) -> Sequence[Path]:
+        """The files that are read of an entry for this task, "person" or "face".
+
+        Raises:
+            ExportError: the set has no labels for it.
+        """
+        return entry.image, entry.label
 
     @abstractmethod
     def person(self, entry: Entry) -> Labelled:
@@ -100,63 +117,25 @@ class Reader(ABC):
         raise ExportError(f"{self.folder}: {entry.name} has a mask of a person, but no labels of a face")
 
 
-def read_image(path: Path) -> Image:
-    """uint8 [H, W, 3] RGB.
-
-    Raises:
-        ExportError: there is no picture.
-    """
-    return np.asarray(cv2.cvtColor(read_plane(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_plane(path: Path, flags: int = cv2.IMREAD_GRAYSCALE) -> Image:
-    """uint8 [H, W], values as in the file.
-
-    Raises:
-        ExportError: there is no picture.
-    """
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        raise ExportError(f"{path}: missing or not a picture; the set names it")
-    return np.asarray(picture, np.uint8)
-
-
 def labelled(entry: Entry, alpha: Image, valid: Image | None = None) -> Labelled:
     """A picture with its mask; the picture takes the size of the mask."""
-    image = _sized(read_image(entry.image), alpha)
+    image = read_image(entry.image, alpha.shape)
     return Labelled(entry.name, image, alpha, np.ones_like(alpha) if valid is None else valid)
 
 
 def labelled_face(entry: Entry, label: Image, valid: Image | None = None) -> LabelledFace:
     """A picture with its classes; the picture takes the size of the label."""
-    image = _sized(read_image(entry.image), label)
+    image = read_image(entry.image, label.shape)
     return LabelledFace(entry.name, image, label, np.ones_like(label) if valid is None else valid, entry.notes)
 
 
-def _sized(image: Image, like: Image) -> Image:
-    if image.shape[:2] == like.shape:
-        return image
-    return np.asarray(cv2.resize(image, like.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+def split_named(name: str) -> str:
+    """The split that a folder or a table means by this name; "" where it means none."""
+    known = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+    return known.get(name.lower(), "")
 
 
 def split_by(identity: str) -> str:
     """A split for sets that have none: by the hash of the identity, 15 of 100 to test, for ever the same."""
     digest = hashlib.sha256(identity.encode()).digest()
     return "test" if int.from_bytes(digest[:4], "big") % 100 < _TEST_PERCENT else "train"
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder and of those in it, by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-
-
-def lines_of(path: Path) -> list[str]:
-    """The lines of a list that are not empty.
-
-    Raises:
-        ExportError: it cannot be read.
-    """
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error

@@ -5,15 +5,16 @@ Parts are merged in the order of its own g_mask.py (switchablenorms/CelebAMask-H
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from export.data.augment import Image
 from export.data.crops import LabelledFace
+from export.data.files import lines_of, pictures_in, read_plane
 from export.data.person import Labelled
-from export.data.readers.base import Entry, Reader, labelled, labelled_face, lines_of, read_plane, split_by
+from export.data.readers.base import Entry, Reader, labelled, labelled_face, split_by
 from export.data.rights import NON_COMMERCIAL
 from export.errors import ExportError
 
@@ -67,11 +68,15 @@ class CelebAMaskHq(Reader):
     def entries(self) -> Iterator[Entry]:
         """CelebA's own split, where the table that names its pictures is there; else by the hash of the number."""
         splits = _splits(self.folder / "CelebA-HQ-to-CelebA-mapping.txt")
-        for image in sorted((self.folder / "CelebA-HQ-img").glob("*.jpg"), key=_number):
+        for image in sorted(pictures_in(self.folder / "CelebA-HQ-img"), key=_number):
             number = _number(image)
             part = self.folder / "CelebAMask-HQ-mask-anno" / str(number // _PER_FOLDER)
             split = splits.get(number) or split_by(image.stem)
             yield Entry(image.name, split, image, part / f"{number:05}_skin.png", rights=NON_COMMERCIAL)
+
+    def files(self, entry: Entry, task: str) -> Sequence[Path]:
+        """The picture and one of its masks; which parts there are differs."""
+        return entry.image, next((path for path in self._masks(entry) if path.exists()), entry.label)
 
     def person(self, entry: Entry) -> Labelled:
         return labelled(entry, np.where(self._merged(entry) > 0, 255, 0).astype(np.uint8))
@@ -86,15 +91,18 @@ class CelebAMaskHq(Reader):
 
     def _merged(self, entry: Entry) -> Image:
         """uint8 [H, W]; brows, eyes and the mouth have numbers of their own."""
-        stem = entry.label.name.removesuffix("_skin.png")
-        paths = {entry.label.with_name(f"{stem}_{part}.png"): value for part, value in self._parts.items()}
-        planes = [(read_plane(path), value) for path, value in paths.items() if path.exists()]
+        planes = [(read_plane(path), value) for path, value in self._masks(entry).items() if path.exists()]
         if not planes:
             raise ExportError(f"{entry.label}: no masks of {entry.name}")
         merged = np.zeros_like(planes[0][0])
         for plane, value in planes:
             merged[plane > 0] = value
         return merged
+
+    def _masks(self, entry: Entry) -> dict[Path, int]:
+        """Where the mask of each part would be, and its value."""
+        stem = entry.label.name.removesuffix("_skin.png")
+        return {entry.label.with_name(f"{stem}_{part}.png"): value for part, value in self._parts.items()}
 
 
 def _number(path: Path) -> int:

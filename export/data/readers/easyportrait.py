@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from export.data.crops import LabelledFace
+from export.data.files import pictures_in, read_plane, text_of
 from export.data.person import Labelled
-from export.data.readers.base import (
-    SPLITS,
-    Entry,
-    Reader,
-    labelled,
-    labelled_face,
-    pictures_in,
-    read_plane,
-    split_by,
-)
+from export.data.readers.base import Entry, Reader, labelled, labelled_face, split_by, split_named
 from export.data.rights import CLEAR
 from export.errors import ExportError
 from export.models import V1_CLASSES, V2_CLASSES
 
-_FOLDERS = ("annotations", "annotations_fp", "annotations_ps")
+_FOLDERS = {"person": ("annotations", "annotations_ps"), "face": ("annotations", "annotations_fp")}
+"""Where the labels for a task are, the best first."""
 _FROM_V2 = np.array([V1_CLASSES.index(name) for name in V2_CLASSES], np.uint8)
 _ID_COLUMNS = ("attachment_id", "image_id", "name")
 _USER_COLUMNS = ("user_id", "user_hash")
@@ -45,18 +38,18 @@ class EasyPortrait(Reader):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        return (folder / "images").is_dir() and any((folder / name).is_dir() for name in _FOLDERS)
+        return (folder / "images").is_dir() and any((folder / x).is_dir() for names in _FOLDERS.values() for x in names)
 
     def entries(self) -> Iterator[Entry]:
-        kind = next(name for name in _FOLDERS if (self.folder / name).is_dir())
         users = _users(self.folder)
         for image in pictures_in(self.folder / "images"):
             name = image.relative_to(self.folder / "images")
             user, split = users.get(image.stem, (image.stem, ""))
-            if name.parts[0] in SPLITS:
-                split = name.parts[0]
-            label = (self.folder / kind / name).with_suffix(".png")
-            yield Entry(str(name), split or split_by(user), image, label, user, CLEAR)
+            known = split_named(name.parts[0]) or split or split_by(user)
+            yield Entry(str(name), known, image, self.folder, user, CLEAR)
+
+    def files(self, entry: Entry, task: str) -> Sequence[Path]:
+        return entry.image, self._label(entry, task)
 
     def person(self, entry: Entry) -> Labelled:
         """Every class but background is person.
@@ -64,10 +57,7 @@ class EasyPortrait(Reader):
         Raises:
             ExportError: the labels are those of a face only.
         """
-        kind = self._kind(entry)
-        if kind == "annotations_fp":
-            raise ExportError(f"{entry.label}: classes of a face only; people need annotations/ or annotations_ps/")
-        return labelled(entry, np.where(read_plane(entry.label) > 0, 255, 0).astype(np.uint8))
+        return labelled(entry, np.where(read_plane(self._label(entry, "person")) > 0, 255, 0).astype(np.uint8))
 
     def face(self, entry: Entry) -> LabelledFace:
         """Classes in version 1's numbers. With version 2's, person is background, and background does not count.
@@ -75,19 +65,24 @@ class EasyPortrait(Reader):
         Raises:
             ExportError: the labels are masks, or have other classes.
         """
-        kind = self._kind(entry)
-        if kind == "annotations_ps":
-            return super().face(entry)
-        plane = read_plane(entry.label)
+        path, kind = self._label(entry, "face"), self._kind("face")
+        plane = read_plane(path)
         classes = V2_CLASSES if kind == "annotations_fp" else V1_CLASSES
         if int(plane.max()) >= len(classes):
-            raise ExportError(f"{entry.label}: class {plane.max()}; {kind}/ has the classes 0 to {len(classes) - 1}")
+            raise ExportError(f"{path}: class {plane.max()}; {kind}/ has the classes 0 to {len(classes) - 1}")
         if kind == "annotations":
             return labelled_face(entry, plane)
         return labelled_face(entry, _FROM_V2[plane], valid=(plane > 0).astype(np.uint8))
 
-    def _kind(self, entry: Entry) -> str:
-        return entry.label.relative_to(self.folder).parts[0]
+    def _label(self, entry: Entry, task: str) -> Path:
+        return (self.folder / self._kind(task) / entry.name).with_suffix(".png")
+
+    def _kind(self, task: str) -> str:
+        kinds = _FOLDERS[task]
+        kind = next((x for x in kinds if (self.folder / x).is_dir()), "")
+        if not kind:
+            raise ExportError(f"{self.folder}: no labels of a {task}; get {kinds[0]}/ or {kinds[1]}/")
+        return kind
 
 
 def _users(folder: Path) -> dict[str, tuple[str, str]]:
@@ -106,18 +101,16 @@ def _users(folder: Path) -> dict[str, tuple[str, str]]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
         if path.suffix == ".json":
             return [dict(row) for row in json.loads(text)]
         head = text.split("\n", 1)[0]
         delimiter = max("\t,;", key=head.count)
         return list(csv.DictReader(text.splitlines(), delimiter=delimiter))
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, csv.Error) as error:
         raise ExportError(f"{path}: not a table of pictures ({error})") from error
 
 
 def _split(row: dict[str, Any]) -> str:
-    if row.get("split") in SPLITS:
-        return str(row["split"])
-    columns = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-    return next((split for column, split in columns.items() if str(row.get(column)).lower() in ("true", "1")), "")
+    marked = (name for name in row if split_named(str(name)) and str(row[name]).lower() in ("true", "1"))
+    return split_named(str(row.get("split", ""))) or split_named(next(marked, ""))

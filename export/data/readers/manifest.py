@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from export.data.augment import Image
 from export.data.crops import LabelledFace
+from export.data.files import read_image, read_plane
 from export.data.person import IGNORE, Labelled, read_manifest, set_name
-from export.data.readers.base import Entry, Reader, labelled, labelled_face, read_image, read_plane
+from export.data.readers.base import Entry, Reader, labelled, labelled_face
 from export.data.rights import rights_of
 from export.errors import ExportError
 from export.models import V1_CLASSES
@@ -32,6 +32,11 @@ class ManifestSet(Reader):
             image, label = self.folder / row["file"], self.folder / row["label"]
             yield Entry(row["file"], row["split"], image, label, row.get("identity", ""), rights, row["notes"])
 
+    def files(self, entry: Entry, task: str) -> Sequence[Path]:
+        if entry.label == self.folder:
+            return (entry.image,)
+        return entry.image, self._alpha(entry) if task == "person" and self._is_face() else entry.label
+
     def person(self, entry: Entry) -> Labelled:
         if entry.label == self.folder:
             return labelled(entry, np.zeros(read_image(entry.image).shape[:2], np.uint8))
@@ -45,10 +50,14 @@ class ManifestSet(Reader):
         return self.folder.resolve().parent.name == "face"
 
     def _person_of_face(self, entry: Entry) -> Labelled:
-        """The alpha beside it where there is one; else every class but background."""
+        path = self._alpha(entry)
+        plane = read_plane(path)
+        return labelled(entry, np.where(plane > 0, 255, 0).astype(np.uint8) if path == entry.label else plane)
+
+    def _alpha(self, entry: Entry) -> Path:
+        """The alpha beside the classes of a face, where there is one; else these, all but background."""
         alpha = next((note.split()[1] for note in entry.notes.split("; ") if note.startswith("alpha ")), "")
-        plane: Image = read_plane(self.folder / alpha) if alpha else read_plane(entry.label)
-        return labelled(entry, plane if alpha else np.where(plane > 0, 255, 0).astype(np.uint8))
+        return self.folder / alpha if alpha else entry.label
 
     def face(self, entry: Entry) -> LabelledFace:
         if not self._is_face():

@@ -5,20 +5,29 @@ Layouts as the code of PortraitNet reads them (dong-x16/PortraitNet@5033db1, dat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from export.data.augment import Image
+from export.data.files import lines_of, pictures_in, read_image, read_plane
 from export.data.person import Labelled
-from export.data.readers.base import SPLITS, Entry, Reader, labelled, lines_of, pictures_in, read_plane, split_by
+from export.data.readers.base import Entry, Reader, labelled, split_by, split_named
+from export.errors import ExportError
 
-_HALF = 128
+_HALF, _VOID = 128, 255
+_FEW = 16
+"""The most values that a mask may have without being a soft alpha."""
+_LOOKED_AT = 32
 
 
 class Eg1800(Reader):
-    """Shen et al., Eurographics 2016. A mask has 1 (or, in some copies, 255) where a person is."""
+    """Shen et al., Eurographics 2016. A mask has 1 (or, in some copies, 255 or a soft alpha) where a person is.
+
+    Where it has both 1 and 255, and nothing between but other marks, 255 is ignored.
+    """
 
     layout = "EG1800: Images/, Labels/, eg1800_train.txt, eg1800_test.txt"
 
@@ -34,7 +43,12 @@ class Eg1800(Reader):
 
     def person(self, entry: Entry) -> Labelled:
         plane = read_plane(entry.label)
-        return labelled(entry, _alpha(plane >= _HALF if plane.max() >= _HALF else plane == 1))
+        levels = _levels(plane)
+        if 1 in levels and not _is_soft(levels):
+            return labelled(entry, _alpha(plane == 1), (plane != _VOID).astype(np.uint8))
+        if max(levels) < _HALF:
+            raise ExportError(f"{entry.label}: nobody in it, only {_shown(levels)}; a person is 1, or 255")
+        return labelled(entry, _alpha(plane >= _HALF))
 
 
 class SupervisePortrait(Reader):
@@ -64,12 +78,13 @@ class SupervisePortrait(Reader):
 
 
 class PlainFolder(Reader):
-    """Any pictures with masks of the same name: alpha 0..255, or 0 and 1.
+    """Any pictures with masks of the same name: 0 and 1, 0 and 255, or a soft alpha; of 0, 1 and 255, 255 is ignored.
 
-    `images/` and `masks/` lie in the folder, or in train/, val/ and test/ of it; without those, a hash splits.
+    `images/` and `masks/` lie in the folder, or in train/, val/ (or valid/) and test/ of it, or have these in them;
+    without those, a hash splits.
     """
 
-    layout = "plain: images/ and masks/ (PNG, same names), also inside train/, val/, test/"
+    layout = "plain: images/ and masks/ (same names), with train/, val/, test/ around or in them"
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
@@ -77,20 +92,83 @@ class PlainFolder(Reader):
 
     def entries(self) -> Iterator[Entry]:
         for part, split in _parts(self.folder):
+            masks = {path.relative_to(part / "masks").with_suffix(""): path for path in pictures_in(part / "masks")}
             for image in pictures_in(part / "images"):
                 name = image.relative_to(part / "images")
-                label = (part / "masks" / name).with_suffix(".png")
-                known = split or split_by(str(name.with_suffix("")))
+                stem = name.with_suffix("")
+                label = masks.get(stem, (part / "masks" / name).with_suffix(".png"))
+                known = split or split_named(name.parts[0]) or split_by(stem.as_posix())
                 yield Entry(str(name), known, image, label, identity=f"{part.name}/{name}")
 
     def person(self, entry: Entry) -> Labelled:
+        """Read one picture with its mask; what few values mean is told by others of the folder.
+
+        Raises:
+            ExportError: as `labelled`, or the mask has values that nobody explained.
+        """
         plane = read_plane(entry.label)
-        return labelled(entry, _alpha(plane > 0) if plane.max() <= 1 else plane)
+        levels = _levels(plane)
+        soft, void = self._found
+        if levels <= {0, 1}:
+            return labelled(entry, _alpha(plane > 0))
+        if soft or _is_soft(levels) or (levels <= {0, _VOID} and not void):
+            return labelled(entry, plane)
+        if levels <= {0, 1, _VOID}:
+            return labelled(entry, _alpha(plane == 1), (plane != _VOID).astype(np.uint8))
+        raise ExportError(
+            f"{entry.label}: values {_shown(levels)}; give 0 and 1, 0 and 255, 0, 1 and 255 (ignored), or a soft alpha "
+            f"of more than {_FEW} values"
+        )
+
+    @cached_property
+    def _found(self) -> tuple[bool, bool]:
+        """Whether any of 32 masks, evenly chosen, is a soft alpha, and whether any has 0, 1 and an ignored 255."""
+        masks = [entry.label for entry in self.entries()]
+        count = min(_LOOKED_AT, len(masks))
+        looked_at = [masks[i * len(masks) // count] for i in range(count)]
+        every = [_levels(read_plane(path)) for path in looked_at if path.exists()]
+        return any(_is_soft(x) for x in every), any({1, _VOID} <= x <= {0, 1, _VOID} for x in every)
+
+
+class Unlabelled(Reader):
+    """Pictures without any label, all of them to train on: for a teacher."""
+
+    layout = "no labels, for --teacher: images/ alone"
+
+    @classmethod
+    def matches(cls, folder: Path) -> bool:
+        return (folder / "images").is_dir()
+
+    def entries(self) -> Iterator[Entry]:
+        for image in pictures_in(self.folder / "images"):
+            yield Entry(str(image.relative_to(self.folder / "images")), "train", image, self.folder)
+
+    def files(self, entry: Entry, task: str) -> Sequence[Path]:
+        return (entry.image,)
+
+    def person(self, entry: Entry) -> Labelled:
+        """No pixel of it is valid."""
+        image = read_image(entry.image)
+        nothing = np.zeros(image.shape[:2], np.uint8)
+        return Labelled(entry.name, image, nothing, nothing)
 
 
 def _parts(folder: Path) -> list[tuple[Path, str]]:
-    found = [(folder / split, split) for split in SPLITS] + [(folder, "")]
+    found = [(folder / name, split_named(name)) for name in ("train", "val", "valid", "test")] + [(folder, "")]
     return [(x, split) for x, split in found if (x / "images").is_dir() and (x / "masks").is_dir()]
+
+
+def _levels(plane: Image) -> set[int]:
+    return set(np.flatnonzero(np.bincount(plane.ravel(), minlength=256)).tolist())
+
+
+def _is_soft(levels: set[int]) -> bool:
+    """Numbers of classes are few and small; an alpha has many values, also in the upper half."""
+    return len(levels) > _FEW and any(_HALF <= x < _VOID for x in levels)
+
+
+def _shown(levels: set[int]) -> str:
+    return ", ".join(str(x) for x in sorted(levels)[:_FEW]) + ", ..." * (len(levels) > _FEW)
 
 
 def _alpha(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Image:
