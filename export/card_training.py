@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.card_quality import table
+from export.data.faces import OCCLUDERS
 from export.data.sources import PRETRAINED, SOURCES, Source
 from export.record import Record, horizon_of, phases, warmup_of
 
@@ -18,7 +19,7 @@ _SAMPLES = {
     "somebody before another room, `room` and `empty` pictures without anybody. Light, colour, sharpness, noise and "
     "JPEG compression vary.",
     "face": "Samples are squares around a face, turned, mirrored with left and right swapped, mostly before another "
-    "room, one in eight with something before the face. Light, colour, sharpness, noise and JPEG compression vary.",
+    "room, some with something before the face. Light, colour, sharpness, noise and JPEG compression vary.",
 }
 _SET_BY_SET = "see the set"
 
@@ -42,17 +43,20 @@ def _phase(run: Record) -> str:
         "samples": run["samples"],
         "batch": run["batch"],
         "rate": run["rate"],
-        "seed": run["seed"],
+        "seed": str(run["seed"]),
         "task": run.get("task"),
         "licence": None if run.get("licence") == "any" else run.get("licence"),
         "teacher": Path(run["teacher"]).name if run.get("teacher") else None,
+        "teacher-model": run["teacher_model"] if run.get("teacher") else None,
         "consistency": run.get("consistency"),
+        "occluders": None if run.get("occluders") == OCCLUDERS else run.get("occluders"),
     }
     words = [f"--{name} {value}" for name, value in options.items() if value]
-    command = " ".join(["python -m export train", run["model"], "--data DATA", *words, *["--finish"] * run["finish"]])
+    words += [f"--{name}" for name in ("finish", "keep-glasses") if run.get(name.replace("-", "_"))]
+    command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
     warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
     horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
-    codes = dict.fromkeys(part["code"][:12] for part in run.get("segments", []))
+    codes = dict.fromkeys(_short(part["code"]) for part in run.get("segments", []))
     return (
         f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
         f"{run['weight_decay']}, moving average over about {horizon} samples"
@@ -60,16 +64,23 @@ def _phase(run: Record) -> str:
     )
 
 
+def _short(code: str) -> str:
+    commit, plus, changes = code.partition("+")
+    return f"{commit[:12]}{plus}{changes}"
+
+
 def _shares(record: Record) -> str:
     """How samples were drawn, phase by phase where it differs."""
-    texts = []
-    for draws in (run["draws"] for run in phases(record) if "draws" in run):
-        kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in draws["kinds"].items())
-        sides = f", sides {draws['near'][0]} to {draws['near'][1]} times the face's height" if "near" in draws else ""
-        texts.append(f"{kinds}{sides}")
-    if len(set(texts)) == 1:
-        return f"Shares: {texts[0]}."
-    return " ".join(f"Phase {number}: {text}." for number, text in enumerate(texts, 1))
+    texts = {}
+    runs = list(phases(record))
+    for number, run in enumerate(runs, 1):
+        if "draws" in run:
+            kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in run["draws"]["kinds"].items())
+            near = run["draws"].get("near")
+            texts[number] = kinds + (f", sides {near[0]} to {near[1]} times the face's height" if near else "")
+    if len(texts) == len(runs) and len(set(texts.values())) == 1:
+        return f"Shares, of the kinds that the data hold: {texts[1]}."
+    return " ".join(f"Shares in phase {number}: {text}." for number, text in texts.items())
 
 
 def sets_of(record: Record | None) -> dict[str, Record]:
@@ -90,9 +101,7 @@ def data(record: Record | None) -> str:
     known = {source.folder: source for source in SOURCES}
     rows = [_set_row(known[name], str(sets[name]["pictures"])) for name in known if name in sets]
     rows += [_other_row(one) for name, one in sets.items() if name not in known]
-    start = next(phases(record))
-    if start.get("init_file"):
-        rows.append(_start_row(start))
+    rows += _unrecorded(record)
     doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
     note = (
         f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or exclude commercial use, and "
@@ -113,13 +122,24 @@ def _other_row(one: Record) -> list[str]:
     return [f"`{one['name']}`", str(one["pictures"]), f"layout {one['layout']}", _SET_BY_SET, _SET_BY_SET, rights]
 
 
-def _start_row(run: Record) -> list[str]:
-    """Weights that the first phase began with and that have no record."""
-    source = PRETRAINED.get(run.get("init_sha256", ""))
+def _unrecorded(record: Record) -> list[list[str]]:
+    """A row for each file of weights, at the start or as a teacher, whose own training no record describes."""
+    rows = []
+    for run in phases(record):
+        if run.get("init_file") and not run.get("init"):
+            rows.append(_weights_row(run["init_file"], run.get("init_sha256", "")))
+        if run.get("teacher") and run.get("teacher_record"):
+            rows += _unrecorded(run["teacher_record"])
+        elif run.get("teacher"):
+            rows.append(_weights_row(Path(run["teacher"]).name, run.get("teacher_sha256", "")))
+    return rows
+
+
+def _weights_row(name: str, sha256: str) -> list[str]:
+    source = PRETRAINED.get(sha256)
     if source:
         return _set_row(source, "through its weights")
-    name = f"`{run['init_file']}`"
-    return [name, "not recorded", "the weights that training began with", _SET_BY_SET, _SET_BY_SET, "unclear"]
+    return [f"`{name}`", "not recorded", "what these weights have seen", _SET_BY_SET, _SET_BY_SET, "unclear"]
 
 
 def _is_doubtful(rights: str) -> bool:

@@ -20,6 +20,8 @@ PERSON = 128
 """Alpha of at least this is person, in the answer and in the label."""
 BOUNDARY_PX, BOUNDARY_OF_PX = 2, 512
 """How far an outline may be off and still counts, in a picture whose longer side is `BOUNDARY_OF_PX`."""
+_BESIDE_PX = 1.5
+"""More than the distance of pixels that touch, corners too."""
 
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -66,14 +68,16 @@ def boundary_matches(found: Mask, wanted: Mask, counts: Mask) -> Counts:
 
     All bool [H, W]. An outline is the pixels of a mask beside one that is not in it; the picture's edge is none. Near:
     at most 2 px of 512 away (Euclidean), in proportion to the longer side. `counts`: False is ignored, and so is an
-    outline as near to such a pixel, since the true one may be among them.
+    outline within that distance and 1.5 px of such a pixel, since the true one may be among them; it may still be what
+    one further off lies near to.
     """
     reach = BOUNDARY_PX * max(found.shape) / BOUNDARY_OF_PX
-    known = _distance_to(~counts) > reach + 1
-    edges = [_outline(mask) & known for mask in (found, wanted)]
+    known = _distance_to(~counts) > reach + _BESIDE_PX
+    edges = [_outline(mask) for mask in (found, wanted)]
     result = []
     for edge, other in (edges, edges[::-1]):
-        result += [np.count_nonzero(edge & (_distance_to(other) <= reach)), np.count_nonzero(edge)]
+        counted = edge & known
+        result += [np.count_nonzero(counted & (_distance_to(other) <= reach)), np.count_nonzero(counted)]
     return np.array(result, np.int64)
 
 
@@ -82,10 +86,9 @@ def f_score(matches: Counts) -> float:
     found, of_found, wanted, of_wanted = (int(x) for x in matches)
     if not of_found and not of_wanted:
         return 1.0
-    if not found or not wanted:
-        return 0.0
-    precision, recall = found / of_found, wanted / of_wanted
-    return 2 * precision * recall / (precision + recall)
+    precision = found / of_found if of_found else 1.0
+    recall = wanted / of_wanted if of_wanted else 1.0
+    return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
 
 
 def _outline(mask: Mask) -> Mask:

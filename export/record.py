@@ -21,28 +21,44 @@ from safetensors import SafetensorError, safe_open
 Record = dict[str, Any]
 """Settings of a run by their names in `TrainConfig`, and `spec`, `sets`, `draws`, `segments`, `seen`, `init`, ..."""
 _KEY = "training"
+_OF_A_RUN = ("last.pt", "ema.safetensors")
 _HERE = Path(__file__).resolve().parent
 
 
 def read_record(folder: Path) -> Record | None:
     """What a run's folder says of it, with the number of samples seen; None where it says nothing."""
     try:
-        record: Record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        with (folder / "log.csv").open(newline="") as file:
-            return record | {"seen": int(list(csv.reader(file))[-1][0])}
-    except (OSError, ValueError, IndexError):
+        record = _parsed((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeError):
         return None
+    return record and record | {"seen": _seen(folder / "log.csv")}
+
+
+def _parsed(text: str) -> Record | None:
+    """A record, or None where the text is none."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "spec" in record else None
+
+
+def _seen(log: Path) -> int:
+    try:
+        with log.open(newline="") as file:
+            return int(list(csv.reader(file))[-1][0])
+    except (OSError, ValueError, IndexError):  # nothing has been saved yet
+        return 0
 
 
 def record_of(checkpoint: Path) -> Record | None:
-    """What is known of the training of a checkpoint: from the file itself, else from beside it; None if nothing is."""
+    """What is known of the training of a checkpoint: from the file itself, else from its run; None if nothing is."""
     try:
         with safe_open(checkpoint, "pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
+            record = _parsed((file.metadata() or {}).get(_KEY, ""))
     except (SafetensorError, OSError):
-        text = None
-    record: Record | None = json.loads(text) if text else read_record(checkpoint.parent)
-    return record
+        record = None
+    return record or (read_record(checkpoint.parent) if checkpoint.name in _OF_A_RUN else None)
 
 
 def as_metadata(record: Record | None) -> dict[str, str]:
@@ -106,8 +122,9 @@ def samples_seen(record: Record | None) -> int:
 def is_clear(record: Record | None) -> bool:
     """Whether weights are known to have seen, in every phase, only pictures whose rights are clear."""
     runs = list(phases(record))
-    started_alone = bool(runs) and not (runs[0].get("init_file"))
-    taught = [run["teacher_record"] for run in runs if run.get("teacher")]
+    known = bool(runs) and all("segments" in run for run in runs)  # older records do not tell all
+    started_alone = known and not runs[0].get("init_file")
+    taught = [run.get("teacher_record") for run in runs if run.get("teacher")]
     return started_alone and all(run.get("licence") == "clear" for run in runs) and all(map(is_clear, taught))
 
 

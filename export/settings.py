@@ -90,7 +90,9 @@ def check_folder(config: TrainConfig, resume: bool, init: Path | None, before: R
     """
     if resume and init is not None:
         raise ExportError(f"--init {init}: a run that goes on has weights; leave it out, or begin without --resume")
-    if not resume and (config.out / "last.pt").exists():
+    if resume and before is None and (config.out / "last.pt").exists():
+        raise ExportError(f"{config.out / 'run.json'}: not a record, so the run cannot go on; begin another with --out")
+    if not resume and any((config.out / name).exists() for name in ("last.pt", "ema.safetensors")):
         raise ExportError(f"{config.out}: holds a run; go on with --resume, or give another folder with --out")
     for name, begun in _settings(before or {}).items():
         if name not in _FREE and getattr(config, name) != begun:
@@ -111,6 +113,8 @@ def described(
         if config.teacher is not None:
             record["teacher_record"] = record_of(config.teacher)
             record |= {"teacher_sha256": _sha256(config.teacher)} if config.teacher.is_file() else {}
+    sets = used_sets(config.data, spec.task, config.licence)
+    present = {one["sha256"] for one in sets}
     part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
     part |= {"samples": config.samples, "workers": config.workers, "compile": config.compile}
     return (
@@ -120,7 +124,7 @@ def described(
             "spec": asdict(spec),
             "warmup": warmup_of(config.warmup_samples, config.samples),
             "horizon": horizon_of(config.ema_samples, config.samples),
-            "sets": used_sets(config.data, spec.task, config.licence),
+            "sets": [*sets, *(one for one in record.get("sets", []) if one["sha256"] not in present)],
             "draws": faces.draws(config.finish, config.occluders)
             if spec.task == "face"
             else person.draws(config.finish),

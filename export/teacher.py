@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from export.answers import Matting, Parsing, open_engine
 from export.convert import load_network
@@ -41,4 +42,7 @@ class Teacher:
             mattes = np.stack([self._engine.alpha(picture) for picture in image.cpu().numpy()])
             return torch.from_numpy(mattes).to(image.device) / 255
         pixels = self._spec.normalise(image).contiguous(memory_format=torch.channels_last)
-        return torch.sigmoid(self._spec.score(self._network(pixels)))[:, 0]
+        score = self._spec.score(self._network(pixels))
+        if score.shape[2:] != image.shape[1:3]:
+            score = functional.interpolate(score, list(image.shape[1:3]), mode="bilinear", align_corners=False)
+        return torch.sigmoid(score)[:, 0]

@@ -288,4 +288,4 @@ def _resume(run: _Run) -> None:
         run.optimiser.load_state_dict(state["optimiser"])
         run.average.state, run.seen = state["average"], int(state["seen"])
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise ExportError(f"{path}: not the state of a {run.spec.name} run; start without --resume") from error
+        raise ExportError(f"{path}: not the state of a {run.spec.name} run; begin another with --out") from error

@@ -232,7 +232,10 @@ _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 
 
 def draws(finish: bool) -> dict[str, Any]:
-    """How samples are drawn, for the record of a run: `kinds` with their shares, and how often steps of light apply."""
+    """How samples are drawn, for the record of a run: `kinds` with their shares, and how often steps of light apply.
+
+    Kinds that the data do not hold are left out when samples are drawn, and the others have the more.
+    """
     return {"kinds": _shares(finish), "often": _FINISH_OFTEN if finish else 1.0}
 
 

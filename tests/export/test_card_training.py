@@ -31,16 +31,20 @@ def _set(name: str, pictures: int, **rights: int) -> dict[str, Any]:
 
 
 def test_a_recipe_is_the_commands() -> None:
-    last = _run(init=_run(), init_file="ema.safetensors", finish=True, teacher="/far/away/big.onnx", licence="clear")
+    teacher = {"teacher": "/far/away/big.onnx", "teacher_model": "sinet"}
+    last = _run(init=_run(), init_file="ema.safetensors", finish=True, licence="clear", **teacher)
     lines = recipe(last).splitlines()
     begun = "python -m export train portraitnet --data DATA"
     assert lines[0].startswith(
         f"1. `{begun} --size 160x224 --samples 100 --batch 32 --rate 0.001 --seed 1`: 96 samples,"
     )
-    assert "; code abcdef012345." in lines[0]
+    assert "; code abcdef012345+changes." in lines[0]
     assert lines[1].startswith(f"2. `{begun} --init ema.safetensors --size 160x224")
-    assert "--licence clear --teacher big.onnx --finish`" in lines[1]
-    assert lines[-1].endswith("Shares: photo 75 %, room 25 %.")
+    assert "--licence clear --teacher big.onnx --teacher-model sinet --finish`" in lines[1]
+    assert lines[-1].endswith("Shares, of the kinds that the data hold: photo 75 %, room 25 %.")
+    del last["init"]["draws"]
+    assert recipe(last).endswith("Shares in phase 2: photo 75 %, room 25 %.")
+    assert "--seed 0`" in recipe(_run(seed=0))
     assert recipe(None) == "Not trained here."
 
 
@@ -67,4 +71,7 @@ def test_published_weights_at_the_start_are_data() -> None:
     unknown = _run(init_file="found.pth", init_sha256="0")
     assert "| `found.pth` | not recorded |" in data(unknown)
     assert "`found.pth` hold pictures" in data(unknown)
+    taught = _run(teacher="big.tflite", teacher_record=None, sets=[_set("face/avatars", 40, clear=40)])
+    assert "| `big.tflite` | not recorded |" in data(taught)
+    assert "| `ImageNet-1k` |" in data(taught | {"teacher_record": known})
     assert "whoever trained" in data(None)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
+import typer
 
-from export.__main__ import main
+from export.__main__ import _FIELDS, app, main
 from export.record import record_of
+from export.settings import TrainConfig
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -28,6 +31,14 @@ def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_size_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(monkeypatch, "convert", "sinet", "--checkpoint", "x", "--size", "224") == 1
     assert "--size '224': give HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_options_have_the_defaults_of_the_settings() -> None:
+    command = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    given = {_FIELDS.get(option.name, option.name): option.default for option in command.params}
+    own = {x.name: x.default for x in fields(TrainConfig) if x.default is not MISSING and x.name in given}
+    assert len(own) > 12
+    assert {name: given[name] for name in own} == own
 
 
 def test_resume_needs_no_settings(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,13 @@ def test_no_outline_where_ignored_pixels_begin() -> None:
     counts[20:44, 32:40] = False
     label = person & counts
     assert f_score(boundary_matches(person, label, counts)) == 1.0
+    counts = np.ones((512, 512), bool)
+    counts[200:] = False
+    row = np.indices((512, 512))[0]
+    upper, lower = row >= 196, row >= 197
+    assert boundary_matches(upper, lower, counts).tolist() == [512, 512, 0, 0]  # one counts, the other is within reach
+    assert f_score(boundary_matches(upper, lower, counts)) == 1.0
+    assert f_score(boundary_matches(upper, row < 0, counts)) == 0.0
 
 
 def test_precision_and_recall_both_count() -> None:

@@ -86,6 +86,13 @@ def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
     assert as_begun(asked, {"samples", "data", "rate"}).rate == 0.02
     with pytest.raises(ExportError, match=r"finish False: the run in .* was begun with True; leave it out"):
         train(asked, resume=True)
+    (tmp_path / "more").mkdir()
+    shutil.copytree(data / "person/ccp/images", tmp_path / "more/images")
+    shutil.copytree(data / "person/ccp/masks", tmp_path / "more/masks")
+    train(replace(begun, samples=4, data=(tmp_path / "more",)), resume=True)
+    record = record_of(tmp_path / "ema.safetensors")
+    assert record is not None
+    assert {"more", "person/ccp"} <= {one["name"] for one in record["sets"]}  # what the first part saw stays
     with pytest.raises(ExportError, match="leave it out, or begin without --resume"):
         train(begun, resume=True, init=tmp_path / "ema.safetensors")
 
@@ -145,7 +152,11 @@ def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
         train(replace(clear, teacher=doubtful, teacher_model="sinet"))
     first = train(clear)
     second = train(replace(clear, out=tmp_path / "second"), init=first)
-    assert is_clear(record_of(second))
+    record = record_of(second)
+    assert record is not None
+    assert is_clear(record)
+    assert not is_clear(record | {"teacher": "big.tflite"})
+    assert not is_clear({"licence": "clear", "init": None, "seen": 1})  # of a time when records told less
 
 
 def test_board(data: Path, tmp_path: Path) -> None:
@@ -163,14 +174,14 @@ def test_board(data: Path, tmp_path: Path) -> None:
 
 
 def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> None:
-    torch.save(network.state_dict(), tmp_path / "start.pth")
+    torch.save(network.state_dict(), tmp_path / "last.pt")
     (tmp_path / "run.json").write_text('{"spec": {}}')
     (tmp_path / "log.csv").write_text("64,0.5,0.001\n")
-    train(_config(data, tmp_path / "run", 2), init=tmp_path / "start.pth")
+    train(_config(data, tmp_path / "run", 2), init=tmp_path / "last.pt")
     train(_config(data, tmp_path / "run", 4), resume=True)
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["init"]["seen"] == 64  # resuming forgets nothing
-    assert record["init_file"] == "start.pth"
+    assert record["init_file"] == "last.pt"
     after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
     torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
 
@@ -183,7 +194,10 @@ def test_nothing_to_resume(data: Path, tmp_path: Path) -> None:
 
 def test_damaged_state(data: Path, tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"noise")
-    with pytest.raises(ExportError, match="not the state of a sinet run"):
+    with pytest.raises(ExportError, match=r"run\.json: not a record, so the run cannot go on"):
+        train(_config(data, tmp_path, 2), resume=True)
+    (tmp_path / "run.json").write_text('{"spec": {}}')
+    with pytest.raises(ExportError, match="not the state of a sinet run; begin another with --out"):
         train(_config(data, tmp_path, 2), resume=True)
 
 
