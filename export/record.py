@@ -52,25 +52,32 @@ def _seen(log: Path) -> int:
 
 
 def record_of(checkpoint: Path) -> Record | None:
-    """What is known of the training of a checkpoint: from the file itself, else from its run; None if nothing is."""
+    """What is known of the training of a checkpoint; None if nothing is.
+
+    From the file itself, else from `<its name>.json` beside it (weights older than records in files), else from its run.
+    """
     try:
         with safe_open(checkpoint, "pt") as file:
             record = _parsed((file.metadata() or {}).get(_KEY, ""))
     except (SafetensorError, OSError):
         record = None
+    beside = checkpoint.with_suffix(".json")
+    if record is None and beside.is_file():
+        record = _parsed(beside.read_text(encoding="utf-8"))
     return record or (read_record(checkpoint.parent) if checkpoint.name in _OF_A_RUN else None)
 
 
 def as_metadata(record: Record | None) -> dict[str, str]:
     """The metadata of a safetensors file that holds a record, without the folders of this machine."""
-    return {_KEY: json.dumps(_portable(record), default=str)} if record else {}
+    return {_KEY: json.dumps(portable(record), default=str)} if record else {}
 
 
-def _portable(record: Record | None) -> Record | None:
+def portable(record: Record | None) -> Record | None:
+    """A record without the folders of this machine."""
     if record is None:
         return None
     kept = {name: value for name, value in record.items() if name not in ("data", "out")}
-    kept |= {name: _portable(record[name]) for name in ("init", "teacher_record") if name in record}
+    kept |= {name: portable(record[name]) for name in ("init", "teacher_record") if name in record}
     return kept | ({"teacher": Path(record["teacher"]).name} if record.get("teacher") else {})
 
 

@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from export.card_training import sets_of
 from export.checkpoints import preset_of, read_checkpoint
 from export.errors import ExportError
 from export.models import PRESETS, find_model
+from export.record import record_of, samples_seen
 
 _SPEC = find_model("sinet")
 
@@ -171,3 +173,12 @@ def test_not_finite(tmp_path: Path, network: nn.Module) -> None:
 def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
     torch.save(stored, tmp_path / "w.pth")
     _refused(tmp_path / "w.pth", message)
+
+
+@pytest.mark.parametrize("name", ["sinet", "portraitnet", "portraitnet_face", "segformer_b0"])
+def test_the_kept_weights_know_their_training(name: str) -> None:
+    record = record_of(Path(__file__).parents[2] / "export/checkpoints" / f"{name}.safetensors")
+    assert record is not None
+    assert record["model"] == name
+    assert sets_of(record)
+    assert samples_seen(record) > 10_000
