@@ -56,12 +56,17 @@ def _phase(run: Record) -> str:
     command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
     warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
     horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
-    codes = dict.fromkeys(_short(part["code"]) for part in run.get("segments", []))
+    codes = ", ".join(dict.fromkeys(_short(part["code"]) for part in run.get("segments", [])))
     return (
         f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
         f"{run['weight_decay']}, moving average over about {horizon} samples"
-        f"{', pictures changed less' if run['finish'] else ''}{'; code ' + ', '.join(codes) if codes else ''}."
+        f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}."
     )
+
+
+def _curve(run: Record) -> str:
+    points = ", ".join(f"{loss:.2f} after {seen}" for seen, loss in run.get("curve", []))
+    return f"; loss {points}" if points else ""
 
 
 def _short(code: str) -> str:

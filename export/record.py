@@ -19,8 +19,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 Record = dict[str, Any]
-"""Settings of a run by their names in `TrainConfig`, and `spec`, `sets`, `draws`, `segments`, `seen`, `init`, ..."""
+"""Settings of a run by their names in `TrainConfig`; `spec`, `sets`, `draws`, `segments`, `seen`, `curve`, `init`."""
 _KEY = "training"
+_CURVE_POINTS = 6
 _OF_A_RUN = ("last.pt", "ema.safetensors")
 _HERE = Path(__file__).resolve().parent
 
@@ -31,7 +32,7 @@ def read_record(folder: Path) -> Record | None:
         record = _parsed((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeError):
         return None
-    return record and record | {"seen": _seen(folder / "log.csv")}
+    return record and record | _progress(folder / "log.csv")
 
 
 def _parsed(text: str) -> Record | None:
@@ -43,18 +44,21 @@ def _parsed(text: str) -> Record | None:
     return record if isinstance(record, dict) and "spec" in record else None
 
 
-def _seen(log: Path) -> int:
+def _progress(log: Path) -> Record:
+    """`seen`, the number of samples, and `curve`, the mean loss up to some of them, evenly chosen: [samples, loss]."""
     try:
         with log.open(newline="") as file:
-            return int(list(csv.reader(file))[-1][0])
+            rows = [[int(row[0]), round(float(row[1]), 3)] for row in csv.reader(file)]
     except (OSError, ValueError, IndexError):  # nothing has been saved yet
-        return 0
+        rows = []
+    count = min(_CURVE_POINTS, len(rows))
+    return {"seen": rows[-1][0] if rows else 0, "curve": [rows[(i + 1) * len(rows) // count - 1] for i in range(count)]}
 
 
 def record_of(checkpoint: Path) -> Record | None:
     """What is known of the training of a checkpoint; None if nothing is.
 
-    From the file itself, else from `<its name>.json` beside it (weights older than records in files), else from its run.
+    From the file itself, else from a .json of its name beside it (older weights have that), else from its run.
     """
     try:
         with safe_open(checkpoint, "pt") as file:

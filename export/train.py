@@ -14,7 +14,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from export.data.used import is_data_folder
 from export.errors import ExportError
 from export.losses import consistency_loss, logits_of, teacher_loss, total_loss
 from export.models import PERSON, TRAINED, ModelSpec
-from export.record import Record, as_metadata, horizon_of, read_record, warmup_of, write_record
+from export.record import as_metadata, horizon_of, read_record, warmup_of, write_record
 from export.settings import TrainConfig, check_folder, check_rights, described
 from export.teacher import Teacher
 
@@ -93,7 +93,6 @@ class _Run:
     device: torch.device
     teacher: Teacher | None = None
     seen: int = 0
-    record: Record = field(default_factory=dict)
 
 
 def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -> Path:
@@ -111,9 +110,8 @@ def train(config: TrainConfig, resume: bool = False, init: Path | None = None) -
     cv2.setNumThreads(0)  # its thread pool does not survive the fork of the workers
     draw_one = _drawing(run)
     if run.seen < config.samples:
-        run.record = described(config, run.spec, run.device, run.seen, before, init)
         config.out.mkdir(parents=True, exist_ok=True)
-        write_record(config.out, run.record)
+        write_record(config.out, described(config, run.spec, run.device, run.seen, before, init))
         _loop(run, draw_one)
     return config.out / "ema.safetensors"
 
@@ -256,12 +254,12 @@ def _save(run: _Run, loss: float) -> None:
         "seen": run.seen,
     }
     weights = {k: v.cpu().contiguous() for k, v in average.items() if v.is_floating_point()}
-    metadata = as_metadata(run.record | {"seen": run.seen})
     try:
-        _whole(out / "last.pt", lambda path: torch.save(state, path))
-        _whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
         with (out / "log.csv").open("a", newline="") as file:
             csv.writer(file).writerow([run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"])
+        metadata = as_metadata(read_record(out))
+        _whole(out / "last.pt", lambda path: torch.save(state, path))
+        _whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ExportError(f"{out}: cannot be written ({reason}); make room and go on with --resume") from error

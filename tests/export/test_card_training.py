@@ -45,6 +45,7 @@ def test_a_recipe_is_the_commands() -> None:
     del last["init"]["draws"]
     assert recipe(last).endswith("Shares in phase 2: photo 75 %, room 25 %.")
     assert "--seed 0`" in recipe(_run(seed=0))
+    assert "; loss 0.90 after 64, 0.45 after 96" in recipe(_run(curve=[[64, 0.9], [96, 0.45]]))
     assert recipe(None) == "Not trained here."
 
 

@@ -71,6 +71,7 @@ def test_the_record_says_what_was_done(data: Path, tmp_path: Path) -> None:
     assert record["draws"]["kinds"]["empty"] == 0.05
     assert {"code", "torch", "numpy", "opencv", "threads", "device"} <= set(record["segments"][0])
     assert record["seen"] == 2
+    assert [seen for seen, _ in record["curve"]] == [2]
     after = train(_config(data, tmp_path / "next", 2), init=weights)
     last = record_of(after)
     assert last is not None
