@@ -38,7 +38,7 @@ _NOISE_LEVELS = 2.0
 STEADY = tuple(text for text in EFFECTS if text != "redeye")
 
 
-def third_of_the_height() -> Frame:
+def portrait_in_a_frame() -> Frame:
     """The demo portrait in the middle of a 720p frame."""
     with make_source("demo", SourceRequest(_VIEW)) as source:
         small = source.read()
@@ -109,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     engines = tuple(options.engines)
-    frame = third_of_the_height()
+    frame = portrait_in_a_frame()
     with open_parser(options.face_engine, engines, "onnxruntime", 1) as engine:
         face = find_face(frame, engine)
         if face is None:
