@@ -130,17 +130,19 @@ def test_a_full_disk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "ema.safetensors.partial").exists()
 
 
-def test_an_error_of_a_worker_is_one_line(tmp_path: Path) -> None:
-    data = make_data(tmp_path / "data")
-    folder = tmp_path / "plain"
-    shutil.copytree(data / "person/ccp/images", folder / "images")
-    shutil.copytree(data / "person/ccp/masks", folder / "masks")
-    for path in (folder / "images").iterdir():
-        path.write_bytes(b"noise")
-    config = replace(_config(data, tmp_path / "run", 2), data=(folder,), workers=1)
-    with pytest.raises(ExportError, match="not a picture") as error:
-        train(config)
-    assert "\n" not in str(error.value)
+def test_an_error_of_a_worker_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch brings it from a worker process, the trace in front."""
+    text = (
+        'Traceback (most recent call last):\n  File "worker.py", line 1\nexport.errors.ExportError: a.png: cut short\n'
+    )
+
+    def broken(*_: object) -> None:
+        raise ExportError(f"Caught ExportError in DataLoader worker process 0.\nOriginal {text}")
+
+    monkeypatch.setattr("export.train.draw", broken)
+    with pytest.raises(ExportError) as error:
+        train(_config(data, tmp_path / "run", 2))
+    assert str(error.value) == "a.png: cut short"
 
 
 def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
