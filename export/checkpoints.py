@@ -9,7 +9,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +93,33 @@ def write_half(path: Path, out: Path) -> None:
         ExportError: not a checkpoint, or the file cannot be written.
     """
     weights = {key: value.half() if value.is_floating_point() else value for key, value in read_weights(path).items()}
+    weights = {key: value.contiguous() for key, value in weights.items()}
+    metadata = as_metadata(record_of(path))
     try:
-        save_file({key: value.contiguous() for key, value in weights.items()}, out, as_metadata(record_of(path)))
+        save_whole(out, lambda partial: save_file(weights, partial, metadata))
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{out}: cannot be written ({error})") from error
 
 
+def save_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file that takes the place of `path` once it is whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Of the bytes of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def preset_of(path: Path) -> str | None:
     """The name of the published weights that this file is, byte for byte."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    digest = sha256_of(path) if path.is_file() else ""
     return next((name for name, preset in PRESETS.items() if preset.sha256 == digest), None)
 
 

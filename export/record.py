@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from vcam.files import write_whole
+
 Record = dict[str, Any]
 """Settings of a run by their names in `TrainConfig`; `spec`, `sets`, `draws`, `segments`, `seen`, `curve`, `init`."""
 _KEY = "training"
@@ -87,9 +89,7 @@ def portable(record: Record | None) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `run.json`, whole or not at all."""
-    partial = folder / "run.json.partial"
-    partial.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
-    partial.replace(folder / "run.json")
+    write_whole(folder / "run.json", json.dumps(record, indent=1, default=str) + "\n", 0o644)
 
 
 def surroundings() -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from export.checkpoints import sha256_of
 from export.data import faces, person
 from export.data.used import used_sets
 from export.errors import ExportError
@@ -109,10 +109,10 @@ def described(
     record = dict(before or {})
     if not before:
         record["init"] = record_of(init) if init else None
-        record |= {"init_file": init.name, "init_sha256": _sha256(init)} if init else {}
+        record |= {"init_file": init.name, "init_sha256": sha256_of(init)} if init else {}
         if config.teacher is not None:
             record["teacher_record"] = record_of(config.teacher)
-            record |= {"teacher_sha256": _sha256(config.teacher)} if config.teacher.is_file() else {}
+            record |= {"teacher_sha256": sha256_of(config.teacher)} if config.teacher.is_file() else {}
     sets = used_sets(config.data, spec.task, config.licence)
     present = {one["sha256"] for one in sets}
     part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
@@ -145,8 +145,3 @@ def check_rights(config: TrainConfig, init: Path | None) -> None:
                 f"{path}: not known to have seen only pictures whose rights are clear (--licence clear); leave it out, "
                 "or give weights that were trained with that filter"
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from export.board import Board
-from export.checkpoints import start_weights
+from export.checkpoints import save_whole, start_weights
 from export.data.faces import FaceLibrary, draw_face
 from export.data.person import Library, Sample, draw
 from export.data.readers import LazyFaces, LazyPeople, Unlabelled, detect
@@ -208,9 +208,10 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     for group in run.optimiser.param_groups:
         group["lr"] = _rate(config, run.seen)
     loss, logits = _loss(run, forward, *(part.to(run.device, non_blocking=True) for part in batch))
-    if not math.isfinite(loss.item()):
+    value = loss.item()
+    if not math.isfinite(value):
         raise ExportError(
-            f"{config.out}: the loss is {loss.item()} after {run.seen} samples; what was saved is whole, go on from it "
+            f"{config.out}: the loss is {value} after {run.seen} samples; what was saved is whole, go on from it "
             "with --resume and a smaller --rate"
         )
     run.optimiser.zero_grad(set_to_none=True)
@@ -221,7 +222,7 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     # at the start the average would otherwise remember the random weights for thousands of samples
     horizon = max(config.batch, horizon_of(config.ema_samples, config.samples))
     run.average.update(run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch)))
-    return loss.item(), logits
+    return value, logits
 
 
 def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,22 +259,12 @@ def _save(run: _Run, loss: float) -> None:
         with (out / "log.csv").open("a", newline="") as file:
             csv.writer(file).writerow([run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"])
         metadata = as_metadata(read_record(out))
-        _whole(out / "last.pt", lambda path: torch.save(state, path))
-        _whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
+        save_whole(out / "last.pt", lambda path: torch.save(state, path))
+        save_whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ExportError(f"{out}: cannot be written ({reason}); make room and go on with --resume") from error
     print(f"{run.seen} samples, loss {loss:.4f}", flush=True)
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _resume(run: _Run) -> None:

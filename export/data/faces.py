@@ -18,9 +18,9 @@ import numpy as np
 
 from export.data.augment import Image, light, photometric
 from export.data.crops import LabelledFace
-from export.data.files import fitted, read_image, read_plane
+from export.data.files import evenly, fitted, read_image, read_plane
 from export.data.occluders import occlude
-from export.data.person import Joined, Labelled, Sample, affine, read_set, rows_of, warp, window
+from export.data.person import Joined, Labelled, Sample, affine, choose, read_set, rows_of, warp, window
 from export.errors import ExportError
 
 SKIN, TEETH = 2, 8
@@ -146,9 +146,7 @@ class FaceLibrary:
 
 
 def _smiling(own: Sequence[Face], more: Sequence[LabelledFace]) -> Sequence[Face]:
-    looked_at = min(_LOOKED_AT, len(more))
-    indices = [i * len(more) // looked_at for i in range(looked_at)]
-    smiling = [i for i in indices if _shows_teeth(as_face(more[i]))]
+    smiling = [i for i in evenly(range(len(more)), _LOOKED_AT) if _shows_teeth(as_face(more[i]))]
     return Joined([face for face in own if _shows_teeth(face)], _Faces(more, smiling))
 
 
@@ -194,8 +192,7 @@ def draw_face(
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
     possible = {kind: share for kind, share in _SHARES.items() if len(people.get(kind, library.rooms))}
-    shares = np.array(list(possible.values()))
-    kind = str(rng.choice(list(possible), p=shares / shares.sum()))
+    kind = choose(possible, rng)
     room = library.rooms[int(rng.integers(len(library.rooms)))] if library.rooms else None
     if kind == "room" and room is not None:
         sample = window(room, size, rng)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from export.data.augment import Image
 from export.errors import ExportError
 
+_Item = TypeVar("_Item")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _ASPECT_TOLERANCE = 0.01
 _JPEG, _JPEG_SCAN, _JPEG_END, _FILL = b"\xff\xd8", b"\xff\xda", b"\xff\xd9", b"\xff\xff"
@@ -140,6 +142,12 @@ def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder and of those in it, by name; nothing hidden, whose name starts with a dot."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     return sorted(path for path in found if not any(x.startswith(".") for x in path.relative_to(folder).parts))
+
+
+def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
+    """At most `most` of the items, evenly chosen, the first one among them."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def text_of(path: Path) -> str:

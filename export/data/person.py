@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -246,8 +246,7 @@ def _shares(finish: bool) -> dict[str, float]:
 def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
     """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
     possible = {kind: share for kind, share in _shares(finish).items() if len(library.pool(kind))}
-    shares = np.array(list(possible.values()))
-    kind = str(rng.choice(list(possible), p=shares / shares.sum()))
+    kind = choose(possible, rng)
     pasted = kind in _PASTED
     sample = window(_pick(library.rooms if pasted else library.pool(kind), rng), size, rng)
     if pasted:
@@ -255,6 +254,12 @@ def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, fini
             sample = _paste(_pick(library.pool(kind), rng), sample, rng)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else 1.0)
     return Sample(image, sample.alpha, sample.valid, sample.image)
+
+
+def choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    """One of the names, as often as its share of all the shares."""
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
 def _pick(items: Sequence[Labelled], rng: np.random.Generator) -> Labelled:

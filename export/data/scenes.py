@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from export.data.augment import Image
-from export.data.files import pictures_in, read_image
+from export.data.files import evenly, pictures_in, read_image
 from export.data.person import Labelled, extent, read_set
 from export.errors import ExportError
 
@@ -102,8 +102,7 @@ def pictures(folder: Path, size: tuple[int, int], most: int) -> Image:
     paths = pictures_in(folder)
     if not paths:
         raise ExportError(f"{folder}: no .jpg or .png pictures")
-    chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
-    return np.stack([_picture(path, size) for path in chosen])
+    return np.stack([_picture(path, size) for path in evenly(paths, most)])
 
 
 def own_pictures(size: tuple[int, int], most: int) -> Image:

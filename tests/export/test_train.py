@@ -28,6 +28,13 @@ def _config(data: Path, out: Path, samples: int) -> TrainConfig:
     return TrainConfig("sinet", (data,), out, samples, batch=2, warmup_samples=2, checkpoint_s=0.0, workers=0)
 
 
+def _plain(data: Path, folder: Path) -> Path:
+    """The pictures of person/ccp as a plain folder."""
+    for part in ("images", "masks"):
+        shutil.copytree(data / "person/ccp" / part, folder / part)
+    return folder
+
+
 def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     weights = train(_config(data, tmp_path, 4))
     assert weights == tmp_path / "ema.safetensors"
@@ -87,9 +94,7 @@ def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
     assert as_begun(asked, {"samples", "data", "rate"}).rate == 0.02
     with pytest.raises(ExportError, match=r"finish False: the run in .* was begun with True; leave it out"):
         train(asked, resume=True)
-    (tmp_path / "more").mkdir()
-    shutil.copytree(data / "person/ccp/images", tmp_path / "more/images")
-    shutil.copytree(data / "person/ccp/masks", tmp_path / "more/masks")
+    _plain(data, tmp_path / "more")
     train(replace(begun, samples=4, data=(tmp_path / "more",)), resume=True)
     record = record_of(tmp_path / "ema.safetensors")
     assert record is not None
@@ -314,9 +319,7 @@ def test_start_from_another_network(data: Path, tmp_path: Path, network: nn.Modu
 
 
 def test_public_sets_join(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "plain"
-    shutil.copytree(data / "person/ccp/images", folder / "images")
-    shutil.copytree(data / "person/ccp/masks", folder / "masks")
+    folder = _plain(data, tmp_path / "plain")
     config = _config(data, tmp_path / "run", 2)
     train(replace(config, data=(folder,)))
     record = record_of(train(replace(config, data=(data, folder), out=tmp_path / "both")))

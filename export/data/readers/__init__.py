@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from export.data.crops import LabelledFace
 from export.data.person import Labelled, shrunk
@@ -29,6 +30,7 @@ LAYOUTS: tuple[type[Reader], ...] = (
 )
 """The most particular first: the last ones fit nearly every folder."""
 _SHOWN = 6
+_Item = TypeVar("_Item", Labelled, LabelledFace)
 
 
 def detect(folder: Path, glasses_out: bool = True) -> Reader:
@@ -48,39 +50,47 @@ def detect(folder: Path, glasses_out: bool = True) -> Reader:
     raise ExportError(f"{folder}: no known set (found {found}). Known layouts: {known}")
 
 
-class LazyPeople(Sequence[Labelled]):
+class _Lazy(Sequence[_Item], ABC):
+    """What several sets hold for a task, each read when it is asked for."""
+
+    task: ClassVar[str]
+
+    def __init__(self, readers: Sequence[Reader], split: str, licence: str = "any") -> None:
+        self._chosen = _chosen(readers, split, licence, self.task)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read(*self._chosen[index])
+
+    @abstractmethod
+    def _read(self, reader: Reader, entry: Entry) -> _Item: ...
+
+
+class LazyPeople(_Lazy[Labelled]):
     """The people of several sets, each read and shrunk when it is asked for.
 
     Raises:
         ExportError: as `Reader.chosen`, or a set has nothing to give; and on reading as `Reader.person`.
     """
 
-    def __init__(self, readers: Sequence[Reader], split: str, licence: str = "any") -> None:
-        self._chosen = _chosen(readers, split, licence, "person")
+    task = "person"
 
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        reader, entry = self._chosen[index]
+    def _read(self, reader: Reader, entry: Entry) -> Labelled:
         return shrunk(reader.person(entry))
 
 
-class LazyFaces(Sequence[LabelledFace]):
+class LazyFaces(_Lazy[LabelledFace]):
     """The faces of several sets, each read when it is asked for, at its own resolution.
 
     Raises:
         ExportError: as `LazyPeople`, and on reading as `Reader.face`.
     """
 
-    def __init__(self, readers: Sequence[Reader], split: str, licence: str = "any") -> None:
-        self._chosen = _chosen(readers, split, licence, "face")
+    task = "face"
 
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        reader, entry = self._chosen[index]
+    def _read(self, reader: Reader, entry: Entry) -> LabelledFace:
         return reader.face(entry)
 
 

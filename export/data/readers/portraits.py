@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from export.data.augment import Image
-from export.data.files import lines_of, pictures_in, read_image, read_plane
+from export.data.files import evenly, lines_of, pictures_in, read_image, read_plane
 from export.data.person import Labelled
 from export.data.readers.base import Entry, Reader, labelled, split_by, split_named
 from export.errors import ExportError
@@ -123,9 +123,7 @@ class PlainFolder(Reader):
     @cached_property
     def _found(self) -> tuple[bool, bool]:
         """Whether any of 32 masks, evenly chosen, is a soft alpha, and whether any has 0, 1 and an ignored 255."""
-        masks = [entry.label for entry in self.entries()]
-        count = min(_LOOKED_AT, len(masks))
-        looked_at = [masks[i * len(masks) // count] for i in range(count)]
+        looked_at = evenly([entry.label for entry in self.entries()], _LOOKED_AT)
         every = [_levels(read_plane(path)) for path in looked_at if path.exists()]
         return any(_is_soft(x) for x in every), any({1, _VOID} <= x <= {0, 1, _VOID} for x in every)
 
