@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.data.augment import Image
+from export.data.image import Image, u8
 from export.data.scenes import fit
 from export.errors import ExportError
 from export.models import V1_CLASSES, V2_CLASSES
@@ -75,7 +75,7 @@ class OnnxParsing:
     def labels(self, image: Image) -> Image:
         small = np.repeat(fit(image, self.size)[None], self._batch, axis=0)
         planes = self._session.run(["probs"], {"image": small})[0][0]
-        return _u8(np.argmax(np.stack([_enlarge(plane, image) for plane in planes]), axis=0))
+        return u8(np.argmax(np.stack([_enlarge(plane, image) for plane in planes]), axis=0))
 
 
 def load_session(path: Path) -> Any:
@@ -139,7 +139,7 @@ class TfliteMatting:
         self._interpreter.set_tensor(self._input["index"], pixels[None])
         self._interpreter.invoke()
         share = self._interpreter.get_tensor(self._output)[0, ..., 0]
-        return _enlarge(_u8(np.rint(np.clip(share, 0, 1) * 255)), image)
+        return _enlarge(u8(np.rint(np.clip(share, 0, 1) * 255)), image)
 
 
 def open_engine(path: Path) -> Matting | Parsing:
@@ -164,8 +164,4 @@ def answers(matting: Matting, frames: Iterable[Image]) -> Iterator[Image]:
 
 
 def _enlarge(plane: NDArray[np.uint8], like: Image) -> Image:
-    return _u8(cv2.resize(plane, like.shape[1::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def _u8(array: Any) -> Image:
-    return np.asarray(array, np.uint8)
+    return u8(cv2.resize(plane, like.shape[1::-1], interpolation=cv2.INTER_LINEAR))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from export.data.augment import Image
+from export.data.image import Image
 
 _DARK_BELOW, _BRIGHT_FROM = 80, 160
 _SKIN_DARK_BELOW, _SKIN_LIGHT_FROM = 110, 150

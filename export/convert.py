@@ -18,7 +18,7 @@ from export.card import Training, card
 from export.card_quality import read_peers
 from export.card_training import sets_of
 from export.checkpoints import fit_weights, preset_of, read_weights
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.scenes import own_pictures, pictures
 from export.errors import ExportError
 from export.evaluate import evaluate

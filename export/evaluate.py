@@ -14,8 +14,8 @@ import numpy as np
 
 from export.answers import Matting, Parsing
 from export.conditions import framing, light, skin
-from export.data.augment import Image
 from export.data.crops import LabelledFace, face_crop, test_faces
+from export.data.image import Image
 from export.data.person import Labelled, read_manifest
 from export.data.readers import Reader, detect
 from export.data.scenes import composited, test_rooms, test_set

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.answers import Matting, answers
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.person import Labelled
 from export.data.scenes import cover, paste, test_rooms, test_set
 from export.measures import Mask, Score, summarise

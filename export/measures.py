@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.data.augment import Image
+from export.data.image import Image
 
 PERSON = 128
 """Alpha of at least this is person, in the answer and in the label."""

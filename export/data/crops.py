@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from export.data.augment import Image
 from export.data.files import fitted, read_image, read_plane
+from export.data.image import Image
 from export.data.person import read_manifest
 from export.data.scenes import cover, test_rooms
 from export.errors import ExportError

@@ -16,9 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from export.data.augment import Image, light, photometric
+from export.data.augment import light, photometric
 from export.data.crops import LabelledFace
 from export.data.files import evenly, fitted, read_image, read_plane
+from export.data.image import Image, u8
 from export.data.occluders import occlude
 from export.data.person import Joined, Labelled, Sample, affine, choose, read_set, rows_of, warp, window
 from export.errors import ExportError
@@ -77,14 +78,10 @@ def _face_of(name: str, image: Image, label: Image, alpha: Image | None, longest
     scale = longest_px / max(label.shape)
     if scale < 1:
         size = (round(label.shape[1] * scale), round(label.shape[0] * scale))
-        image = _u8(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        label = _u8(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
-        alpha = None if alpha is None else _u8(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+        image = u8(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        label = u8(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
+        alpha = None if alpha is None else u8(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
     return Face(name, image, label, alpha, skin_box(label))
-
-
-def _u8(array: Any) -> Image:
-    return np.asarray(array, np.uint8)
 
 
 def skin_box(label: Image) -> tuple[int, int, int, int]:

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from export.data.augment import Image
+from export.data.image import Image
 from export.errors import ExportError
 
 _Item = TypeVar("_Item")

@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.data.augment import Image, light, photometric
+from export.data.augment import light, photometric
 from export.data.files import read_image, read_plane, text_of
+from export.data.image import Image, u8
 from export.data.rights import keep
 from export.errors import ExportError
 
@@ -120,8 +121,8 @@ def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     image = read_image(folder / row["file"], None if plane is None else plane.shape)
     alpha = np.zeros(image.shape[:2], np.uint8) if plane is None else plane
     ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
-    valid = _u8(~ignored)
-    alpha = _u8(np.where(ignored, 0, alpha))
+    valid = u8(~ignored)
+    alpha = u8(np.where(ignored, 0, alpha))
     return shrunk(Labelled(row["file"], image, alpha, valid), longest_px)
 
 
@@ -132,10 +133,6 @@ def shrunk(item: Labelled, longest_px: int = _LONGEST_PX) -> Labelled:
         return item
     size = (round(item.alpha.shape[1] * scale), round(item.alpha.shape[0] * scale))
     return Labelled(item.name, *(_shrink(x, size) for x in (item.image, item.alpha, item.valid)))
-
-
-def _u8(array: Any) -> Image:
-    return np.asarray(array, np.uint8)
 
 
 def _shrink(picture: Image, size: tuple[int, int]) -> Image:

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from export.data.augment import Image
 from export.data.files import evenly, pictures_in, read_image
+from export.data.image import Image
 from export.data.person import Labelled, extent, read_set
 from export.errors import ExportError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.answers import open_engine
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.scenes import composited
 from export.errors import ExportError
 from export.evaluate import evaluate

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.augment import Image
 from export.data.crops import LabelledFace, face_crop
 from export.data.crops import test_faces as faces_of
+from export.data.image import Image
 from export.errors import ExportError
 from export.evaluate import evaluate
 from export.measures import Score

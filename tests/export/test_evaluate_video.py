@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.scenes import test_rooms as rooms_of
 from export.data.scenes import test_set as set_of
 from export.evaluate_video import dtssd, evaluate_video, flicker, moved, trailing

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.augment import Image
 from export.data.crops import LabelledFace
 from export.data.faces import TEETH, FaceLibrary, draw_face, read_faces, skin_box
+from export.data.image import Image
 from export.errors import ExportError
 from tests.export.conftest import make_data
 

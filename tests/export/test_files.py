@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.augment import Image
 from export.data.files import pictures_in, read_image, read_plane, text_of
+from export.data.image import Image
 from export.errors import ExportError
 from tests.export.tiny_sets import palette_png
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.person import Labelled
 from export.data.readers import LazyFaces, LazyPeople, Reader, detect
 from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait

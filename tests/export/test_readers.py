@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.augment import Image
+from export.data.image import Image
 from export.data.readers import detect
 from export.data.readers.celeba import CelebAMaskHq
 from export.data.readers.easyportrait import EasyPortrait

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from export.data.augment import Image
+from export.data.image import Image
 
 SIZE = (12, 16)
 

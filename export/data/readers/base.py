@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from export.data.augment import Image
 from export.data.crops import LabelledFace
 from export.data.files import check, read_image
+from export.data.image import Image
 from export.data.person import Labelled
 from export.data.rights import UNCLEAR, allowed
 from export.errors import ExportError

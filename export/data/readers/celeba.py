@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.data.augment import Image
 from export.data.crops import LabelledFace
 from export.data.files import lines_of, pictures_in, read_plane
+from export.data.image import Image
 from export.data.person import Labelled
 from export.data.readers.base import Entry, Reader, labelled, labelled_face, split_by
 from export.data.rights import NON_COMMERCIAL
