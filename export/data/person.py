@@ -221,7 +221,7 @@ class Joined(Sequence[_Item]):
 
 _PASTED = ("cutout", "avatar", "moved")
 _SHARES = {"photo": 0.22, "wild": 0.28, "cutout": 0.24, "avatar": 0.07, "moved": 0.09, "room": 0.05, "empty": 0.05}
-_FINISH_SHARES = _SHARES | {"photo": 0.32, "wild": 0.24, "cutout": 0.20, "avatar": 0.04, "moved": 0.10}
+_FINISH_SHARES = _SHARES | {"photo": 0.28, "cutout": 0.18, "avatar": 0.04, "moved": 0.12, "empty": 0.06}
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
