@@ -47,6 +47,7 @@ def card(
         origin=training.origin,
         licence=training.licence,
         contract=_contract(spec, size, batch),
+        memory="the answer to the frame before helps" if spec.stateful else "nothing is remembered between frames",
         classes=", ".join(spec.classes),
         quality=quality(scores, peers),
         recipe=recipe(training.record),

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.errors import ExportError
 from export.layouts import identify, is_weights_of
@@ -70,7 +71,8 @@ def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> d
 def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """Those weights of a file that fit a network, to start a training from; another head is left out.
 
-    Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder.
+    Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder. Where only the network has a channel for
+    the frame before, its weights are 0: it begins by paying no heed to it.
 
     Raises:
         ExportError: not a checkpoint, less than half of the network's tensors are in it, or some are not finite.
@@ -79,11 +81,19 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     if "_conv_stem.weight" in weights:
         weights = {f"encoder.{key}": value for key, value in from_published(weights).items()}
     wanted = network.state_dict()
-    found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if k in wanted and v.shape == wanted[k].shape}
+    weights = {k: _with_prior(v, wanted[k]) for k, v in weights.items() if k in wanted}
+    found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if v.shape == wanted[k].shape}
     if len(found) < len([k for k in wanted if not k.endswith(_COUNTER)]) / 2:
         raise ExportError(f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without")
     _check_finite(path, found)
     return found
+
+
+def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
+    """Weights of a first convolution of three channels as those of one with a fourth; other weights as they are."""
+    if value.ndim == 4 and (len(value[0]), len(wanted[0])) == (3, 4):
+        return functional.pad(value, (0, 0, 0, 0, 0, 1))
+    return value
 
 
 def write_half(path: Path, out: Path) -> None:

@@ -37,7 +37,7 @@ def identify(state: Mapping[str, Tensor]) -> str | None:
     family = next((name for key, name in _MARKS.items() if key in state), None)
     if family == "portraitnet" and len(state.get(_PREDICTION, ())) > 2:
         return "portraitnet_face"
-    if family == "portraitnet" and _FIRST_CONV in state and state[_FIRST_CONV].shape[1] == 4:
+    if family == "portraitnet" and any(len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state):
         return "portraitnet_prior"
     if family != "segformer" or _EMBED not in state:
         return family
@@ -70,10 +70,10 @@ def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: s
 
 
 def _portraitnet(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
-    if spec.name == "portraitnet" and _LITE_STEM in state:
-        spec = replace(TRAINED["portraitnet"], options=())
+    if spec.task == "person" and _LITE_STEM in state:
+        spec = replace(TRAINED[spec.name], options=())
     options = dict(spec.options)
-    if spec.name == "portraitnet" and identify(state) == "portraitnet_prior":
+    if spec.task == "person" and identify(state) == "portraitnet_prior":
         options["channels"] = 4
     if "edge.weight" in state:
         options["edge"] = True

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from export.checkpoints import sha256_of
-from export.data import faces, person
+from export.data import faces, person, prior
 from export.data.used import used_sets
 from export.errors import ExportError
 from export.models import ModelSpec
@@ -127,7 +127,7 @@ def described(
             "sets": [*sets, *(one for one in record.get("sets", []) if one["sha256"] not in present)],
             "draws": faces.draws(config.finish, config.occluders)
             if spec.task == "face"
-            else person.draws(config.finish),
+            else person.draws(config.finish) | ({"before": prior.SHARES} if spec.stateful else {}),
             "segments": [*record.get("segments", []), part | surroundings()],
         }
     )

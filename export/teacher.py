@@ -21,7 +21,7 @@ class Teacher:
         """source: a checkpoint of `model`, or an engine: a folder, an .onnx or a .tflite file.
 
         Raises:
-            ExportError: it cannot be opened, or is no person network.
+            ExportError: it cannot be opened, or is no person network, or one that remembers.
         """
         self._engine: Matting | None = None
         if source.is_dir() or source.suffix in (".onnx", ".tflite"):
@@ -31,8 +31,8 @@ class Teacher:
             self._engine = engine
             return
         self._spec, network = load_network(model, source)
-        if self._spec.task != "person":
-            raise ExportError(f"{source}: {self._spec.name} cannot teach; give a person network")
+        if self._spec.task != "person" or self._spec.stateful:
+            raise ExportError(f"{source}: {self._spec.name} cannot teach; give a person network without memory")
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()

@@ -30,6 +30,7 @@ from export.board import Board
 from export.checkpoints import save_whole, start_weights
 from export.data.faces import FaceLibrary, draw_face
 from export.data.person import Library, Sample, draw
+from export.data.prior import previous
 from export.data.readers import LazyFaces, LazyPeople, Unlabelled, detect
 from export.data.used import is_data_folder
 from export.errors import ExportError
@@ -40,21 +41,26 @@ from export.settings import TrainConfig, check_folder, check_rights, described
 from export.teacher import Teacher
 
 _Drawn = tuple[Tensor, ...]
-"""Image, label, valid, and the image before it was spoilt, of a sample or a batch; see `Sample`."""
+"""Image, label, valid, the image before it was spoilt (see `Sample`), and the matte before, of a sample or a batch."""
 
 
 class _Draws(IterableDataset[_Drawn]):
     """An endless stream of samples; `start` moves the seed so that a resumed run does not repeat itself."""
 
-    def __init__(self, draw_one: Callable[[np.random.Generator], Sample], seed: tuple[int, int]) -> None:
-        self._draw, self._seed = draw_one, seed
+    def __init__(
+        self, draw_one: Callable[[np.random.Generator], Sample], seed: tuple[int, int], remembers: bool
+    ) -> None:
+        self._draw, self._seed, self._remembers = draw_one, seed, remembers
 
     def __iter__(self) -> Iterator[_Drawn]:
         info = get_worker_info()
         rng = np.random.default_rng([*self._seed, info.id if info else 0])
         while True:
             sample = self._draw(rng)
-            yield tuple(torch.from_numpy(x) for x in (sample.image, sample.alpha, sample.valid, sample.clean))
+            planes = [sample.image, sample.alpha, sample.valid, sample.clean]
+            if self._remembers:
+                planes.append(previous(sample.alpha, rng))
+            yield tuple(torch.from_numpy(x) for x in planes)
 
 
 def _rate(config: TrainConfig, seen: int) -> float:
@@ -175,7 +181,7 @@ def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
 
 def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
     config = run.config
-    draws = _Draws(draw_one, (config.seed, run.seen))
+    draws = _Draws(draw_one, (config.seed, run.seen), run.spec.stateful)
     loader = DataLoader(draws, batch_size=config.batch, num_workers=config.workers)
     forward: Any = torch.compile(run.network) if config.compile else run.network
     run.network.train()
@@ -225,11 +231,19 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     return value, logits
 
 
-def _loss(run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss and the logits. Pictures: uint8 [N, H, W, 3] RGB; label, valid: uint8 [N, H, W], see `total_loss`."""
+def _loss(
+    run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor, *before: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss and the logits.
+
+    Pictures: uint8 [N, H, W, 3] RGB; label, valid: uint8 [N, H, W], see `total_loss`; before: of a network that
+    remembers, uint8 [N, H, W], the matte of the frame before.
+    """
+    state = [matte[:, None].float() / 255 for matte in before]
 
     def answer_to(pictures: Tensor) -> Any:
-        pixels = run.spec.normalise(pictures).contiguous(memory_format=torch.channels_last)
+        pixels = torch.cat([run.spec.normalise(pictures), *state], dim=1)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
             answer = forward(pixels)
         return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()

@@ -109,7 +109,7 @@ _PORTRAITNET = ModelSpec(
 )
 _OWN_PORTRAITNET = ModelSpec(
     "portraitnet",
-    (224, 224),
+    (224, 320),  # of a 16:9 frame nearly the shape: outlines come closer than in a square
     PERSON,
     mean=(127, 127, 127),
     std=(128, 128, 128),
@@ -133,7 +133,7 @@ MODELS = {
         _EXTREMEC3,
         _PORTRAITNET,
         replace(_PORTRAITNET, name="portraitnet_prior", options=(("channels", 4),)),
-        replace(_OWN_PORTRAITNET, name="portraitnet_face", classes=V1_CLASSES),
+        replace(_OWN_PORTRAITNET, name="portraitnet_face", size=(224, 224), classes=V1_CLASSES),
         _SEGFORMER,
         replace(_SEGFORMER, name="segformer_b2", options=(("encoder", "b2"),)),
         replace(_SEGFORMER, name="segformer_b5", options=(("encoder", "b5"),)),
@@ -146,6 +146,7 @@ TRAINED = {
     for spec in (
         _SINET,
         replace(_OWN_PORTRAITNET, options=(("edge", True),)),
+        replace(_OWN_PORTRAITNET, name="portraitnet_prior", options=(("edge", True), ("channels", 4))),
         MODELS["portraitnet_face"],
         replace(_SEGFORMER, size=(256, 256), classes=V1_CLASSES),
     )

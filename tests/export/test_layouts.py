@@ -8,7 +8,7 @@ from torch import Tensor
 
 from export.errors import ExportError
 from export.layouts import SEGFORMER_CLASSES, identify, resolve
-from export.models import MODELS, find_model
+from export.models import MODELS, TRAINED, find_model
 
 _PATH = Path("some.pth")
 
@@ -81,3 +81,12 @@ def test_variants_of_portraitnet() -> None:
     assert dict(spec.options) == {"channels": 4, "edge": True}
     assert spec.stateful
     assert not resolve(_PATH, find_model("portraitnet"), _names("portraitnet")).stateful
+
+
+def test_own_portraitnet_with_and_without_memory() -> None:
+    for name, stateful in (("portraitnet", False), ("portraitnet_prior", True)):
+        weights = dict(TRAINED[name].build().state_dict())
+        spec = resolve(_PATH, find_model(name), weights)
+        assert (spec.name, spec.network, spec.stateful) == (name, "portraitnet_lite", stateful)
+        assert identify(weights) == name
+        spec.build().load_state_dict(weights)

@@ -217,7 +217,13 @@ def test_no_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "task", "classes"),
-    [("portraitnet", "", 2), ("portraitnet_face", "", 9), ("segformer_b0", "", 9), ("segformer_b0", "person", 2)],
+    [
+        ("portraitnet", "", 2),
+        ("portraitnet_prior", "", 2),
+        ("portraitnet_face", "", 9),
+        ("segformer_b0", "", 9),
+        ("segformer_b0", "person", 2),
+    ],
 )
 def test_every_network_and_task(data: Path, tmp_path: Path, model: str, task: str, classes: int) -> None:
     config = replace(_config(data, tmp_path, 2), model=model, task=task, consistency=1.0 if task else 0.0)
@@ -236,6 +242,18 @@ def test_another_head_starts_from_the_same_encoder(
     before, after = read_weights(first), read_weights(second)
     name = "backbone.layers.2.1.0.ffn.layers.0.weight"
     torch.testing.assert_close(after[name], before[name])
+
+
+def test_memory_is_learnt_from_nothing(data: Path, tmp_path: Path) -> None:
+    """Weights of a network without memory are taken; that for the frame before starts at 0 and is then learnt."""
+    first = train(replace(_config(data, tmp_path / "first", 2), model="portraitnet"))
+    config = replace(_config(data, tmp_path / "second", 2), model="portraitnet_prior", rate=0.0)
+    name = "encoder.stem.0.weight"
+    stem, before = read_weights(train(config, init=first))[name], read_weights(first)[name]
+    torch.testing.assert_close(stem[:, :3], before)
+    assert not stem[:, 3].any()
+    later = read_weights(train(replace(config, out=tmp_path / "third", samples=16, rate=0.01), init=first))[name]
+    assert later[:, 3].any()
 
 
 def test_published_encoder(data: Path, tmp_path: Path) -> None:
@@ -277,6 +295,12 @@ def test_a_teacher_is_heard(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(labelled["bn_2.weight"], without["bn_2.weight"])  # real labels override it
 
 
+def test_a_network_that_remembers_cannot_teach(tmp_path: Path) -> None:
+    save_file(find_model("portraitnet_prior").build().state_dict(), tmp_path / "prior.safetensors")
+    with pytest.raises(ExportError, match="portraitnet_prior cannot teach; give a person network without memory"):
+        Teacher("portraitnet_prior", tmp_path / "prior.safetensors")
+
+
 def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
     save_file(find_model("portraitnet_face").build().state_dict(), tmp_path / "teacher.safetensors")
     config = replace(_config(data, tmp_path, 2), teacher=tmp_path / "teacher.safetensors")
@@ -306,7 +330,7 @@ def test_an_engine_can_teach() -> None:
 
 
 def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="extremec3: only sinet, portraitnet, portraitnet_face, segformer_b0 are"):
+    with pytest.raises(ExportError, match="extremec3: only sinet, portraitnet, portraitnet_prior, portraitnet_face, "):
         train(replace(_config(data, tmp_path, 2), model="extremec3"))
     with pytest.raises(ExportError, match="--task face: sinet learns person or person"):
         train(replace(_config(data, tmp_path, 2), task="face"))
