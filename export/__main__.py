@@ -105,6 +105,18 @@ def half(
 
 
 @app.command()
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Weights after phases of one training, the last one last.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+) -> None:
+    """Average weights that one training left behind: the mean is often better than each of them."""
+    from export.checkpoints import write_average
+
+    write_average(checkpoints, out)
+    print(out)
+
+
+@app.command()
 def convert(
     model: _Model,
     checkpoint: Annotated[Path, typer.Option(help="Weights: .safetensors, or a torch file.")],

@@ -16,9 +16,6 @@ from export.models import ModelSpec
 from export.record import Record
 
 _TEMPLATES = Path(__file__).parent / "cards"
-_TEMPLATE = {"portraitnet_prior": "portraitnet"} | dict.fromkeys(
-    ("segformer_b0", "segformer_b2", "segformer_b5"), "segformer"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,7 @@ def card(
     peers: Sequence[tuple[str, Sequence[Score]]] = (),
 ) -> str:
     """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`; peers: see `export.card_quality`."""
-    name = spec.name if spec.task == "face" else spec.network or spec.name
-    template = Template((_TEMPLATES / f"{_TEMPLATE.get(name, name)}.md").read_text(encoding="utf-8"))
+    template = Template((_TEMPLATES / f"{_template_of(spec, training)}.md").read_text(encoding="utf-8"))
     return template.substitute(
         model=spec.name,
         origin=training.origin,
@@ -54,6 +50,14 @@ def card(
         files=_files(files),
         data=data(training.record),
     )
+
+
+def _template_of(spec: ModelSpec, training: Training) -> str:
+    if spec.name.startswith("segformer"):
+        return "segformer_face" if training.record and spec.task == "face" else "segformer"
+    if spec.name == "portraitnet_prior" and not spec.network:
+        return "portraitnet"
+    return spec.name if spec.task == "face" else spec.network or spec.name
 
 
 def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:

@@ -60,13 +60,20 @@ def _phase(run: Record) -> str:
     return (
         f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
         f"{run['weight_decay']}, moving average over about {horizon} samples"
-        f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}."
+        f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
+        f"{_averaged(run)}."
     )
 
 
 def _curve(run: Record) -> str:
     points = ", ".join(f"{loss:.2f} after {seen}" for seen, loss in run.get("curve", []))
     return f"; loss {points}" if points else ""
+
+
+def _averaged(run: Record) -> str:
+    earlier = run.get("averaged", 1) - 1
+    whose = "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"
+    return f"; then `python -m export average`: the mean of these weights and {whose}" if earlier else ""
 
 
 def _short(code: str) -> str:

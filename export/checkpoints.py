@@ -9,7 +9,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from export.errors import ExportError
 from export.layouts import identify, is_weights_of
 from export.models import PRESETS, ModelSpec
 from export.models.efficientnet_lite import from_published
-from export.record import as_metadata, record_of
+from export.record import Record, as_metadata, phases, record_of
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
@@ -104,7 +104,34 @@ def write_half(path: Path, out: Path) -> None:
     """
     weights = {key: value.half() if value.is_floating_point() else value for key, value in read_weights(path).items()}
     weights = {key: value.contiguous() for key, value in weights.items()}
-    metadata = as_metadata(record_of(path))
+    _write(out, weights, record_of(path))
+
+
+def write_average(paths: Sequence[Path], out: Path) -> None:
+    """Write the mean of weights that one training left after several of its phases, the last phase last.
+
+    Such a mean is often better than its parts (Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482). What is
+    written about it is the record of the last, with `averaged`, the number of the weights.
+
+    Raises:
+        ExportError: no checkpoints, of different networks, or not of one training; or the file cannot be written.
+    """
+    *earlier, last = paths
+    record = record_of(last)
+    started_from = {run.get("init_sha256") for run in phases(record)}
+    for path in earlier:
+        if sha256_of(path) not in started_from:
+            raise ExportError(f"{path}: {last} did not start from it; give weights of one training, the last ones last")
+    states = [{k: v for k, v in read_weights(path).items() if v.is_floating_point()} for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[0].items()}:
+            raise ExportError(f"{path}: not the network of {paths[0]}; weights of one network can be averaged")
+    mean = {key: torch.stack([state[key].float() for state in states]).mean(0) for key in states[0]}
+    _write(out, mean, record and record | {"averaged": len(paths)})
+
+
+def _write(out: Path, weights: dict[str, Tensor], record: Record | None) -> None:
+    metadata = as_metadata(record)
     try:
         save_whole(out, lambda partial: save_file(weights, partial, metadata))
     except (OSError, SafetensorError) as error:

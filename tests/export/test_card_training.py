@@ -46,6 +46,7 @@ def test_a_recipe_is_the_commands() -> None:
     assert recipe(last).endswith("Shares in phase 2: photo 75 %, room 25 %.")
     assert "--seed 0`" in recipe(_run(seed=0))
     assert "; loss 0.90 after 64, 0.45 after 96" in recipe(_run(curve=[[64, 0.9], [96, 0.45]]))
+    assert "; then `python -m export average`: the mean of these weights and those it" in recipe(_run(averaged=2))
     assert recipe(None) == "Not trained here."
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from export.board import overlays
-from export.checkpoints import read_checkpoint, read_weights
+from export.checkpoints import read_checkpoint, read_weights, write_average, write_half
 from export.convert import ENGINES
 from export.data.person import Library, Sample
 from export.errors import ExportError
@@ -254,6 +254,28 @@ def test_memory_is_learnt_from_nothing(data: Path, tmp_path: Path) -> None:
     assert not stem[:, 3].any()
     later = read_weights(train(replace(config, out=tmp_path / "third", samples=16, rate=0.01), init=first))[name]
     assert later[:, 3].any()
+
+
+def test_weights_of_two_phases_are_averaged(data: Path, tmp_path: Path) -> None:
+    first = train(_config(data, tmp_path / "first", 2))
+    second = train(replace(_config(data, tmp_path / "second", 4), rate=0.01), init=first)
+    write_average([first, second], tmp_path / "mean.safetensors")
+    one, two, mean = (read_weights(path) for path in (first, second, tmp_path / "mean.safetensors"))
+    for key, value in mean.items():
+        torch.testing.assert_close(value, (one[key] + two[key]) / 2)
+    record = record_of(tmp_path / "mean.safetensors")
+    assert record is not None
+    assert (record["averaged"], samples_seen(record)) == (2, 6)
+    half = tmp_path / "half.safetensors"
+    write_half(tmp_path / "mean.safetensors", half)
+    assert record_of(half) == record
+    with pytest.raises(ExportError, match=rf"second.*: {first} did not start from it; give weights of one training"):
+        write_average([second, first], tmp_path / "none.safetensors")
+    other = train(replace(_config(data, tmp_path / "other", 2), model="segformer_b0", task="person"))
+    parsing = train(replace(_config(data, tmp_path / "parsing", 2), model="segformer_b0"), init=other)
+    with pytest.raises(ExportError, match=rf"{parsing}: not the network of {other}; weights of one network"):
+        write_average([other, parsing], tmp_path / "none.safetensors")
+    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_published_encoder(data: Path, tmp_path: Path) -> None:
