@@ -91,7 +91,7 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
     """Weights of a first convolution of three channels as those of one with a fourth; other weights as they are."""
-    if value.ndim == 4 and (len(value[0]), len(wanted[0])) == (3, 4):
+    if value.ndim == 4 and wanted.shape == (len(value), 4, *value.shape[2:]) and value.shape[1] == 3:
         return functional.pad(value, (0, 0, 0, 0, 0, 1))
     return value
 
