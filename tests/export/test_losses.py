@@ -117,7 +117,8 @@ def test_loss_of_every_network(name: str) -> None:
     spec = TRAINED[name]
     network = spec.build().train()
     size = (64, 64)
-    answer = network(torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)))
+    channels = 4 if spec.stateful else 3
+    answer = network(torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0)))
     label = torch.zeros(2, *size, dtype=torch.uint8)
     label[:, 16:48, 16:48] = 8 if spec.task == "face" else 255
     loss = total_loss(spec, answer, label, torch.ones_like(label))
