@@ -33,8 +33,8 @@ class ScoreNetwork(nn.Module):
         self._network, self._spec = network.eval(), spec
 
     def forward(self, image: Tensor, *state: Tensor) -> Tensor:
-        pixels = self._spec.normalise(image)
-        score = self._spec.score(self._network(torch.cat([pixels, *state], dim=1) if state else pixels))
+        pixels = self._spec.normalise(image, *state)
+        score = self._spec.score(self._network(pixels))
         if score.shape[2:] != pixels.shape[2:]:
             score = functional.interpolate(score, size=pixels.shape[2:], mode="bilinear", align_corners=False)
         return score if self._spec.task == "face" else score.squeeze(1)

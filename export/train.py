@@ -242,8 +242,7 @@ def _loss(
     state = [matte[:, None].float() / 255 for matte in before]
 
     def answer_to(pictures: Tensor) -> Any:
-        pixels = torch.cat([run.spec.normalise(pictures), *state], dim=1)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        pixels = run.spec.normalise(pictures, *state).contiguous(memory_format=torch.channels_last)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
             answer = forward(pixels)
         return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()

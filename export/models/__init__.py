@@ -62,11 +62,15 @@ class ModelSpec:
         )
         return network
 
-    def normalise(self, image: Tensor) -> Tensor:
-        """uint8 [N, H, W, 3] RGB to float32 [N, 3, H, W] as the network wants it."""
+    def normalise(self, image: Tensor, *state: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] RGB to float32 [N, 3, H, W] as the network wants it.
+
+        state: of a stateful network, float32 [N, 1, H, W], the previous share of person, 0..1; it is the last channel.
+        """
         mean, std = (torch.tensor(x, device=image.device).view(1, 3, 1, 1) for x in (self.mean, self.std))
         pixels = (image.float().permute(0, 3, 1, 2) - mean) / std  # in this order: TensorRT moves no uint8
-        return pixels.flip(1) if self.bgr else pixels
+        pixels = pixels.flip(1) if self.bgr else pixels
+        return torch.cat([pixels, *state], dim=1) if state else pixels
 
     def score(self, logits: Tensor) -> Tensor:
         """What the last sigmoid or softmax reads. logits: float32 [N, K, h, w].
