@@ -10,6 +10,7 @@ from torch import Tensor
 
 from export.errors import ExportError
 from export.models import TRAINED, V1_CLASSES, V2_CLASSES, ModelSpec
+from export.models.sinet import WIDTHS
 
 _MARKS = {
     "level2_C.conv.weight": "sinet",
@@ -17,6 +18,7 @@ _MARKS = {
     "transit1.block.0.0.weight": "portraitnet",
     "decode_head.fusion_conv.conv.weight": "segformer",
 }
+_SINET_WIDTHS = ("encoder.level2.0.BR.bn.weight", "encoder.level3.0.BR.bn.weight")
 _FIRST_CONV = "stage0.0.weight"
 _LITE_STEM = "encoder.stem.0.weight"
 _PREDICTION = "pred.weight"
@@ -52,13 +54,16 @@ def is_weights_of(spec: ModelSpec, state: Mapping[str, Tensor]) -> bool:
 
 
 def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: str | None = None) -> ModelSpec:
-    """The variant of `spec` that a checkpoint holds: prior channel and boundary head, classes, width of the decoder.
+    """The variant of `spec` that a checkpoint holds: prior channel and boundary head, classes, widths.
 
     classes: names with commas between, or their number; None takes the usual ones for the number in the file.
 
     Raises:
         ExportError: the number of classes has no usual names, or is not that of `classes`.
     """
+    if spec.name == "sinet" and all(key in state for key in _SINET_WIDTHS):
+        widths = tuple(len(state[key]) for key in _SINET_WIDTHS)
+        spec = spec if widths == WIDTHS else replace(TRAINED["sinet"], options=(("widths", widths),))
     if spec.name.startswith("portraitnet"):
         spec = _portraitnet(spec, state)
         return _named(path, spec, classes, len(state.get(_PREDICTION, spec.classes)))

@@ -33,6 +33,7 @@ class TrainConfig:
     on smaller pictures is faster by the ratio of the areas ("progressive resizing").
     `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
     skin; else they are taken out of the face.
+    `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
     """
 
     model: str
@@ -57,9 +58,10 @@ class TrainConfig:
     size: tuple[int, int] | None = None
     occluders: float = faces.OCCLUDERS
     keep_glasses: bool = False
+    bfloat16: bool = False
 
 
-_FREE = ("data", "out", "samples", "batch", "rate", "workers", "compile", "checkpoint_s")
+_FREE = ("data", "out", "samples", "batch", "rate", "workers", "compile", "bfloat16", "checkpoint_s")
 """Settings that may change when a run goes on; its record keeps each change."""
 
 
@@ -117,6 +119,7 @@ def described(
     present = {one["sha256"] for one in sets}
     part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
     part |= {"samples": config.samples, "workers": config.workers, "compile": config.compile}
+    part |= {"bfloat16": config.bfloat16}
     return (
         record
         | asdict(config)

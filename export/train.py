@@ -1,9 +1,9 @@
 """Train a network on composited and real pictures; stop and go on at any time.
 
 The schedule counts samples, not seconds, so a run that was paused or resumed ends like one that was not.
-It runs on an NVIDIA GPU where there is one, the networks in bfloat16, else on the CPU in float32. Everything a run
-writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export, with the record of their
-training), `run.json` (that record: how to repeat it), `log.csv`, `board` (for TensorBoard).
+It runs on an NVIDIA GPU where there is one, the networks in bfloat16, else on the CPU in float32 or bfloat16.
+Everything a run writes goes to one folder: `last.pt` (to resume), `ema.safetensors` (the weights to export, with the
+record of their training), `run.json` (that record: how to repeat it), `log.csv`, `board` (for TensorBoard).
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def _loss(
 
     def answer_to(pictures: Tensor) -> Any:
         pixels = run.spec.normalise(pictures, *state).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.bfloat16 or run.device.type == "cuda"):
             answer = forward(pixels)
         return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()
 
