@@ -38,7 +38,7 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare samples.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")] = False,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = False,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
     licence: Annotated[str, typer.Option(help="any, or clear: only pictures whose rights are clear.")] = "any",
@@ -55,9 +55,14 @@ def train(
     keep_glasses: Annotated[
         bool, typer.Option("--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face.")
     ] = False,
+    widths: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Channels of sinet; default those of the shipped weights.")
+    ] = None,
     bfloat16: Annotated[
         bool,
-        typer.Option("--bfloat16", help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX."),
+        typer.Option(
+            "--bfloat16/--no-bfloat16", help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX."
+        ),
     ] = False,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
@@ -84,6 +89,7 @@ def train(
         size=_size(size),
         occluders=occluders,
         keep_glasses=keep_glasses,
+        widths=_pair("--widths", widths, ",", "48,96"),
         bfloat16=bfloat16,
     )
     if resume:
@@ -145,12 +151,18 @@ def convert(
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
+    """HEIGHTxWIDTH."""
+    return _pair("--size", text, "x", "224x224")
+
+
+def _pair(option: str, text: str | None, between: str, example: str) -> tuple[int, int] | None:
+    """Two numbers of an option, None where it is not given."""
     if text is None:
         return None
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ExportError(f"--size {text!r}: give HEIGHTxWIDTH, for example 224x224")
-    return int(height), int(width)
+    first, _, second = text.partition(between)
+    if not (first.isdecimal() and second.isdecimal()):
+        raise ExportError(f"{option} {text!r}: give two numbers, for example {example}")
+    return int(first), int(second)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,30 +17,52 @@ from export.models import ModelSpec
 from export.record import Record
 
 _TEMPLATES = Path(__file__).parent / "cards"
+_MILLION = 1_000_000
+_SHIPPED = _TEMPLATES / "shipped"
+_WEAKNESSES = "## Weaknesses\n\n"
+_UNSEEN = (
+    "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a person may be on both sides."
+)
+_PERHAPS_SEEN = "Whether some of these pictures were among those that the weights were trained on is not known."
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How weights came about. record: see `export.record`, None where the weights are somebody else's."""
+    """How weights came about. record: see `export.record`, None where the weights are somebody else's.
+
+    shipped: they are those in export/checkpoints, of which more is known than of any others.
+    """
 
     origin: str
     licence: str
     record: Record | None = None
+    shipped: bool = False
 
 
 def card(
     spec: ModelSpec,
     size: tuple[int, int],
     batch: int,
+    parameters: int,
     training: Training,
     files: Sequence[Any],
     scores: Sequence[Score],
     peers: Sequence[tuple[str, Sequence[Score]]] = (),
 ) -> str:
-    """The text of `CARD.md`. files: the `[[file]]` tables of `engine.toml`; peers: see `export.card_quality`."""
+    """The text of `CARD.md`.
+
+    parameters: of the network, their number; files: the `[[file]]` tables of `engine.toml`; peers: see
+    `export.card_quality`.
+    """
     template = Template((_TEMPLATES / f"{_template_of(spec, training)}.md").read_text(encoding="utf-8"))
-    return template.substitute(
+    progress, seen = _found(spec) if training.shipped else ("", "")
+    text = template.substitute(
         model=spec.name,
+        parameters=f"{parameters / 1e6:.1f} million" if parameters >= _MILLION else f"{parameters / 1e3:.0f} thousand",
+        size=f"{size[0]}x{size[1]}",
+        unseen=_UNSEEN if training.record else _PERHAPS_SEEN,
+        progress=progress,
+        seen=seen,
         origin=training.origin,
         licence=training.licence,
         contract=_contract(spec, size, batch),
@@ -50,6 +73,14 @@ def card(
         files=_files(files),
         data=data(training.record),
     )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _found(spec: ModelSpec) -> tuple[str, str]:
+    """Of the shipped weights: how far training went, and what was seen to fail in the worst test pictures."""
+    text = (_SHIPPED / f"{spec.name}.md").read_text(encoding="utf-8")
+    progress, _, seen = text.partition(_WEAKNESSES)
+    return progress.strip(), seen.strip()
 
 
 def _template_of(spec: ModelSpec, training: Training) -> str:

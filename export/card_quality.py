@@ -24,9 +24,10 @@ _OF_CLIPS = ("flicker", "dtssd", "trailing")
 _PERSON = """\
 Test splits; means over pictures, unless a column says median. Person: alpha of at least 128. IoU: intersection over
 union of the person at the picture's own resolution; mIoU: its mean with that of the room; boundary F: how much of the
-outlines lies within 2 pixels (of 512) of each other, mean of both directions; where nobody is, the share of the frame
-called person. `person/cutouts moved`: clips, with flicker (change of the matte where the picture does not change),
-dtSSD (error of the matte's change) and trailing (more alpha behind a moving person than before), in hundredths."""
+outlines lies within 2 pixels (of 512) of each other, harmonic mean of both directions; where nobody is, the share of
+the frame called person. `person/cutouts moved`: clips, with flicker (change of the matte where the picture does not
+change), dtSSD (error of the matte's change) and trailing (more alpha behind a moving person than before), in
+hundredths."""
 _FACE = """\
 Test splits; square crops around the face, 1.7 times as high as the face. IoU of each part: of all pixels of the set
 together, brows and eyes of both sides together; mIoU: over all classes, mean over pictures. A number in brackets: of

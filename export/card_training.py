@@ -7,6 +7,8 @@ from pathlib import Path
 from export.card_quality import table
 from export.data.faces import OCCLUDERS
 from export.data.sources import PRETRAINED, SOURCES, Source
+from export.models import TRAINED
+from export.models.sinet import WIDTHS
 from export.record import Record, horizon_of, phases, warmup_of
 
 _LOSSES = {
@@ -40,6 +42,7 @@ def _phase(run: Record) -> str:
     options = {
         "init": run.get("init_file") or ("ema.safetensors" if run.get("init") else None),
         "size": f"{height}x{width}",
+        "widths": _widths(run),
         "samples": run["samples"],
         "batch": run["batch"],
         "rate": run["rate"],
@@ -52,7 +55,7 @@ def _phase(run: Record) -> str:
         "occluders": None if run.get("occluders") == OCCLUDERS else run.get("occluders"),
     }
     words = [f"--{name} {value}" for name, value in options.items() if value]
-    words += [f"--{name}" for name in ("finish", "keep-glasses") if run.get(name.replace("-", "_"))]
+    words += [f"--{name}" for name in ("finish", "keep-glasses", "bfloat16") if run.get(name.replace("-", "_"))]
     command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
     warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
     horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
@@ -63,6 +66,14 @@ def _phase(run: Record) -> str:
         f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
         f"{_averaged(run)}."
     )
+
+
+def _widths(run: Record) -> str | None:
+    """Of a SINet that is not as wide as it is trained today."""
+    if run["model"] != "sinet":
+        return None
+    widths = tuple(dict(run["spec"].get("options", ())).get("widths", WIDTHS))
+    return None if widths == dict(TRAINED["sinet"].options)["widths"] else ",".join(map(str, widths))
 
 
 def _curve(run: Record) -> str:

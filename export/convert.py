@@ -17,7 +17,7 @@ from export.answers import open_onnx
 from export.card import Training, card
 from export.card_quality import read_peers
 from export.card_training import sets_of
-from export.checkpoints import fit_weights, preset_of, read_weights
+from export.checkpoints import fit_weights, preset_of, read_weights, sha256_of
 from export.data.image import Image
 from export.data.scenes import own_pictures, pictures
 from export.errors import ExportError
@@ -31,6 +31,7 @@ from export.parity import check_half, check_parity
 from export.record import record_of, samples_seen
 
 ENGINES = Path(__file__).resolve().parent.parent / "engines"
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _MANY_IMAGES, _FEW_IMAGES = 32, 12
 _LARGE = 1_000_000
 _OWN_LICENCE, _NO_LICENCE = "Apache-2.0", "unknown; ask the authors of the weights"
@@ -86,10 +87,10 @@ def convert(config: ConvertConfig) -> Path:
             for precision, model in (("fp32", single), ("fp16", half))
         ]
         scores = evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data) if config.data else []
-        training = _training(config)
+        training = _training(config, spec)
         document = _document(spec, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
-        text = card(spec, size, config.batch, training, files, scores, peers)
+        text = card(spec, size, config.batch, parameters_of(network), training, files, scores, peers)
         (made / "CARD.md").write_text(text, encoding="utf-8")
         _put(made, config.out, Path(temporary) / "old")
     return config.out
@@ -121,7 +122,12 @@ def load_network(
 
 def parity_images(network: nn.Module) -> int:
     """How many pictures to compare: fewer of a large network, which takes long on each."""
-    return _FEW_IMAGES if sum(x.numel() for x in network.parameters()) > _LARGE else _MANY_IMAGES
+    return _FEW_IMAGES if parameters_of(network) > _LARGE else _MANY_IMAGES
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many numbers a network has learnt."""
+    return sum(x.numel() for x in network.parameters())
 
 
 def parity_pictures(task: str, size: tuple[int, int], images: Path | None, data: Path | None, most: int) -> Image:
@@ -146,7 +152,7 @@ def _write_graph(folder: Path, engine: str, precision: str, model: onnx.ModelPro
     }
 
 
-def _training(config: ConvertConfig) -> Training:
+def _training(config: ConvertConfig, spec: ModelSpec) -> Training:
     """What a checkpoint of our own says about its training; published weights say nothing."""
     name = config.preset or preset_of(config.checkpoint)
     if name:
@@ -155,7 +161,10 @@ def _training(config: ConvertConfig) -> Training:
     record = record_of(config.checkpoint)
     if record is None:
         return Training("given by the user, without a record of their training", config.licence or _NO_LICENCE)
-    return Training("trained by this project", config.licence or _OWN_LICENCE, record)
+    ours = CHECKPOINTS / f"{spec.name}.safetensors"
+    shipped = ours.is_file() and sha256_of(ours) == sha256_of(config.checkpoint)
+    origin = "trained by this project" if shipped else "trained with this project's `python -m export train`"
+    return Training(origin, config.licence or _OWN_LICENCE, record, shipped)
 
 
 def _document(

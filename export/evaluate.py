@@ -34,6 +34,7 @@ from export.measures import (
 )
 from export.models import V1_CLASSES
 
+_TEETH = V1_CLASSES.index("teeth")
 _PARTS = {
     "background": (0,),
     "person": (1,),
@@ -126,7 +127,8 @@ def _empty(alpha: Image, item: Labelled) -> _Seen:
 def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
     """MIoU over the engine's classes and IoU of the parts of a face, on square crops around test faces.
 
-    Teeth are scored on the pictures of face/real whose teeth were checked, and on all of face/avatars.
+    Teeth are scored, alone and in the mean over the classes, on the pictures of face/real whose teeth were checked, and
+    on all of face/avatars.
 
     Raises:
         ExportError: a set is missing, damaged or has no test pictures, or the engine has classes that no set has.
@@ -147,10 +149,11 @@ def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     found = np.array(known, np.uint8)[engine.labels(face.image)]
     wanted = np.where(np.isin(face.label, known), face.label, 0).astype(np.uint8)
     parts = {name: group for name, group in _PARTS.items() if set(group) <= set(known)}
-    if only_checked and _CHECKED not in face.notes:
-        parts.pop("teeth", None)
+    unchecked = only_checked and _CHECKED not in face.notes and bool(parts.pop("teeth", None))
     each = class_overlaps(found, wanted, face.valid > 0, list(parts.values()))
     all_classes = class_overlaps(found, wanted, face.valid > 0, [(x,) for x in known])
+    if unchecked:
+        all_classes[known.index(_TEETH)] = 0  # as if neither side showed any
     measured = {"miou": all_classes} | {f"iou {name}": x for name, x in zip(parts, each, strict=True)}
     return _Seen(measured, (skin(face.image, face.label), light(face.image)))
 

@@ -92,9 +92,11 @@ def write_record(folder: Path, record: Record) -> None:
     write_whole(folder / "run.json", json.dumps(record, indent=1, default=str) + "\n", 0o644)
 
 
-def surroundings() -> Record:
-    """What a run's numbers depend on besides its settings: code, versions, threads."""
+def surroundings(device: torch.device) -> Record:
+    """What a run's numbers depend on besides its settings: code, versions, threads, the card or processor."""
+    on_card = device.type == "cuda"
     return {
+        "machine": torch.cuda.get_device_name(device) if on_card else platform.processor() or platform.machine(),
         "code": _revision(),
         "python": platform.python_version(),
         "torch": torch.__version__,

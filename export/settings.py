@@ -33,6 +33,7 @@ class TrainConfig:
     on smaller pictures is faster by the ratio of the areas ("progressive resizing").
     `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
     skin; else they are taken out of the face.
+    `widths`: channels of `sinet` (see `SINet`); None: those of the weights that are shipped.
     `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
     """
 
@@ -58,6 +59,7 @@ class TrainConfig:
     size: tuple[int, int] | None = None
     occluders: float = faces.OCCLUDERS
     keep_glasses: bool = False
+    widths: tuple[int, int] | None = None
     bfloat16: bool = False
 
 
@@ -79,9 +81,8 @@ def _settings(record: Record) -> dict[str, Any]:
         known["data"] = tuple(Path(folder) for folder in known["data"])
     if known.get("teacher"):
         known["teacher"] = Path(known["teacher"])
-    if known.get("size"):
-        known["size"] = tuple(known["size"])
-    return known
+    pairs = {name: tuple(known[name]) for name in ("size", "widths") if known.get(name)}
+    return known | pairs
 
 
 def check_folder(config: TrainConfig, resume: bool, init: Path | None, before: Record | None) -> None:
@@ -114,12 +115,13 @@ def described(
         record |= {"init_file": init.name, "init_sha256": sha256_of(init)} if init else {}
         if config.teacher is not None:
             record["teacher_record"] = record_of(config.teacher)
-            record |= {"teacher_sha256": sha256_of(config.teacher)} if config.teacher.is_file() else {}
+            told = config.teacher if config.teacher.is_file() else config.teacher / "engine.toml"
+            record |= {"teacher_sha256": sha256_of(told)} if told.is_file() else {}
     sets = used_sets(config.data, spec.task, config.licence)
     present = {one["sha256"] for one in sets}
     part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
     part |= {"samples": config.samples, "workers": config.workers, "compile": config.compile}
-    part |= {"bfloat16": config.bfloat16}
+    part |= {"bfloat16": config.bfloat16 or device.type == "cuda"}
     return (
         record
         | asdict(config)
@@ -131,7 +133,7 @@ def described(
             "draws": faces.draws(config.finish, config.occluders)
             if spec.task == "face"
             else person.draws(config.finish) | ({"before": prior.SHARES} if spec.stateful else {}),
-            "segments": [*record.get("segments", []), part | surroundings()],
+            "segments": [*record.get("segments", []), part | surroundings(device)],
         }
     )
 

@@ -27,6 +27,7 @@ from export.errors import ExportError
 
 IGNORE = 128
 """The mask value of hard-labelled sets that neither loss nor score may count."""
+_LEAST_PERSON = 16
 _LONGEST_PX = 448
 _LEAST_PX = 96
 _COLUMNS = ("file", "label", "split", "notes")
@@ -113,11 +114,23 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def read_matte(path: Path) -> Image:
+    """A mask or an alpha of a manifest's set, uint8 [H, W], 0 room .. 255 person.
+
+    Raises:
+        ExportError: it cannot be read, or holds numbers of classes instead.
+    """
+    plane = read_plane(path)
+    if 0 < int(plane.max()) < _LEAST_PERSON:
+        raise ExportError(f"{path}: holds 0 to {plane.max()}; a mask of somebody has 0 and 255, or a soft alpha")
+    return plane
+
+
 def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     """The picture takes the size of its label."""
     match = re.search(r"alpha/\S+\.png", row["notes"])
     label = match.group() if match else row["label"]
-    plane = read_plane(folder / label) if label else None
+    plane = read_matte(folder / label) if label else None
     image = read_image(folder / row["file"], None if plane is None else plane.shape)
     alpha = np.zeros(image.shape[:2], np.uint8) if plane is None else plane
     ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)

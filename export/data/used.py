@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from export.data.person import rows_of
+from export.data.person import rows_of, set_name
 from export.data.readers import detect
 from export.data.rights import rights_of
 from export.data.sources import SOURCES
@@ -38,9 +39,17 @@ def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[dict[str
         else:
             reader = detect(folder)
             entries = reader.chosen("train", licence, task)
-            name = folder.resolve().name
-            found.append(_described(name, type(reader).__name__, [(x.name, x.rights) for x in entries]))
+            chosen = [(x.name, x.rights) for x in entries]
+            found.append(_described(_name(folder, {one["name"] for one in found}), type(reader).__name__, chosen))
     return [one for one in found if one["pictures"]]
+
+
+def _name(folder: Path, taken: Container[str]) -> str:
+    """What cards call a set given alone: as in a data folder where it is one of those, else as its folder."""
+    known = set_name(folder)
+    name = known if known in {source.folder for source in SOURCES} else folder.resolve().name
+    others = (f"{name} ({number})" for number in count(2))
+    return next(x for x in chain([name], others) if x not in taken)
 
 
 def _described(name: str, layout: str, chosen: Iterable[tuple[str, str]]) -> dict[str, Any]:

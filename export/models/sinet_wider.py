@@ -22,11 +22,17 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 def widened(weights: Mapping[str, Tensor], network: SINet) -> dict[str, Tensor]:
     """Weights of a narrower SINet, made to fit `network`; weights that cannot be widened so are returned as they are.
 
-    Both widths of `network` must be multiples of those of the narrower one (`SINet`, argument `widths`).
+    Both widths of `network` must be multiples of those of the narrower one (`SINet`, argument `widths`), which must be
+    complete and have as many classes.
     """
-    old = {key: len(weights[key]) for key in _WIDTHS if key in weights}
-    new = {key: len(value) for key, value in network.state_dict().items() if key in _WIDTHS}
-    if old == new or old.keys() != new.keys() or any(new[key] % old[key] for key in new):
+    new = tuple(network.get_parameter(key).numel() for key in _WIDTHS)
+    old = tuple(weights[key].numel() for key in _WIDTHS if key in weights)
+    if len(old) < len(new) or new == old or any(not a or a % 4 or b % a for a, b in zip(old, new, strict=True)):
+        return dict(weights)
+    with torch.device("meta"):
+        narrow = SINet(len(network.bn_3.weight), (old[0], old[1])).state_dict()
+    shapes = {key: value.shape for key, value in narrow.items() if value.is_floating_point()}
+    if any(key not in weights or weights[key].shape != shape for key, shape in shapes.items()):
         return dict(weights)
     return _Widening(weights, network).run()
 

@@ -11,13 +11,15 @@ import pytest
 from safetensors.torch import save_file
 from torch import nn
 
-from export.convert import ConvertConfig, convert
+from export.card import Training, card
+from export.convert import CHECKPOINTS, ConvertConfig, convert
 from export.data.scenes import pictures
 from export.errors import ExportError
 from export.half import to_half
-from export.models import find_model
+from export.models import TRAINED, find_model
 from export.onnx_graph import engine_graph
 from export.parity import check_parity
+from export.record import record_of
 from export.verify import VerifyConfig, verify
 
 _SIZE = (96, 160)
@@ -76,9 +78,30 @@ def test_cpu_graph_has_no_slow_operators(engine: Path) -> None:
 
 
 def test_card(engine: Path) -> None:
-    card = (engine / "CARD.md").read_text()
-    assert "$" not in card
-    assert "| person/ccp | 2 | 0." in card
+    text = (engine / "CARD.md").read_text()
+    assert "$" not in text
+    assert "| person/ccp | 2 | 0." in text
+    assert "87 thousand parameters" in text
+    assert "Input of 96x160 pixels" in text
+
+
+def test_a_card_claims_of_other_weights_nothing_that_was_found_of_the_shipped_ones(engine: Path) -> None:
+    text = (engine / "CARD.md").read_text()
+    assert "is not known" in text
+    for claim in ("None of these pictures was trained on", "Wanted were", "Seen in", "women", "by this project"):
+        assert claim not in text
+
+
+@pytest.mark.parametrize("name", sorted(TRAINED.keys() - {"portraitnet_prior"}))
+def test_a_card_of_shipped_weights_says_what_was_found(name: str) -> None:
+    training = Training("trained by this project", "Apache-2.0", record_of(CHECKPOINTS / f"{name}.safetensors"), True)
+    spec = TRAINED[name]
+    text = card(spec, spec.size, 1, 3_311_376, training, [], [])
+    assert "$" not in text
+    assert text.index("## How far training went\n\nWanted were") < text.index("## Files")
+    assert text.index("## Weaknesses\n\nSeen in ") < text.index("## Data")
+    assert "3.3 million parameters" in " ".join(text.split())
+    assert "\n\n\n" not in text
 
 
 def test_same_weights_same_bytes(engine: Path, network: nn.Module) -> None:

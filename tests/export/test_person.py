@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.data.person import Labelled, Library, beside_people, draw, read_set, rows_of
+from export.data.readers import detect
 from export.errors import ExportError
 from tests.export.conftest import make_set
 
@@ -93,6 +94,15 @@ def test_a_label_of_another_size(tmp_path: Path) -> None:
     cv2.imwrite(str(folder / "masks/0.png"), label[:, ::2])
     with pytest.raises(ExportError, match=r"images/0\.png: 64x48, but its label 32x48"):
         read_set(folder, "train")
+
+
+@pytest.mark.parametrize("as_reader", [False, True])
+def test_classes_are_not_taken_for_a_mask(tmp_path: Path, as_reader: bool) -> None:
+    folder = tmp_path / "person/ccp"
+    make_set(folder, people=True, empty_too=False)
+    cv2.imwrite(str(folder / "masks/0.png"), np.eye(48, 64, dtype=np.uint8))
+    with pytest.raises(ExportError, match=r"masks/0\.png: holds 0 to 1; a mask of somebody has 0 and 255"):
+        list(detect(folder).people("train")) if as_reader else read_set(folder, "train")
 
 
 def test_nothing_to_draw_from() -> None:

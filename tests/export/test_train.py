@@ -11,12 +11,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from export.board import overlays
-from export.checkpoints import read_checkpoint, read_weights, write_average, write_half
+from export.checkpoints import read_checkpoint, read_weights, sha256_of, write_average, write_half
 from export.convert import ENGINES
 from export.data.person import Library, Sample
+from export.data.used import used_sets
 from export.errors import ExportError
-from export.models import find_model
+from export.layouts import resolve
+from export.models import TRAINED, find_model
 from export.models.efficientnet_lite import EfficientNetLite0
+from export.models.sinet import SINet
 from export.record import is_clear, record_of, samples_seen
 from export.settings import TrainConfig, as_begun
 from export.teacher import Teacher
@@ -51,7 +54,7 @@ def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     segments = json.loads((tmp_path / "run.json").read_text())["segments"]
     assert [(part["from"], part["samples"]) for part in segments] == [(0, 4), (4, 6)]
     train(_config(data, tmp_path, 6), resume=True)  # nothing left to do
-    spec = find_model("sinet")
+    spec = TRAINED["sinet"]
     averaged, kept = read_checkpoint(weights, spec), read_checkpoint(tmp_path / "last.pt", spec)
     torch.testing.assert_close(averaged["bn_2.weight"], kept["bn_2.weight"])
 
@@ -190,8 +193,25 @@ def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> N
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["init"]["seen"] == 64  # resuming forgets nothing
     assert record["init_file"] == "last.pt"
-    after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
+    after = read_checkpoint(tmp_path / "run" / "ema.safetensors", TRAINED["sinet"])
     torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
+
+
+def test_bfloat16_on_a_cpu(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.device, torch.dtype]] = []
+
+    def forward(network: SINet, pixels: torch.Tensor) -> object:
+        coarse = network.encoder.level1.conv(pixels)
+        seen.append((coarse.device, coarse.dtype))
+        return original(network, pixels)
+
+    original = SINet.forward
+    monkeypatch.setattr(SINet, "forward", forward)
+    train(_config(data, tmp_path / "single", 2))
+    record = record_of(train(replace(_config(data, tmp_path / "half", 2), bfloat16=True)))
+    assert seen == [(torch.device("cpu"), torch.float32), (torch.device("cpu"), torch.bfloat16)]
+    assert record is not None
+    assert record["segments"][0]["bfloat16"] is True
 
 
 def test_nothing_to_resume(data: Path, tmp_path: Path) -> None:
@@ -342,6 +362,29 @@ def test_pictures_without_labels_need_a_teacher(data: Path, tmp_path: Path) -> N
     assert record is not None
     assert [(one["layout"], one["pictures"]) for one in record["sets"]] == [("Unlabelled", 4)]
     assert record["teacher_sha256"]
+
+
+def test_sets_of_one_name_stay_apart_in_the_record(data: Path, tmp_path: Path) -> None:
+    for part in ("one", "two"):
+        _plain(data, tmp_path / part / "portraits")
+    folders = (data / "person/ccp", tmp_path / "one/portraits", tmp_path / "two/portraits")
+    assert [one["name"] for one in used_sets(folders, "person", "any")] == ["person/ccp", "portraits", "portraits (2)"]
+
+
+def test_the_record_names_an_engine_that_teaches(data: Path, tmp_path: Path) -> None:
+    record = record_of(train(replace(_config(data, tmp_path, 2), teacher=ENGINES / "sinet")))
+    assert record is not None
+    assert record["teacher_sha256"] == sha256_of(ENGINES / "sinet/engine.toml")
+
+
+def test_widths(data: Path, tmp_path: Path) -> None:
+    config = replace(_config(data, tmp_path / "run", 2), widths=(48, 96))
+    weights = train(config)
+    assert resolve(weights, find_model("sinet"), read_weights(weights)) == find_model("sinet")
+    train(as_begun(replace(config, widths=None, samples=4), {"samples"}), resume=True)
+    for wrong in ({"widths": (48, 98)}, {"widths": (0, 96)}, {"model": "portraitnet"}):
+        with pytest.raises(ExportError, match=r"--widths \d+,\d+: of sinet, two multiples of 4"):
+            train(replace(config, out=tmp_path / "none", **wrong))
 
 
 def test_an_engine_can_teach() -> None:
