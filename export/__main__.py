@@ -55,9 +55,6 @@ def train(
     keep_glasses: Annotated[
         bool, typer.Option("--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face.")
     ] = False,
-    widths: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Channels of sinet; default those of the shipped weights.")
-    ] = None,
     bfloat16: Annotated[
         bool,
         typer.Option(
@@ -89,7 +86,6 @@ def train(
         size=_size(size),
         occluders=occluders,
         keep_glasses=keep_glasses,
-        widths=_pair("--widths", widths, ",", "48,96"),
         bfloat16=bfloat16,
     )
     if resume:
@@ -151,18 +147,12 @@ def convert(
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
-    """HEIGHTxWIDTH."""
-    return _pair("--size", text, "x", "224x224")
-
-
-def _pair(option: str, text: str | None, between: str, example: str) -> tuple[int, int] | None:
-    """Two numbers of an option, None where it is not given."""
     if text is None:
         return None
-    first, _, second = text.partition(between)
-    if not (first.isdecimal() and second.isdecimal()):
-        raise ExportError(f"{option} {text!r}: give two numbers, for example {example}")
-    return int(first), int(second)
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ExportError(f"--size {text!r}: give HEIGHTxWIDTH, for example 224x224")
+    return int(height), int(width)
 
 
 @app.command()

@@ -7,8 +7,6 @@ from pathlib import Path
 from export.card_quality import table
 from export.data.faces import OCCLUDERS
 from export.data.sources import PRETRAINED, SOURCES, Source
-from export.models import TRAINED
-from export.models.sinet import WIDTHS
 from export.record import Record, horizon_of, phases, warmup_of
 
 _LOSSES = {
@@ -42,7 +40,6 @@ def _phase(run: Record) -> str:
     options = {
         "init": run.get("init_file") or ("ema.safetensors" if run.get("init") else None),
         "size": f"{height}x{width}",
-        "widths": _widths(run),
         "samples": run["samples"],
         "batch": run["batch"],
         "rate": run["rate"],
@@ -66,14 +63,6 @@ def _phase(run: Record) -> str:
         f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
         f"{_averaged(run)}."
     )
-
-
-def _widths(run: Record) -> str | None:
-    """Of a SINet that is not as wide as it is trained today."""
-    if run["model"] != "sinet":
-        return None
-    widths = tuple(dict(run["spec"].get("options", ())).get("widths", WIDTHS))
-    return None if widths == dict(TRAINED["sinet"].options)["widths"] else ",".join(map(str, widths))
 
 
 def _curve(run: Record) -> str:

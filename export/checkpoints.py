@@ -23,8 +23,6 @@ from export.errors import ExportError
 from export.layouts import identify, is_weights_of
 from export.models import PRESETS, ModelSpec
 from export.models.efficientnet_lite import from_published
-from export.models.sinet import SINet
-from export.models.sinet_wider import widened
 from export.record import Record, as_metadata, phases, record_of
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
@@ -74,7 +72,7 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """Those weights of a file that fit a network, to start a training from; another head is left out.
 
     Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder. Where only the network has a channel for
-    the frame before, its weights are 0: it begins by paying no heed to it. A narrower SINet is widened.
+    the frame before, its weights are 0: it begins by paying no heed to it.
 
     Raises:
         ExportError: not a checkpoint, less than half of the network's tensors are in it, or some are not finite.
@@ -82,8 +80,6 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     weights = read_weights(path)
     if "_conv_stem.weight" in weights:
         weights = {f"encoder.{key}": value for key, value in from_published(weights).items()}
-    if isinstance(network, SINet):
-        weights = widened(weights, network)
     wanted = network.state_dict()
     weights = {k: _with_prior(v, wanted[k]) for k, v in weights.items() if k in wanted}
     found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if v.shape == wanted[k].shape}

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from export.errors import ExportError
 from export.models import TRAINED, V1_CLASSES, V2_CLASSES, ModelSpec
-from export.models.sinet import WIDTHS
 
 _MARKS = {
     "level2_C.conv.weight": "sinet",
@@ -18,8 +17,6 @@ _MARKS = {
     "transit1.block.0.0.weight": "portraitnet",
     "decode_head.fusion_conv.conv.weight": "segformer",
 }
-_WIDEST = 1024  # a damaged file may claim anything
-_SINET_WIDTHS = ("encoder.level2.0.BR.bn.weight", "encoder.level3.0.BR.bn.weight")
 _FIRST_CONV = "stage0.0.weight"
 _LITE_STEM = "encoder.stem.0.weight"
 _PREDICTION = "pred.weight"
@@ -55,15 +52,13 @@ def is_weights_of(spec: ModelSpec, state: Mapping[str, Tensor]) -> bool:
 
 
 def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: str | None = None) -> ModelSpec:
-    """The variant of `spec` that a checkpoint holds: prior channel and boundary head, classes, widths.
+    """The variant of `spec` that a checkpoint holds: prior channel and boundary head, classes, width of the decoder.
 
     classes: names with commas between, or their number; None takes the usual ones for the number in the file.
 
     Raises:
         ExportError: the number of classes has no usual names, or is not that of `classes`.
     """
-    if spec.name == "sinet":
-        spec = _sinet(spec, state)
     if spec.name.startswith("portraitnet"):
         spec = _portraitnet(spec, state)
         return _named(path, spec, classes, len(state.get(_PREDICTION, spec.classes)))
@@ -72,17 +67,6 @@ def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: s
         spec = replace(spec, classes=SEGFORMER_CLASSES.get(count, ()), options=(*spec.options, ("head", head)))
         return _named(path, spec, classes, count)
     return _named(path, spec, classes, len(spec.classes))
-
-
-def _sinet(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
-    """Of other widths than the authors' only our own are known, so pixels are as in training unless `spec` says."""
-    marks = [state[key].shape for key in _SINET_WIDTHS if key in state]
-    widths = tuple(shape[0] for shape in marks if len(shape) == 1 and 0 < shape[0] <= _WIDEST and not shape[0] % 4)
-    if widths == WIDTHS or len(widths) < len(_SINET_WIDTHS):
-        return spec
-    ours = TRAINED["sinet"]
-    same_pixels = (spec.mean, spec.std, spec.bgr) == (ours.mean, ours.std, ours.bgr)
-    return replace(ours if same_pixels else spec, options=(("widths", widths),))
 
 
 def _portraitnet(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:

@@ -33,7 +33,6 @@ class TrainConfig:
     on smaller pictures is faster by the ratio of the areas ("progressive resizing").
     `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
     skin; else they are taken out of the face.
-    `widths`: channels of `sinet` (see `SINet`); None: those of the weights that are shipped.
     `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
     """
 
@@ -59,7 +58,6 @@ class TrainConfig:
     size: tuple[int, int] | None = None
     occluders: float = faces.OCCLUDERS
     keep_glasses: bool = False
-    widths: tuple[int, int] | None = None
     bfloat16: bool = False
 
 
@@ -81,8 +79,9 @@ def _settings(record: Record) -> dict[str, Any]:
         known["data"] = tuple(Path(folder) for folder in known["data"])
     if known.get("teacher"):
         known["teacher"] = Path(known["teacher"])
-    pairs = {name: tuple(known[name]) for name in ("size", "widths") if known.get(name)}
-    return known | pairs
+    if known.get("size"):
+        known["size"] = tuple(known["size"])
+    return known
 
 
 def check_folder(config: TrainConfig, resume: bool, init: Path | None, before: Record | None) -> None:

@@ -126,7 +126,7 @@ def _trained(config: TrainConfig) -> ModelSpec:
     """What is trained.
 
     Raises:
-        ExportError: this project trains no such model, or it has no such task, size or widths.
+        ExportError: this project trains no such model, or it has no such task or size.
     """
     spec = TRAINED.get(config.model)
     if spec is None:
@@ -139,10 +139,6 @@ def _trained(config: TrainConfig) -> ModelSpec:
             height, width = config.size
             raise ExportError(f"--size {height}x{width}: give multiples of 32, at least 64")
         spec = replace(spec, size=config.size)
-    if config.widths is not None:
-        if spec.name != "sinet" or any(width < 4 or width % 4 for width in config.widths):
-            raise ExportError(f"--widths {','.join(map(str, config.widths))}: of sinet, two multiples of 4")
-        spec = replace(spec, options=(("widths", config.widths),))
     return replace(spec, classes=PERSON) if config.task == "person" else spec
 
 

@@ -15,8 +15,6 @@ from torch.nn import functional
 
 from export.models.layers import Conv, ConvNormAct, NormAct, norm, upsample
 
-WIDTHS = (48, 96)
-"""Table 2 of the paper: channels of the S2 modules at a quarter and at an eighth of the input's size."""
 _STAGE_2 = (((3, 1), (5, 1)), ((3, 1), (3, 1)))
 _STAGE_3 = (
     ((3, 1), (5, 1)),
@@ -107,17 +105,16 @@ def _stage(in_channels: int, out_channels: int, config: tuple[tuple[tuple[int, i
 
 
 class _Encoder(nn.Module):
-    def __init__(self, classes: int, widths: tuple[int, int]) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        width2, width3 = widths
         self.level1 = ConvNormAct(3, 12, kernel=3, stride=2)
         self.level2_0 = _SeparableDown(12, 16, squeeze=1)
-        self.level2 = _stage(16, width2, _STAGE_2)
-        self.BR2 = NormAct(16 + width2)
-        self.level3_0 = _SeparableDown(16 + width2, 48, squeeze=2)
-        self.level3 = _stage(48, width3, _STAGE_3)
-        self.BR3 = NormAct(48 + width3)
-        self.classifier = Conv(48 + width3, classes)
+        self.level2 = _stage(16, 48, _STAGE_2)
+        self.BR2 = NormAct(64)
+        self.level3_0 = _SeparableDown(64, 48, squeeze=2)
+        self.level3 = _stage(48, 96, _STAGE_3)
+        self.BR3 = NormAct(144)
+        self.classifier = Conv(144, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         down2 = self.level2_0(self.level1(x))
@@ -136,15 +133,13 @@ class SINet(nn.Module):
 
     Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits [N, classes, H, W].
     In training mode the output is (logits, coarse logits [N, classes, H/8, W/8]).
-
-    `widths`: channels at a quarter and at an eighth of the input's size, both multiples of 4.
     """
 
-    def __init__(self, classes: int = 2, widths: tuple[int, int] = WIDTHS) -> None:
+    def __init__(self, classes: int = 2) -> None:
         super().__init__()
-        self.encoder = _Encoder(classes, widths)
+        self.encoder = _Encoder(classes)
         self.bn_3 = norm(classes)
-        self.level2_C = ConvNormAct(widths[0], classes, kernel=1)
+        self.level2_C = ConvNormAct(48, classes, kernel=1)
         self.bn_2 = norm(classes)
         self.classifier = nn.Sequential(
             nn.UpsamplingBilinear2d(scale_factor=2), nn.Conv2d(classes, classes, 3, padding=1, bias=False)
