@@ -16,8 +16,7 @@ from export.convert import ENGINES
 from export.data.person import Library, Sample
 from export.data.used import used_sets
 from export.errors import ExportError
-from export.layouts import resolve
-from export.models import TRAINED, find_model
+from export.models import find_model
 from export.models.efficientnet_lite import EfficientNetLite0
 from export.models.sinet import SINet
 from export.record import is_clear, record_of, samples_seen
@@ -54,7 +53,7 @@ def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     segments = json.loads((tmp_path / "run.json").read_text())["segments"]
     assert [(part["from"], part["samples"]) for part in segments] == [(0, 4), (4, 6)]
     train(_config(data, tmp_path, 6), resume=True)  # nothing left to do
-    spec = TRAINED["sinet"]
+    spec = find_model("sinet")
     averaged, kept = read_checkpoint(weights, spec), read_checkpoint(tmp_path / "last.pt", spec)
     torch.testing.assert_close(averaged["bn_2.weight"], kept["bn_2.weight"])
 
@@ -193,7 +192,7 @@ def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> N
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["init"]["seen"] == 64  # resuming forgets nothing
     assert record["init_file"] == "last.pt"
-    after = read_checkpoint(tmp_path / "run" / "ema.safetensors", TRAINED["sinet"])
+    after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
     torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
 
 
@@ -375,16 +374,6 @@ def test_the_record_names_an_engine_that_teaches(data: Path, tmp_path: Path) -> 
     record = record_of(train(replace(_config(data, tmp_path, 2), teacher=ENGINES / "sinet")))
     assert record is not None
     assert record["teacher_sha256"] == sha256_of(ENGINES / "sinet/engine.toml")
-
-
-def test_widths(data: Path, tmp_path: Path) -> None:
-    config = replace(_config(data, tmp_path / "run", 2), widths=(48, 96))
-    weights = train(config)
-    assert resolve(weights, find_model("sinet"), read_weights(weights)) == find_model("sinet")
-    train(as_begun(replace(config, widths=None, samples=4), {"samples"}), resume=True)
-    for wrong in ({"widths": (48, 98)}, {"widths": (0, 96)}, {"model": "portraitnet"}):
-        with pytest.raises(ExportError, match=r"--widths \d+,\d+: of sinet, two multiples of 4"):
-            train(replace(config, out=tmp_path / "none", **wrong))
 
 
 def test_an_engine_can_teach() -> None:
