@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vcam.files import write_whole
+from vcam.machine import describe_machine
 
 Record = dict[str, Any]
 """Settings of a run by their names in `TrainConfig`; `spec`, `sets`, `draws`, `segments`, `seen`, `curve`, `init`."""
@@ -94,9 +95,8 @@ def write_record(folder: Path, record: Record) -> None:
 
 def surroundings(device: torch.device) -> Record:
     """What a run's numbers depend on besides its settings: code, versions, threads, the card or processor."""
-    on_card = device.type == "cuda"
     return {
-        "machine": torch.cuda.get_device_name(device) if on_card else platform.processor() or platform.machine(),
+        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else describe_machine()["cpu"],
         "code": _revision(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -24,6 +24,7 @@ from export.settings import TrainConfig, as_begun
 from export.teacher import Teacher
 from export.train import train
 from tests.export.conftest import make_data
+from vcam.machine import describe_machine
 
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:
@@ -79,6 +80,7 @@ def test_the_record_says_what_was_done(data: Path, tmp_path: Path) -> None:
     assert sets["person/ccp"]["rights"] == {"unclear": 2}
     assert record["draws"]["kinds"]["empty"] == 0.05
     assert {"code", "torch", "numpy", "opencv", "threads", "device"} <= set(record["segments"][0])
+    assert record["segments"][0]["machine"] == describe_machine()["cpu"]
     assert record["seen"] == 2
     assert [seen for seen, _ in record["curve"]] == [2]
     after = train(_config(data, tmp_path / "next", 2), init=weights)
