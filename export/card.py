@@ -17,7 +17,6 @@ from export.models import ModelSpec
 from export.record import Record
 
 _TEMPLATES = Path(__file__).parent / "cards"
-_MILLION = 1_000_000
 _SHIPPED = _TEMPLATES / "shipped"
 _WEAKNESSES = "## Weaknesses\n\n"
 _UNSEEN = (
@@ -58,7 +57,7 @@ def card(
     progress, seen = _found(spec) if training.shipped else ("", "")
     text = template.substitute(
         model=spec.name,
-        parameters=f"{parameters / 1e6:.1f} million" if parameters >= _MILLION else f"{parameters / 1e3:.0f} thousand",
+        parameters=f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters / 1e3:.0f} thousand",
         size=f"{size[0]}x{size[1]}",
         unseen=_UNSEEN if training.record else _PERHAPS_SEEN,
         progress=progress,

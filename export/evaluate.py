@@ -34,7 +34,6 @@ from export.measures import (
 )
 from export.models import V1_CLASSES
 
-_TEETH = V1_CLASSES.index("teeth")
 _PARTS = {
     "background": (0,),
     "person": (1,),
@@ -149,11 +148,13 @@ def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     found = np.array(known, np.uint8)[engine.labels(face.image)]
     wanted = np.where(np.isin(face.label, known), face.label, 0).astype(np.uint8)
     parts = {name: group for name, group in _PARTS.items() if set(group) <= set(known)}
-    unchecked = only_checked and _CHECKED not in face.notes and bool(parts.pop("teeth", None))
+    unchecked = only_checked and _CHECKED not in face.notes
+    if unchecked:
+        parts.pop("teeth", None)
     each = class_overlaps(found, wanted, face.valid > 0, list(parts.values()))
     all_classes = class_overlaps(found, wanted, face.valid > 0, [(x,) for x in known])
     if unchecked:
-        all_classes[known.index(_TEETH)] = 0  # as if neither side showed any
+        all_classes[np.isin(known, _PARTS["teeth"])] = 0  # as if neither side showed any
     measured = {"miou": all_classes} | {f"iou {name}": x for name, x in zip(parts, each, strict=True)}
     return _Seen(measured, (skin(face.image, face.label), light(face.image)))
 

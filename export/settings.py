@@ -60,6 +60,10 @@ class TrainConfig:
     keep_glasses: bool = False
     bfloat16: bool = False
 
+    def in_bfloat16(self, device: torch.device) -> bool:
+        """Whether the network computes in bfloat16 there."""
+        return self.bfloat16 or device.type == "cuda"
+
 
 _FREE = ("data", "out", "samples", "batch", "rate", "workers", "compile", "bfloat16", "checkpoint_s")
 """Settings that may change when a run goes on; its record keeps each change."""
@@ -120,7 +124,7 @@ def described(
     present = {one["sha256"] for one in sets}
     part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
     part |= {"samples": config.samples, "workers": config.workers, "compile": config.compile}
-    part |= {"bfloat16": config.bfloat16 or device.type == "cuda"}
+    part |= {"bfloat16": config.in_bfloat16(device)}
     return (
         record
         | asdict(config)

@@ -243,7 +243,7 @@ def _loss(
 
     def answer_to(pictures: Tensor) -> Any:
         pixels = run.spec.normalise(pictures, *state).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.bfloat16 or run.device.type == "cuda"):
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.in_bfloat16(run.device)):
             answer = forward(pixels)
         return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()
 

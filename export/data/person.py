@@ -28,6 +28,7 @@ from export.errors import ExportError
 IGNORE = 128
 """The mask value of hard-labelled sets that neither loss nor score may count."""
 _LEAST_PERSON = 16
+"""A mask whose largest value is smaller holds numbers of classes, not somebody."""
 _LONGEST_PX = 448
 _LEAST_PX = 96
 _COLUMNS = ("file", "label", "split", "notes")
@@ -114,8 +115,8 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_matte(path: Path) -> Image:
-    """A mask or an alpha of a manifest's set, uint8 [H, W], 0 room .. 255 person.
+def read_matte(path: Path, notes: str) -> tuple[Image, Image]:
+    """A mask or an alpha of a manifest's set: `alpha` and `valid` of `Labelled`. notes: those of its row.
 
     Raises:
         ExportError: it cannot be read, or holds numbers of classes instead.
@@ -123,19 +124,20 @@ def read_matte(path: Path) -> Image:
     plane = read_plane(path)
     if 0 < int(plane.max()) < _LEAST_PERSON:
         raise ExportError(f"{path}: holds 0 to {plane.max()}; a mask of somebody has 0 and 255, or a soft alpha")
-    return plane
+    ignored = (plane == IGNORE) if "; ignore" in notes else np.zeros(plane.shape, bool)
+    return u8(np.where(ignored, 0, plane)), u8(~ignored)
 
 
 def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     """The picture takes the size of its label."""
     match = re.search(r"alpha/\S+\.png", row["notes"])
     label = match.group() if match else row["label"]
-    plane = read_matte(folder / label) if label else None
-    image = read_image(folder / row["file"], None if plane is None else plane.shape)
-    alpha = np.zeros(image.shape[:2], np.uint8) if plane is None else plane
-    ignored = (alpha == IGNORE) if "; ignore" in row["notes"] else np.zeros(alpha.shape, bool)
-    valid = u8(~ignored)
-    alpha = u8(np.where(ignored, 0, alpha))
+    if label:
+        alpha, valid = read_matte(folder / label, row["notes"])
+        image = read_image(folder / row["file"], alpha.shape)
+    else:
+        image = read_image(folder / row["file"])
+        alpha, valid = np.zeros(image.shape[:2], np.uint8), np.ones(image.shape[:2], np.uint8)
     return shrunk(Labelled(row["file"], image, alpha, valid), longest_px)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from export.card_training import sets_of
 from export.checkpoints import preset_of, read_checkpoint
+from export.convert import CHECKPOINTS
 from export.errors import ExportError
 from export.models import PRESETS, find_model
 from export.record import record_of, samples_seen
@@ -177,7 +178,7 @@ def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["sinet", "portraitnet", "portraitnet_face", "segformer_b0"])
 def test_the_kept_weights_know_their_training(name: str) -> None:
-    record = record_of(Path(__file__).parents[2] / "export/checkpoints" / f"{name}.safetensors")
+    record = record_of(CHECKPOINTS / f"{name}.safetensors")
     assert record is not None
     assert record["model"] == name
     assert sets_of(record)

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.data.crops import LabelledFace
 from export.data.files import read_image, read_plane
-from export.data.person import IGNORE, Labelled, read_manifest, read_matte, set_name
+from export.data.person import Labelled, read_manifest, read_matte, set_name
 from export.data.readers.base import Entry, Reader, labelled, labelled_face
 from export.data.rights import rights_of
 from export.errors import ExportError
@@ -42,9 +42,7 @@ class ManifestSet(Reader):
             return labelled(entry, np.zeros(read_image(entry.image).shape[:2], np.uint8))
         if self._is_face():
             return self._person_of_face(entry)
-        plane = read_matte(entry.label)
-        ignored = plane == IGNORE if "; ignore" in entry.notes else np.zeros(plane.shape, bool)
-        return labelled(entry, np.where(ignored, 0, plane).astype(np.uint8), (~ignored).astype(np.uint8))
+        return labelled(entry, *read_matte(entry.label, entry.notes))
 
     def _is_face(self) -> bool:
         return self.folder.resolve().parent.name == "face"
