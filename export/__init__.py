@@ -1,0 +1,1 @@
+import vcam as vcam  # first of all: it switches the telemetry of libraries off

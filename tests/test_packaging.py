@@ -46,7 +46,7 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
 
 
 LAYERS = (
-    ("errors", "frame", "memory", "machine", "v4l2", "config", "state", "backoff"),
+    ("telemetry", "errors", "frame", "memory", "machine", "v4l2", "config", "state", "backoff"),
     ("slot", "stats", "card", "readers", "pace"),
     ("catalogue", "effects", "sources", "backends", "sinks"),
     ("matting", "demand", "supervise", "output"),

@@ -29,6 +29,13 @@ def test_a_gpu_its_driver_and_what_uses_it(tmp_path: Path) -> None:
     assert gpu(machine(tmp_path, card, gpu=NO_CARD)).state == "warning"
 
 
+def test_telemetry_that_is_on_is_a_problem(tmp_path: Path) -> None:
+    check = EVERYWHERE["telemetry"]
+    assert check(machine(tmp_path)).state == "ok"
+    on = check(machine(tmp_path, leaks=("openvino_telemetry",)))
+    assert (on.state, "openvino_telemetry" in on.reason) == ("problem", True)
+
+
 @pytest.mark.parametrize("name", ["tensorrt", "onnxruntime-cuda"])
 def test_a_refused_backend_is_a_warning_only_with_a_gpu(tmp_path: Path, name: str) -> None:
     check = EVERYWHERE[name]

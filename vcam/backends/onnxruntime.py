@@ -12,6 +12,7 @@ from vcam.backends.base import Tensors
 from vcam.backends.gpu_stack import GpuStack
 from vcam.catalogue import EngineSpec
 from vcam.errors import EngineError
+from vcam.telemetry import import_onnxruntime
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -43,8 +44,7 @@ class OnnxRuntimeBackend:
         return ""
 
     def __enter__(self) -> Self:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -88,8 +88,7 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
 
     @staticmethod
     def why_not(spec: EngineSpec, stack: GpuStack) -> str:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         found = stack.probe()
         if found.gpu is None:
             return found.reason
@@ -98,8 +97,7 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
         return ""
 
     def __enter__(self) -> Self:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on: finds CUDA libraries that pip installed
             onnxruntime.preload_dlls()
         return super().__enter__()

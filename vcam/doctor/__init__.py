@@ -37,6 +37,7 @@ EVERYWHERE: dict[str, Check] = {
     "onnxruntime-cuda": software.check_backend("onnxruntime-cuda"),
     "tensorrt": software.check_backend("tensorrt"),
     "openvino": software.check_backend("openvino"),
+    "telemetry": software.check_telemetry,
     "cache": software.check_cache,
     "config": software.check_config,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shlex
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vcam import telemetry
 from vcam.backends.probe import Probe
 from vcam.files import entries
 from vcam.service import program_words
@@ -30,6 +30,7 @@ class Machine:
     /dev/video*. modes: of each camera, by path. holders: who else has a node open, by path. gpu: what the driver says.
     providers: of ONNX Runtime; empty where it cannot be imported. refusals: why a backend cannot run here, by its name,
     empty where it can. obs_camera: whether OBS's virtual camera is there; None where that cannot be told.
+    leaks: what of the libraries' telemetry is not switched off, see `vcam.telemetry`.
     """
 
     root: Path = Path("/")
@@ -51,6 +52,7 @@ class Machine:
     providers: tuple[str, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     obs_camera: bool | None = None
+    leaks: tuple[str, ...] = ()
 
     def read(self, path: str) -> str:
         """The text of a file below the root, without the space around it; empty where there is none."""
@@ -115,6 +117,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
         providers=_providers(),
         refusals=_refusals(),
         obs_camera=None if linux else _obs_camera(),
+        leaks=tuple(telemetry.leaks()),
     )
 
 
@@ -148,7 +151,7 @@ def _groups() -> frozenset[str]:
 
 def _providers() -> tuple[str, ...]:
     try:
-        runtime = importlib.import_module("onnxruntime")
+        runtime = telemetry.import_onnxruntime()
     except ImportError:
         return ()
     return tuple(runtime.get_available_providers())

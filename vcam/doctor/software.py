@@ -47,6 +47,13 @@ def check_onnxruntime(machine: Machine) -> Verdict:
     return problem(refused, install) if refused else ok(f"ONNX Runtime, with its providers {providers}")
 
 
+def check_telemetry(machine: Machine) -> Verdict:
+    """Do the libraries that vcam uses report to their makers?"""
+    if machine.leaks:
+        return problem(f"not switched off: {', '.join(machine.leaks)}; start vcam as a program of its own")
+    return ok("switched off in ONNX Runtime and OpenVINO; vcam sends nothing to anybody")
+
+
 def check_backend(name: str) -> Callable[[Machine], Verdict]:
     """The check of a backend that is worth having on some machines only."""
 
