@@ -63,8 +63,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a network; stop it at any time and go on with --resume."""
-    from export.settings import TrainConfig, as_begun
-    from export.train import train as run
+    from export.training.config import TrainConfig, as_begun
+    from export.training.loop import train as run
 
     folder = out or Path(__file__).resolve().parent / "runs" / model
     config = TrainConfig(
@@ -105,7 +105,7 @@ def half(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Store weights in half precision, with the record of their training: what export/checkpoints keeps."""
-    from export.checkpoints import write_half
+    from export.weights.files import write_half
 
     write_half(checkpoint, out)
     print(out)
@@ -117,7 +117,7 @@ def average(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Average weights that one training left behind: the mean is often better than each of them."""
-    from export.checkpoints import write_average
+    from export.weights.files import write_average
 
     write_average(checkpoints, out)
     print(out)
@@ -138,8 +138,8 @@ def convert(
     peers: Annotated[Path | None, typer.Option(help="Others' scores (JSON), for the card.")] = None,
 ) -> None:
     """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
-    from export.convert import ENGINES, ConvertConfig
-    from export.convert import convert as run
+    from export.engine.convert import ENGINES, ConvertConfig
+    from export.engine.convert import convert as run
 
     folder = out or ENGINES / model
     config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers)
@@ -164,8 +164,8 @@ def verify(
     preset: _Preset = None,
 ) -> None:
     """Check an engine folder against its engine.toml, and recompute parity."""
-    from export.verify import VerifyConfig
-    from export.verify import verify as run
+    from export.engine.verify import VerifyConfig
+    from export.engine.verify import verify as run
 
     print("\n".join(run(VerifyConfig(folder, images, data, checkpoint, preset))))
 
@@ -173,7 +173,7 @@ def verify(
 @app.command()
 def plan(folder: _Folder) -> None:
     """Build the TensorRT plans of an engine folder for this machine's GPU, into the user's cache."""
-    from export.plan import plan as run
+    from export.engine.plan import plan as run
 
     for line in run(folder):
         print(line)
@@ -186,8 +186,8 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores there, too.")] = None,
 ) -> None:
     """Measure an engine on the test splits of data folders."""
-    from export.answers import open_engine
-    from export.evaluate import evaluate as run
+    from export.evaluation.engines import open_engine
+    from export.evaluation.still import evaluate as run
 
     if json_file and not json_file.resolve().parent.is_dir():
         raise ExportError(f"--json {json_file}: no such folder; make it first")

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 
 from export.data.augment import light, photometric
-from export.data.crops import LabelledFace
 from export.data.files import evenly, fitted, read_image, read_plane
 from export.data.image import Image, u8
 from export.data.occluders import occlude
-from export.data.person import Joined, Labelled, Sample, affine, choose, read_set, rows_of, warp, window
+from export.data.people import Joined, Labelled, Sample, affine, choose, read_set, rows_of, warp, window
 from export.errors import ExportError
+from export.evaluation.faces import LabelledFace
 
 SKIN, TEETH = 2, 8
 _MIRRORED = np.arange(256, dtype=np.uint8)

@@ -10,8 +10,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from export.data.crops import LabelledFace
 from export.data.image import Image
+from export.evaluation.faces import LabelledFace
 
 _CORNERS = 12
 _FACE = 2

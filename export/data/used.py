@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from export.data.person import rows_of, set_name
+from export.data.people import rows_of, set_name
 from export.data.readers import detect
 from export.data.rights import rights_of
 from export.data.sources import SOURCES

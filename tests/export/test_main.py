@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from export.__main__ import _FIELDS, app, main
-from export.record import record_of
-from export.settings import TrainConfig
+from export.training.config import TrainConfig
+from export.weights.record import record_of
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

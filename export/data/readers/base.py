@@ -11,12 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from export.data.crops import LabelledFace
 from export.data.files import check, read_image
 from export.data.image import Image
-from export.data.person import Labelled
+from export.data.people import Labelled
 from export.data.rights import UNCLEAR, allowed
 from export.errors import ExportError
+from export.evaluation.faces import LabelledFace
 
 SPLITS = ("train", "val", "test")
 _TEST_PERCENT = 15

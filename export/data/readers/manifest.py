@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from export.data.crops import LabelledFace
 from export.data.files import read_image, read_plane
-from export.data.person import Labelled, read_manifest, read_matte, set_name
+from export.data.people import Labelled, read_manifest, read_matte, set_name
 from export.data.readers.base import Entry, Reader, labelled, labelled_face
 from export.data.rights import rights_of
 from export.errors import ExportError
+from export.evaluation.faces import LabelledFace
 from export.models import V1_CLASSES
 
 

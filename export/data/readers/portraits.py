@@ -13,7 +13,7 @@ import numpy as np
 
 from export.data.files import evenly, lines_of, pictures_in, read_image, read_plane
 from export.data.image import Image
-from export.data.person import Labelled
+from export.data.people import Labelled
 from export.data.readers.base import Entry, Reader, labelled, split_by, split_named
 from export.errors import ExportError
 

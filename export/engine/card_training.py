@@ -1,0 +1,158 @@
+"""The part of a card about training: the recipe, and the pictures that weights have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.data.faces import OCCLUDERS
+from export.data.sources import PRETRAINED, SOURCES, Source
+from export.engine.card_quality import table
+from export.weights.record import Record, horizon_of, phases, warmup_of
+
+_LOSSES = {
+    "person": "Loss: cross-entropy with triple weight at outlines, soft dice, and a third as much on what the network "
+    "answers besides, a coarse mask or the outline.",
+    "face": "Loss: cross-entropy, two to four times as heavy for the small parts, and soft dice of each of these.",
+}
+_SAMPLES = {
+    "person": "Kinds of samples: `photo` and `wild` are photographs as they are, `cutout`, `avatar` and `moved` "
+    "somebody before another room, `room` and `empty` pictures without anybody. Light, colour, sharpness, noise and "
+    "JPEG compression vary.",
+    "face": "Samples are squares around a face, turned, mirrored with left and right swapped, mostly before another "
+    "room, some with something before the face. Light, colour, sharpness, noise and JPEG compression vary.",
+}
+_SET_BY_SET = "see the set"
+
+
+def recipe(record: Record | None) -> str:
+    """The commands that led to weights, the loss and the samples."""
+    if record is None:
+        return "Not trained here."
+    task = "person" if len(record["spec"]["classes"]) == 2 else "face"
+    runs = [f"{number}. {_phase(run)}" for number, run in enumerate(phases(record), 1)]
+    text = [f"{_LOSSES[task]} {_SAMPLES[task]} {_shares(record)}".rstrip()]
+    return "\n".join([*runs, "", *text])
+
+
+def _phase(run: Record) -> str:
+    """The command of a run, and what it did that the command does not say."""
+    height, width = run["spec"]["size"]
+    options = {
+        "init": run.get("init_file") or ("ema.safetensors" if run.get("init") else None),
+        "size": f"{height}x{width}",
+        "samples": run["samples"],
+        "batch": run["batch"],
+        "rate": run["rate"],
+        "seed": str(run["seed"]),
+        "task": run.get("task"),
+        "licence": None if run.get("licence") == "any" else run.get("licence"),
+        "teacher": Path(run["teacher"]).name if run.get("teacher") else None,
+        "teacher-model": run["teacher_model"] if run.get("teacher") else None,
+        "consistency": run.get("consistency"),
+        "occluders": None if run.get("occluders") == OCCLUDERS else run.get("occluders"),
+    }
+    words = [f"--{name} {value}" for name, value in options.items() if value]
+    words += [f"--{name}" for name in ("finish", "keep-glasses", "bfloat16") if run.get(name.replace("-", "_"))]
+    command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
+    warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
+    horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
+    codes = ", ".join(dict.fromkeys(_short(part["code"]) for part in run.get("segments", [])))
+    return (
+        f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
+        f"{run['weight_decay']}, moving average over about {horizon} samples"
+        f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
+        f"{_averaged(run)}."
+    )
+
+
+def _curve(run: Record) -> str:
+    points = ", ".join(f"{loss:.2f} after {seen}" for seen, loss in run.get("curve", []))
+    return f"; loss {points}" if points else ""
+
+
+def _averaged(run: Record) -> str:
+    earlier = run.get("averaged", 1) - 1
+    whose = "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"
+    return f"; then `python -m export average`: the mean of these weights and {whose}" if earlier else ""
+
+
+def _short(code: str) -> str:
+    commit, plus, changes = code.partition("+")
+    return f"{commit[:12]}{plus}{changes}"
+
+
+def _shares(record: Record) -> str:
+    """How samples were drawn, phase by phase where it differs."""
+    texts = {}
+    runs = list(phases(record))
+    for number, run in enumerate(runs, 1):
+        if "draws" in run:
+            kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in run["draws"]["kinds"].items())
+            near = run["draws"].get("near")
+            texts[number] = kinds + (f", sides {near[0]} to {near[1]} times the face's height" if near else "")
+    if len(texts) == len(runs) and len(set(texts.values())) == 1:
+        return f"Shares, of the kinds that the data hold: {texts[1]}."
+    return " ".join(f"Shares in phase {number}: {text}." for number, text in texts.items())
+
+
+def sets_of(record: Record | None) -> dict[str, Record]:
+    """The sets that any phase saw, by name, each as the phase describes it that saw most of it."""
+    found: dict[str, Record] = {}
+    for run in phases(record):
+        for one in [*run.get("sets", []), *sets_of(run.get("teacher_record")).values()]:
+            if one["name"] not in found or one["pictures"] > found[one["name"]]["pictures"]:
+                found[one["name"]] = one
+    return found
+
+
+def data(record: Record | None) -> str:
+    """The table of what weights have seen, and what it means for their rights."""
+    if record is None:
+        return "Chosen by whoever trained the weights; see there."
+    sets = sets_of(record)
+    known = {source.folder: source for source in SOURCES}
+    rows = [_set_row(known[name], str(sets[name]["pictures"])) for name in known if name in sets]
+    rows += [_other_row(one) for name, one in sets.items() if name not in known]
+    rows += _unrecorded(record)
+    doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
+    note = (
+        f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or exclude commercial use, and "
+        "people who were not asked. Whether weights trained on them may be used commercially is an open question; "
+        "decide before you do. The credits above ask to be kept."
+    )
+    head = ["Set", "training pictures", "what", "licence", "credit", "rights"]
+    return table(head, rows) + (note if doubtful else "")
+
+
+def _set_row(source: Source, pictures: str) -> list[str]:
+    return [f"`{source.folder}`", pictures, source.what, source.licence, source.credit, source.rights]
+
+
+def _other_row(one: Record) -> list[str]:
+    """A set that only its reader knows."""
+    rights = ", ".join(f"{count} {kind}" for kind, count in one["rights"].items())
+    return [f"`{one['name']}`", str(one["pictures"]), f"layout {one['layout']}", _SET_BY_SET, _SET_BY_SET, rights]
+
+
+def _unrecorded(record: Record) -> list[list[str]]:
+    """A row for each file of weights, at the start or as a teacher, whose own training no record describes."""
+    rows = []
+    for run in phases(record):
+        if run.get("init_file") and not run.get("init"):
+            rows.append(_weights_row(run["init_file"], run.get("init_sha256", "")))
+        if run.get("teacher") and run.get("teacher_record"):
+            rows += _unrecorded(run["teacher_record"])
+        elif run.get("teacher"):
+            rows.append(_weights_row(Path(run["teacher"]).name, run.get("teacher_sha256", "")))
+    return rows
+
+
+def _weights_row(name: str, sha256: str) -> list[str]:
+    source = PRETRAINED.get(sha256)
+    if source:
+        return _set_row(source, "through its weights")
+    return [f"`{name}`", "not recorded", "what these weights have seen", _SET_BY_SET, _SET_BY_SET, "unclear"]
+
+
+def _is_doubtful(rights: str) -> bool:
+    return "unclear" in rights or "non-commercial" in rights

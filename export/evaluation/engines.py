@@ -1,0 +1,167 @@
+"""Engines opened for measuring: what they answer to pictures of any size, at the size of the picture."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.image import Image, u8
+from export.errors import ExportError
+from export.evaluation.scenes import fit
+from export.models import V1_CLASSES, V2_CLASSES
+
+
+class Matting(Protocol):
+    """Anything that finds people in a picture."""
+
+    def alpha(self, image: Image) -> Image:
+        """uint8 [H, W, 3] RGB of any size to uint8 [H, W] of the same size, 0 room .. 255 person; the caller's.
+
+        The picture is the first one that the engine sees.
+        """
+
+
+@runtime_checkable
+class Parsing(Protocol):
+    """Anything that names the parts of a face in a picture."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the words of EasyPortrait."""
+
+    def labels(self, image: Image) -> Image:
+        """uint8 [H, W, 3] RGB of any size to uint8 [H, W] of the same size, numbers into `classes`; the caller's."""
+
+
+class OnnxMatting:
+    """A person engine in ONNX Runtime on one CPU thread."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        image, *states = session.get_inputs()
+        self.size = (int(image.shape[1]), int(image.shape[2]))
+        self._batch = int(image.shape[0])
+        self._start = {x.name: np.zeros(x.shape, np.float32) for x in states}
+
+    def alpha(self, image: Image) -> Image:
+        return next(self.alphas([image]))
+
+    def alphas(self, frames: Iterable[Image]) -> Iterator[Image]:
+        """Answers to consecutive frames, with the state that each leaves to the next; else as `alpha`."""
+        states = self._start
+        names = ["alpha", *(name.replace("state_in", "state_out") for name in states)]
+        for frame in frames:
+            small = np.repeat(fit(frame, self.size)[None], self._batch, axis=0)
+            matte, *after = self._session.run(names, {"image": small} | states)
+            states = dict(zip(states, after, strict=True))
+            yield _enlarge(matte[0], frame)
+
+
+class OnnxParsing:
+    """A face engine in ONNX Runtime on one CPU thread. classes: of its planes, in order."""
+
+    def __init__(self, session: Any, classes: tuple[str, ...]) -> None:
+        self._session = session
+        shape = session.get_inputs()[0].shape
+        self._batch, self.size = int(shape[0]), (int(shape[1]), int(shape[2]))
+        self.classes = classes
+
+    def labels(self, image: Image) -> Image:
+        small = np.repeat(fit(image, self.size)[None], self._batch, axis=0)
+        planes = self._session.run(["probs"], {"image": small})[0][0]
+        return u8(np.argmax(np.stack([_enlarge(plane, image) for plane in planes]), axis=0))
+
+
+def load_session(path: Path) -> Any:
+    """An ONNX Runtime session on one CPU thread.
+
+    Raises:
+        ExportError: the file cannot be read or loaded.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    from export.onnx.parity import cpu_session
+
+    try:
+        return cpu_session(path.read_bytes())
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
+    except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
+        reason = str(error).splitlines()[0]
+        raise ExportError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
+
+
+def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxParsing:
+    """An ONNX file in the engine contract. classes: of a face engine; without, EasyPortrait's 9 or 8 by number.
+
+    Raises:
+        ExportError: it cannot be loaded, is no such file, or its classes have no names.
+    """
+    session = load_session(path)
+    image, answer = session.get_inputs()[0], session.get_outputs()[0]
+    open_sides = [str(x) for x in image.shape if not isinstance(x, int)]
+    if open_sides:
+        raise ExportError(f"{path}: {', '.join(open_sides)} of `image` is not a number; export it for one fixed size")
+    kinds = [(x.name, x.type) for x in (image, answer)]
+    if kinds == [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
+        return OnnxMatting(session)
+    if kinds != [("image", "tensor(uint8)"), ("probs", "tensor(uint8)")]:
+        raise ExportError(f"{path}: not an engine (uint8 `image` in, uint8 `alpha` or `probs` out)")
+    count = int(answer.shape[1])
+    names = classes or {len(x): x for x in (V1_CLASSES, V2_CLASSES)}.get(count, ())
+    if len(names) != count:
+        raise ExportError(f"{path}: {count} classes, but {len(names)} names; give its engine folder")
+    return OnnxParsing(session, names)
+
+
+class TfliteMatting:
+    """A MediaPipe selfie segmentation model: float32 [1, H, W, 3] RGB 0..1 in, float32 [1, H, W, 1] 0..1 out."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ExportError(f"{path}: reading it needs the package ai-edge-litert") from error
+        self._interpreter: Any = Interpreter(model_path=str(path))
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def alpha(self, image: Image) -> Image:
+        size = tuple(int(x) for x in self._input["shape"][1:3])
+        pixels = fit(image, (size[0], size[1])).astype(np.float32) / 255
+        self._interpreter.set_tensor(self._input["index"], pixels[None])
+        self._interpreter.invoke()
+        share = self._interpreter.get_tensor(self._output)[0, ..., 0]
+        return _enlarge(u8(np.rint(np.clip(share, 0, 1) * 255)), image)
+
+
+def open_engine(path: Path) -> Matting | Parsing:
+    """An engine folder (its first file), an ONNX file or a MediaPipe .tflite file.
+
+    Raises:
+        ExportError: it is none of these, or cannot be loaded.
+    """
+    classes: tuple[str, ...] = ()
+    if path.is_dir():
+        try:
+            document = tomllib.loads((path / "engine.toml").read_text(encoding="utf-8"))
+            path, classes = path / document["file"][0]["name"], tuple(document["classes"])
+        except (OSError, tomllib.TOMLDecodeError, LookupError) as error:
+            raise ExportError(f"{path}: no engine.toml that names a file") from error
+    return TfliteMatting(path) if path.suffix == ".tflite" else open_onnx(path, classes)
+
+
+def answers(matting: Matting, frames: Iterable[Image]) -> Iterator[Image]:
+    """Mattes of consecutive frames; an engine without a memory sees each for itself."""
+    return matting.alphas(frames) if isinstance(matting, OnnxMatting) else map(matting.alpha, frames)
+
+
+def _enlarge(plane: NDArray[np.uint8], like: Image) -> Image:
+    return u8(cv2.resize(plane, like.shape[1::-1], interpolation=cv2.INTER_LINEAR))

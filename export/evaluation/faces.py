@@ -1,0 +1,106 @@
+"""Test faces with labels, as a face engine sees them: square, the face in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from export.data.files import fitted, read_image, read_plane
+from export.data.image import Image
+from export.data.people import read_manifest
+from export.errors import ExportError
+from export.evaluation.scenes import cover, test_rooms
+from export.models import V1_CLASSES
+
+_FIRST_FACE_CLASS = 2
+_SIDE_OF_FACE = 1.7
+_SEED = 21
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """A picture with the classes of a face, all of one size.
+
+    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], numbers into `V1_CLASSES`. valid: uint8 [H, W], 1 counts, 0 is to
+    be ignored. notes: what the set says of the picture.
+    """
+
+    name: str
+    image: Image
+    label: Image
+    valid: Image
+    notes: str = ""
+
+
+def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
+    """The test split of a face set, one by one, at its own resolution.
+
+    Pictures with an alpha of their own, which are rendered, are set before a test room: one per picture, drawn by a
+    generator seeded with (21, place among the test pictures), covering the picture with its middle.
+
+    Raises:
+        ExportError: the set is missing, damaged or empty.
+    """
+    rows = [row for row in read_manifest(data / name) if row["split"] == "test"]
+    if not rows:
+        raise ExportError(f"{data / name}: no test pictures")
+    rooms = [room.image for room in test_rooms(data)] if any(_alpha_of(row) for row in rows) else []
+    for index, row in enumerate(rows):
+        face = _read(data / name, row)
+        alpha = _alpha_of(row)
+        if alpha:
+            room = rooms[int(np.random.default_rng([_SEED, index]).integers(len(rooms)))]
+            path = data / name / alpha
+            face = _before(room, face, fitted(path, read_plane(path), face.label.shape))
+        yield face
+
+
+def _alpha_of(row: dict[str, str]) -> str:
+    """The alpha beside a rendered picture; those elsewhere belong to photographs, which have a room already."""
+    return next((note.split()[1] for note in row["notes"].split("; ") if note.startswith("alpha alpha/")), "")
+
+
+def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
+    label = read_plane(folder / row["label"])
+    if int(label.max()) >= len(V1_CLASSES):
+        raise ExportError(f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8")
+    image = read_image(folder / row["file"], label.shape)
+    return LabelledFace(row["file"], image, label, np.ones(label.shape, np.uint8), row["notes"])
+
+
+def _before(room: Image, face: LabelledFace, alpha: Image) -> LabelledFace:
+    height, width = alpha.shape
+    weight = alpha.astype(np.float32)[..., None] / 255
+    image = np.rint(face.image * weight + cover(room, (height, width)) * (1 - weight)).astype(np.uint8)
+    return LabelledFace(face.name, image, face.label, face.valid, face.notes)
+
+
+def face_crop(face: LabelledFace) -> LabelledFace | None:
+    """The square around the box of classes 2 to 8, its side 1.7 times the height of the box; None without a face.
+
+    Whole pixels, no change of size. Beyond the picture its edge is repeated, and `valid` is 0 there.
+    """
+    rows = np.flatnonzero((face.label >= _FIRST_FACE_CLASS).any(1))
+    columns = np.flatnonzero((face.label >= _FIRST_FACE_CLASS).any(0))
+    if not rows.size:
+        return None
+    side = round(_SIDE_OF_FACE * (int(rows[-1]) + 1 - int(rows[0])))
+    top = round((int(rows[0]) + int(rows[-1]) + 1 - side) / 2)
+    left = round((int(columns[0]) + int(columns[-1]) + 1 - side) / 2)
+    box = (top, left, side)
+    image, label = (_cut(x, box, cv2.BORDER_REPLICATE) for x in (face.image, face.label))
+    return LabelledFace(face.name, image, label, _cut(face.valid, box, cv2.BORDER_CONSTANT), face.notes)
+
+
+def _cut(plane: Image, box: tuple[int, int, int], border: int) -> Image:
+    """A new square. box: top, left and side, which may reach beyond the plane."""
+    top, left, side = box
+    above, beside = max(0, -top), max(0, -left)
+    below, beyond = max(0, top + side - plane.shape[0]), max(0, left + side - plane.shape[1])
+    padded = cv2.copyMakeBorder(plane, above, below, beside, beyond, border, value=0)
+    rows, columns = slice(top + above, top + above + side), slice(left + beside, left + beside + side)
+    return np.ascontiguousarray(padded[rows, columns], np.uint8)

@@ -1,0 +1,121 @@
+"""Half precision: the same graph with float16 weights and activations, for engines that take precision from the graph.
+
+The pixels and the answer stay uint8 and a state stays float32. Float32 remains where float16 has too few digits or too
+small a range for what it would save: the normalisation of the pixels before the first convolution, layer
+normalisation and softmax (sums of many terms), and everything from the last sigmoid or softmax on. Of networks that
+say so (`ModelSpec.single`), the first convolutions, whose rounding the later ones would enlarge.
+
+onnxconverter-common does nearly the same, but breaks graphs whose kept and converted nodes share a weight, and
+turns a float32 output behind a kept node into float16 (both in 1.16).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from export.onnx.passes import answer_node, drop_unused, strip
+
+_KEPT_KINDS = {"LayerNormalization", "Softmax", "Constant", "ConstantOfShape"}
+_FIRST_OF_NETWORK = {"Conv", "AveragePool"}
+_FLOAT_INPUTS = {"Resize": (1, 2)}
+"""Inputs that the standard wants as float32 whatever the others are: region and scales."""
+_LARGEST = float(np.finfo(np.float16).max)
+
+
+def to_half(plain: onnx.ModelProto, single: int = 0) -> onnx.ModelProto:
+    """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes.
+
+    single: how many of the first convolutions stay float32.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(plain)
+    graph = model.graph
+    kept = (
+        _before_network(graph, single) | _from_answer(graph) | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
+    )
+    halver = _Halver(graph, _float_values(model))
+    for node in graph.node:
+        halver.add(node, half=node.name not in kept)
+    del graph.node[:]
+    graph.node.extend(halver.nodes)
+    drop_unused(graph)
+    strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def half_share(model: onnx.ModelProto) -> float:
+    """The share of the floating-point weights, by count, that are float16."""
+    sizes = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
+    for item in model.graph.initializer:
+        if item.data_type in sizes:
+            sizes[item.data_type] += int(np.prod(item.dims))
+    return sizes[TensorProto.FLOAT16] / max(1, sum(sizes.values()))
+
+
+class _Halver:
+    """Copies nodes one by one, with casts where a value crosses from one precision to the other."""
+
+    def __init__(self, graph: onnx.GraphProto, floats: set[str]) -> None:
+        self._graph, self._floats = graph, floats
+        self._weights = {item.name: item for item in graph.initializer}
+        self._halves: set[str] = set()
+        self._converted: dict[str, str] = {}
+        self.nodes: list[onnx.NodeProto] = []
+
+    def add(self, node: onnx.NodeProto, half: bool) -> None:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            copy.input[index] = self._value(name, half and index not in _FLOAT_INPUTS.get(node.op_type, ()))
+        if half:
+            self._halves |= self._floats & set(node.output)
+            for attribute in copy.attribute:
+                if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                    attribute.i = TensorProto.FLOAT16
+        self.nodes.append(copy)
+
+    def _value(self, name: str, half: bool) -> str:
+        """The name of the same value in the wanted precision."""
+        if name not in self._floats or (name in self._halves) == half:
+            return name
+        if name not in self._converted:
+            other = self._converted[name] = f"{name}_{'half' if half else 'single'}"
+            if name in self._weights:
+                values = np.clip(numpy_helper.to_array(self._weights[name]), -_LARGEST, _LARGEST).astype(np.float16)
+                self._graph.initializer.append(numpy_helper.from_array(values, other))
+            else:
+                to = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+                self.nodes.append(helper.make_node("Cast", [name], [other], to=to))
+        return self._converted[name]
+
+
+def _float_values(model: onnx.ModelProto) -> set[str]:
+    """Names of everything that is float32: inputs, outputs, weights and what the nodes pass on."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    values = [*graph.input, *graph.output, *graph.value_info]
+    floats = {x.name for x in values if x.type.tensor_type.elem_type == TensorProto.FLOAT}
+    return floats | {item.name for item in graph.initializer if item.data_type == TensorProto.FLOAT}
+
+
+def _before_network(graph: onnx.GraphProto, single: int) -> set[str]:
+    names: set[str] = set()
+    for node in graph.node:
+        if node.op_type in _FIRST_OF_NETWORK:
+            single -= 1
+        if single < 0:
+            break
+        names.add(node.name)
+    return names
+
+
+def _from_answer(graph: onnx.GraphProto) -> set[str]:
+    first = answer_node(graph)
+    reached, names = set(first.output), {first.name}
+    for node in graph.node:
+        if reached & set(node.input):
+            reached.update(node.output)
+            names.add(node.name)
+    return names

@@ -1,0 +1,197 @@
+"""The gates that converted files have to pass on real pictures: torch against float32, float32 against float16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from export.errors import ExportError
+from export.models import ModelSpec
+from export.onnx.graph import ScoreNetwork
+from export.onnx.passes import score_variant
+
+FEWEST_IMAGES = 8
+LOGIT_LIMIT = 1e-4
+"""Of the logits that the network gives, before `ModelSpec.gain`."""
+RELATIVE_LIMIT = 2e-5
+"""Of the largest logit, where that allows more: rounding of float32 grows with the numbers."""
+OUTPUT_LIMIT = 1
+IOU_LIMIT = 0.985
+AGREEMENT_LIMIT = 0.995
+_SMALLEST_MASK = 0.01
+"""Of a mask that covers less of the picture, a handful of pixels is a large part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The largest differences over `images` pictures: of the logits, and of the output in steps of 1/255."""
+
+    reference: str
+    images: int
+    logit_max: float
+    output_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class HalfParity:
+    """As `Parity`, and how far the answers agree.
+
+    `metric`: "iou", of the person masks at alpha 128, over the pictures where one covers at least a hundredth; or
+    "agreement", the share of pixels with the same class. `mean`, `worst`: over pictures.
+    """
+
+    reference: str
+    images: int
+    logit_max: float
+    output_max: int
+    metric: str
+    mean: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """score: float32 [N, H, W] or [N, C, H, W]; output: uint8 of that shape; state: float32 [N, 1, H, W] or None."""
+
+    score: NDArray[np.float32]
+    output: NDArray[np.uint8]
+    state: NDArray[np.float32] | None
+
+
+def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
+    """One intra-op thread, no spinning: as the runtime does it, and repeatable."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class _Graph:
+    """An engine together with the logits inside it."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._score = cpu_session(score_variant(model).SerializeToString())
+        self._whole = cpu_session(model.SerializeToString())
+        self.batch = int(self._whole.get_inputs()[0].shape[0])
+        self.stateful = len(self._whole.get_inputs()) > 1
+
+    def __call__(self, image: NDArray[np.uint8], state: NDArray[np.float32] | None) -> _Answer:
+        feed = {"image": image} | ({} if state is None else {"state_in": state})
+        output, *states = self._whole.run(None, feed)
+        return _Answer(self._score.run(None, feed)[0], output, states[0] if states else None)
+
+
+class _Torch:
+    """The untouched network in torch, answering as an engine does."""
+
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+        self._network, self._spec = ScoreNetwork(network, spec), spec
+
+    def __call__(self, image: NDArray[np.uint8], state: NDArray[np.float32] | None) -> _Answer:
+        inputs = [torch.from_numpy(x) for x in (image, state) if x is not None]
+        with _one_thread(), torch.no_grad():
+            score = self._network(*inputs)
+            share = torch.softmax(score, 1) if self._spec.task == "face" else torch.sigmoid(score.double())
+        output = (share * 255).round().to(torch.uint8).numpy()
+        return _Answer(score.numpy(), output, None if state is None else share.float().unsqueeze(1).numpy())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads of torch wait for each other in busy loops; on busy machines that takes longer than the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_parity(network: nn.Module, spec: ModelSpec, model: onnx.ModelProto, images: NDArray[np.uint8]) -> Parity:
+    """Compare the untouched network in torch with the graph. images: uint8 [N, H, W, 3] RGB of the graph's size.
+
+    Raises:
+        ExportError: fewer than 8 pictures, an answer that is not finite, or a difference beyond the limits.
+    """
+    logit_max, output_max, largest = 0.0, 0, 0.0
+    for expected, actual in _pairs(_Torch(network, spec), _Graph(model), images):
+        logit, output = _differences(expected, actual)
+        logit_max, output_max = max(logit_max, logit / spec.gain), max(output_max, output)
+        largest = max(largest, float(np.abs(expected.score).max()) / spec.gain)
+    limit = max(LOGIT_LIMIT, RELATIVE_LIMIT * largest)
+    if logit_max >= limit or output_max > OUTPUT_LIMIT:
+        raise ExportError(
+            f"parity: ONNX is off by {logit_max:.1e} in logits (limit {limit:.0e}) and {output_max}/255 in the "
+            f"output (limit {OUTPUT_LIMIT}) from torch"
+        )
+    return Parity("torch", len(images), _short(logit_max), output_max)
+
+
+def check_half(single: onnx.ModelProto, half: onnx.ModelProto, images: NDArray[np.uint8]) -> HalfParity:
+    """Compare the float16 file with the float32 file of an engine. images: uint8 [N, H, W, 3] RGB of their size.
+
+    Raises:
+        ExportError: fewer than 8 pictures, no person in any of them, an answer that is not finite, or answers that
+            agree less than the limits ask.
+    """
+    logit_max, output_max, agreed = 0.0, 0, []
+    for expected, actual in _pairs(_Graph(single), _Graph(half), images):
+        logit, output = _differences(expected, actual)
+        logit_max, output_max = max(logit_max, logit), max(output_max, output)
+        agreed += _agreement(expected.output, actual.output)
+    parses = single.graph.output[0].name == "probs"
+    metric, limit = ("agreement", AGREEMENT_LIMIT) if parses else ("iou", IOU_LIMIT)
+    if not agreed:
+        raise ExportError("parity: the network finds a person in none of the pictures; name a folder with people")
+    mean, worst = float(np.mean(agreed)), float(np.min(agreed))
+    if mean < limit:
+        raise ExportError(f"parity: float16 and float32 differ: mean {metric} {mean:.4f} (limit {limit})")
+    return HalfParity("fp32", len(images), _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4))
+
+
+def _pairs(reference: _Torch | _Graph, graph: _Graph, images: NDArray[np.uint8]) -> Iterator[tuple[_Answer, _Answer]]:
+    """The answers of both, batch by batch; of a stateful network also to the same pictures once more."""
+    if len(images) < FEWEST_IMAGES:
+        raise ExportError(f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more")
+    for start in range(0, len(images), graph.batch):
+        image = images.take(range(start, start + graph.batch), axis=0, mode="wrap")
+        state = np.zeros((graph.batch, 1, *image.shape[1:3]), np.float32) if graph.stateful else None
+        for _ in range(2 if graph.stateful else 1):
+            expected, actual = reference(image, state), graph(image, state)
+            yield expected, actual
+            state = expected.state
+
+
+def _differences(expected: _Answer, actual: _Answer) -> tuple[float, int]:
+    """The largest difference of the logits (and of the state), and of the output."""
+    pairs = [(expected.score, actual.score)]
+    if expected.state is not None and actual.state is not None:
+        pairs.append((expected.state, actual.state))
+    if not all(np.isfinite(x).all() for pair in pairs for x in pair):
+        raise ExportError("parity: the network answers with numbers that are not finite; check the normalisation")
+    steps = actual.output.astype(int) - expected.output.astype(int)
+    return max(float(np.abs(a - b).max()) for a, b in pairs), int(np.abs(steps).max())
+
+
+def _agreement(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> list[float]:
+    """One number per picture, none for a picture with hardly a mask. expected, actual: alpha or probs."""
+    if expected.ndim == 4:
+        return [float(np.mean(a.argmax(0) == b.argmax(0))) for a, b in zip(expected, actual, strict=True)]
+    shares: list[float] = []
+    for a, b in zip(expected >= 128, actual >= 128, strict=True):
+        union = np.count_nonzero(a | b)
+        if union >= _SMALLEST_MASK * a.size:
+            shares.append(np.count_nonzero(a & b) / union)
+    return shares
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.2g}")

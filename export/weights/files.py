@@ -1,0 +1,256 @@
+"""Read weights that may come from anywhere: our own runs, safetensors, files that authors published.
+
+A pickle is never executed: torch files are read with `weights_only`, which knows tensors and plain containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.errors import ExportError
+from export.models import PRESETS, ModelSpec
+from export.models.efficientnet_lite import from_published
+from export.weights.layouts import identify, is_weights_of
+from export.weights.record import Record, as_metadata, phases, record_of
+
+_WRAPPERS = ("average", "state_dict", "network", "model")
+"""Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
+_COUNTER = ".num_batches_tracked"
+_SHOWN = 3
+
+
+def read_checkpoint(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
+    """Read the weights of `spec` from a safetensors or torch file, complete and ready for `load_state_dict`.
+
+    Returns float32 tensors on the CPU, whatever the file's precision; the counters of batch normalisation, which
+    inference does not use, are zero where the file has none.
+
+    Raises:
+        ExportError: no such file, not a checkpoint, damaged, unsafe, or the weights of another network.
+    """
+    return fit_weights(path, spec, read_weights(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Everything in a safetensors or torch file that is a named tensor, without the prefixes of `DataParallel`.
+
+    Raises:
+        ExportError: no such file, not a checkpoint, damaged or unsafe.
+    """
+    loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    return {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
+
+
+def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `path` as `read_checkpoint` returns them.
+
+    Raises:
+        ExportError: they are those of another network, not all of them, or not finite.
+    """
+    state = dict(weights)
+    wanted = spec.build().state_dict()
+    for key, value in wanted.items():
+        if key.endswith(_COUNTER):
+            state.setdefault(key, torch.zeros_like(value))
+    _compare(path, spec, state, wanted)
+    return {key: state[key].to(wanted[key].dtype) for key in wanted}
+
+
+def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """Those weights of a file that fit a network, to start a training from; another head is left out.
+
+    Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder. Where only the network has a channel for
+    the frame before, its weights are 0: it begins by paying no heed to it.
+
+    Raises:
+        ExportError: not a checkpoint, less than half of the network's tensors are in it, or some are not finite.
+    """
+    weights = read_weights(path)
+    if "_conv_stem.weight" in weights:
+        weights = {f"encoder.{key}": value for key, value in from_published(weights).items()}
+    wanted = network.state_dict()
+    weights = {k: _with_prior(v, wanted[k]) for k, v in weights.items() if k in wanted}
+    found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if v.shape == wanted[k].shape}
+    if len(found) < len([k for k in wanted if not k.endswith(_COUNTER)]) / 2:
+        raise ExportError(f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without")
+    _check_finite(path, found)
+    return found
+
+
+def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
+    """Weights of a first convolution of three channels as those of one with a fourth; other weights as they are."""
+    if value.ndim == 4 and wanted.shape == (len(value), 4, *value.shape[2:]) and value.shape[1] == 3:
+        return functional.pad(value, (0, 0, 0, 0, 0, 1))
+    return value
+
+
+def write_half(path: Path, out: Path) -> None:
+    """Copy weights to a safetensors file in half precision, with what is known of their training.
+
+    Raises:
+        ExportError: not a checkpoint, or the file cannot be written.
+    """
+    weights = {key: value.half() if value.is_floating_point() else value for key, value in read_weights(path).items()}
+    weights = {key: value.contiguous() for key, value in weights.items()}
+    _write(out, weights, record_of(path))
+
+
+def write_average(paths: Sequence[Path], out: Path) -> None:
+    """Write the mean of weights that one training left after several of its phases, the last phase last.
+
+    Such a mean is often better than its parts (Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482). What is
+    written about it is the record of the last, with `averaged`, the number of the weights.
+
+    Raises:
+        ExportError: no checkpoints, of different networks, or not of one training; or the file cannot be written.
+    """
+    *earlier, last = paths
+    record = record_of(last)
+    started_from = {run.get("init_sha256") for run in phases(record)}
+    for path in earlier:
+        if sha256_of(path) not in started_from:
+            raise ExportError(f"{path}: {last} did not start from it; give weights of one training, the last ones last")
+    states = [{k: v for k, v in read_weights(path).items() if v.is_floating_point()} for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[0].items()}:
+            raise ExportError(f"{path}: not the network of {paths[0]}; weights of one network can be averaged")
+    mean = {key: torch.stack([state[key].float() for state in states]).mean(0) for key in states[0]}
+    _write(out, mean, record and record | {"averaged": len(paths)})
+
+
+def _write(out: Path, weights: dict[str, Tensor], record: Record | None) -> None:
+    metadata = as_metadata(record)
+    try:
+        save_whole(out, lambda partial: save_file(weights, partial, metadata))
+    except (OSError, SafetensorError) as error:
+        raise ExportError(f"{out}: cannot be written ({error})") from error
+
+
+def save_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file that takes the place of `path` once it is whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Of the bytes of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def preset_of(path: Path) -> str | None:
+    """The name of the published weights that this file is, byte for byte."""
+    digest = sha256_of(path) if path.is_file() else ""
+    return next((name for name, preset in PRESETS.items() if preset.sha256 == digest), None)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    head = _head(path)
+    if head.lstrip()[:1] == b"<":
+        raise ExportError(f"{path}: a web page, not a checkpoint; the download needs a login or another address")
+    if head.startswith(b"version https://git-lfs"):
+        raise ExportError(f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs pull`")
+    return path.suffix == ".safetensors" or head[8:9] == b"{"
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ExportError(f"{path}: not a complete safetensors file ({error}); fetch or save it again") from error
+
+
+class _Ignored:
+    """Stands for a NumPy scalar or type beside the weights, a loss say: what it was is neither built nor needed."""
+
+    def __init__(self, *parts: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_HARMLESS: list[Any] = [
+    (_Ignored, "numpy.core.multiarray.scalar"),
+    (_Ignored, "numpy._core.multiarray.scalar"),
+    (_Ignored, "numpy.dtype"),
+    (_Ignored, "_codecs.encode"),
+]
+"""PortraitNet's training files, written by Python 2, keep their loss as such a scalar."""
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            # torch says that this has no effect here, but it has: a string of Python 2 may be any bytes
+            warnings.filterwarnings("ignore", "pickle_load_args only works")
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+    except pickle.UnpicklingError as error:
+        found = _GLOBAL.search(str(error))
+        reason = f"would run code when loaded ({found[1]})" if found else "is not a torch checkpoint"
+        raise ExportError(f"{path}: {reason}; save its state_dict alone, best as safetensors") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ExportError(f"{path}: damaged or not a torch checkpoint; fetch or save it again") from error
+
+
+def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping):
+        raise ExportError(f"{path}: holds a {type(loaded).__name__}, not named weights; save a state_dict")
+    state = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ExportError(f"{path}: holds no weights; give a checkpoint file")
+    return state
+
+
+def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing = [key for key in wanted if key not in state]
+    unknown = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    named = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+    problems = [f"{len(keys)} {what} ({_few(keys)})" for what, keys in named if keys]
+    if problems:
+        other = "" if is_weights_of(spec, state) else f" but of {identify(state)}"
+        raise ExportError(f"{path}: not the weights of {spec.name}{other}: {'; '.join(problems)}")
+    _check_finite(path, state)
+
+
+def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ExportError(f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged")
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

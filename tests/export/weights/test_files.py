@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from export.engine.card_training import sets_of
+from export.engine.convert import CHECKPOINTS
+from export.errors import ExportError
+from export.models import PRESETS, find_model
+from export.weights.files import preset_of, read_checkpoint
+from export.weights.record import record_of, samples_seen
+
+_SPEC = find_model("sinet")
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def _same(path: Path, network: nn.Module, atol: float = 0.0) -> None:
+    state = read_checkpoint(path, _SPEC)
+    assert list(state) == list(network.state_dict())
+    for key, value in network.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            torch.testing.assert_close(state[key], value, atol=atol, rtol=atol)
+
+
+def test_published_weights_answer_like_the_authors_code(reference: Path) -> None:
+    path = reference / "SINet.pth"
+    name = preset_of(path)
+    assert name == "clovaai"
+    spec = PRESETS[name].spec
+    network = spec.build().eval()
+    network.load_state_dict(read_checkpoint(path, spec))
+    expected = np.load(reference / "sinet.npz")
+    image = torch.from_numpy(expected["image_bgr"][None, :, :, ::-1].copy())
+    with torch.no_grad():
+        on_image = network(spec.normalise(image)).numpy()
+        on_input = network(torch.from_numpy(expected["input"])).numpy()
+    np.testing.assert_allclose(on_image, expected["image_logits"], atol=1e-4)
+    np.testing.assert_allclose(on_input, expected["logits"], atol=1e-6 * np.abs(expected["logits"]).max())
+
+
+def test_safetensors_without_counters(tmp_path: Path, network: nn.Module) -> None:
+    save_file({k: v for k, v in _weights(network).items() if v.is_floating_point()}, tmp_path / "w.safetensors")
+    _same(tmp_path / "w.safetensors", network)
+
+
+def test_half_precision(tmp_path: Path, network: nn.Module) -> None:
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in _weights(network).items()}
+    save_file(halves, tmp_path / "w.safetensors")
+    _same(tmp_path / "w.safetensors", network, atol=1e-3)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "average", None])
+def test_torch_layouts(tmp_path: Path, network: nn.Module, wrapper: str | None) -> None:
+    weights: dict[str, Any] = {f"module.{key}": value for key, value in _weights(network).items()}
+    broken = {key: torch.zeros_like(value) for key, value in _weights(network).items()}
+    stored = {"epoch": 3, "network": broken, wrapper: weights} if wrapper else weights
+    torch.save(stored, tmp_path / "w.pth")
+    _same(tmp_path / "w.pth", network)
+
+
+def _refused(path: Path, message: str) -> None:
+    with pytest.raises(ExportError, match=message) as caught:
+        read_checkpoint(path, _SPEC)
+    assert "\n" not in str(caught.value)
+    assert path.name in str(caught.value)
+
+
+def test_absent(tmp_path: Path) -> None:
+    _refused(tmp_path / "none.pth", "cannot be read")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"<!DOCTYPE html><html>", "a web page"), (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer")],
+)
+def test_not_even_a_checkpoint(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    _refused(tmp_path / name, message)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01 nothing"])
+def test_noise(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    _refused(tmp_path / "w.pth", "not a torch checkpoint")
+    (tmp_path / "w.safetensors").write_bytes(content)
+    _refused(tmp_path / "w.safetensors", "not a complete safetensors file")
+
+
+def test_truncated(tmp_path: Path, network: nn.Module) -> None:
+    torch.save(_weights(network), tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:5000])
+    _refused(tmp_path / "w.pth", "damaged or not a torch checkpoint")
+    save_file(_weights(network), tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-100])
+    _refused(tmp_path / "w.safetensors", "not a complete safetensors file")
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Any, tuple[str, int]]:
+        return os.mkdir, ("exploded", 0o700)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickle_that_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "w.pth"
+    if zipped:
+        torch.save({"state_dict": _Bomb()}, path)
+    else:
+        path.write_bytes(pickle.dumps({"state_dict": _Bomb()}, protocol=2))
+    _refused(path, r"would run code when loaded \(\w+\.mkdir\)")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_wrong_network(tmp_path: Path, network: nn.Module) -> None:
+    save_file({f"stem.{index}": torch.zeros(2) for index in range(5)}, tmp_path / "w.safetensors")
+    _refused(tmp_path / "w.safetensors", r"not the weights of sinet: \d+ missing \(.+, \.\.\.\); 5 unknown \(stem\.0, ")
+    weights = _weights(network) | {"bn_2.weight": torch.zeros(9)}
+    torch.save(weights, tmp_path / "w.pth")
+    _refused(tmp_path / "w.pth", re.escape("1 of another shape (bn_2.weight (9,) instead of (2,))"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("portraitnet_edge.pth.tar", "portraitnet"),
+        ("portraitnet_prior.pth.tar", "portraitnet_prior"),
+        ("segformer_b0_fp.pth", "segformer_b0"),
+        ("ExtremeC3.pth", "extremec3"),
+    ],
+)
+def test_another_networks_file(reference: Path, name: str, told: str) -> None:
+    _refused(reference / name, f"not the weights of sinet but of {told}: ")
+
+
+def test_file_from_before_zip(tmp_path: Path, network: nn.Module) -> None:
+    state = {f"module.{key}": value for key, value in _weights(network).items()}
+    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "w.pth.tar", _use_new_zipfile_serialization=False)
+    _same(tmp_path / "w.pth.tar", network)
+
+
+def test_loss_of_python_2_beside_the_weights(tmp_path: Path, network: nn.Module) -> None:
+    """A NumPy scalar, whose bytes are a string that is not UTF-8, as old training scripts left them."""
+    dtype = b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    scalar = b"cnumpy.core.multiarray\nscalar\n" + dtype + b"U\x08" + struct.pack("<d", 0.0695) + b"\x86R"
+    torch.save({"minLoss": 0.5, "state_dict": _weights(network)}, tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+        for item in new.infolist():
+            old.writestr(item, new.read(item).replace(b"G" + struct.pack(">d", 0.5), scalar))
+    _same(tmp_path / "old.pth", network)
+
+
+def test_not_finite(tmp_path: Path, network: nn.Module) -> None:
+    torch.save(_weights(network) | {"bn_2.bias": torch.tensor([0.0, float("nan")])}, tmp_path / "w.pth")
+    _refused(tmp_path / "w.pth", "1 weights are not finite")
+
+
+@pytest.mark.parametrize(("stored", "message"), [([1, 2], "holds a list"), ({"epoch": 3}, "holds no weights")])
+def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
+    torch.save(stored, tmp_path / "w.pth")
+    _refused(tmp_path / "w.pth", message)
+
+
+@pytest.mark.parametrize("name", ["sinet", "portraitnet", "portraitnet_face", "segformer_b0"])
+def test_the_kept_weights_know_their_training(name: str) -> None:
+    record = record_of(CHECKPOINTS / f"{name}.safetensors")
+    assert record is not None
+    assert record["model"] == name
+    assert sets_of(record)
+    assert samples_seen(record) > 10_000
