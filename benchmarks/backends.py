@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.results import save
-from vcam.bench_table import bench_table, table_lines
-from vcam.session import table_cells
+from vcam.assemble import table_cells
+from vcam.bench.table import bench_table, table_lines
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def compare(usual_python: str, source: str, rounds: int, frames: int) -> dict[st
     height = open_height(source)
     usual_command = [usual_python, str(_HERE / "usual_way.py"), source, "--frames", str(frames // 8)]
     usual_command += ["--sigma", str(sigma_px(_STRENGTH, height))]
-    ours_command = [sys.executable, "-m", "vcam.cli", "bench", "--pipeline", "--source", source]
+    ours_command = [sys.executable, "-m", "vcam", "bench", "--pipeline", "--source", source]
     ours_command += ["--effect", f"blur:{_STRENGTH}"]
     ours_command += ["--runs", str(frames), "--json"]
     usual, ours = [], []

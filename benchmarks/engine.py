@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.results import save
+from vcam.assemble import BenchRequest, run_engine_bench, run_pipeline_bench
 from vcam.catalogue import DEFAULT_ENGINE
-from vcam.session import BenchRequest, run_engine_bench, run_pipeline_bench
 
 _CAMERA_FPS = 30.0
 _SECONDS = 40

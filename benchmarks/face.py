@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from benchmarks.face_sheet import face_scene, find_face
 from benchmarks.results import save
+from vcam.assemble import BenchRequest, open_parser, run_engine_bench, run_pipeline_bench
 from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
 from vcam.effects import make_effect
-from vcam.effects.pyramid import Pyramid
 from vcam.effects.regions import face_height_px
 from vcam.face.parser import Parser
 from vcam.face.stage import FaceFollower
 from vcam.face.tracker import FaceParse, FaceTracker
 from vcam.frame import FaceRegions, Frame
-from vcam.session import BenchRequest, open_parser, run_engine_bench, run_pipeline_bench
+from vcam.matting.pyramid import Pyramid
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 from vcam.stats import Percentiles

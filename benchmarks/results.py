@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vcam.machine import describe_machine
+from vcam.bench.machine import describe_machine
 
 _FOLDER = Path(__file__).parent / "results"
 

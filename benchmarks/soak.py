@@ -20,17 +20,17 @@ from typing import Any
 import cv2
 
 from benchmarks.results import save
+from vcam.assemble import open_matter
+from vcam.bench.machine import resident_bytes
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
-from vcam.effects.refine import RefineConfig
 from vcam.errors import SourceLost
 from vcam.frame import Frame, Matrix, Size
-from vcam.machine import resident_bytes
-from vcam.matting import Matter
-from vcam.memory import keep_freed_memory
-from vcam.pipeline import Pipeline, PipelineConfig
-from vcam.session import open_matter
+from vcam.matting.matter import Matter
+from vcam.matting.refine import RefineConfig
+from vcam.pipeline.malloc import keep_freed_memory
+from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks import SinkRequest
 from vcam.sinks.null import NullSink
 from vcam.slot import Policy, Slot

@@ -10,11 +10,11 @@ from vcam.backends.base import Backend
 from vcam.backends.fake import FakeBackend
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
-from vcam.effects.refine import RefineConfig
 from vcam.frame import Frame, Matrix, from_rgb
-from vcam.matting import Matter
-from vcam.pipeline import Pipeline, PipelineConfig
-from vcam.readers import Readers
+from vcam.linux.viewers import Readers
+from vcam.matting.matter import Matter
+from vcam.matting.refine import RefineConfig
+from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
 from vcam.stats import Stats

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from vcam.assemble import open_matter
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.frame import Size, to_rgb
-from vcam.mask import picture_alpha
-from vcam.session import open_matter
+from vcam.masks import picture_alpha
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 

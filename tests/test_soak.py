@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.soak import Soak
 from vcam.backends.fake import FakeBackend
-from vcam.matting import Matter
+from vcam.matting.matter import Matter
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from vcam.bench.machine import describe_machine
 from vcam.files import write_whole
-from vcam.machine import describe_machine
 
 Record = dict[str, Any]
 """Settings of a run by their names in `TrainConfig`; `spec`, `sets`, `draws`, `segments`, `seen`, `curve`, `init`."""

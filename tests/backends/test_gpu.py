@@ -19,8 +19,8 @@ from tests.backends.conftest import missing
 from vcam.backends import make_backend, why_not
 from vcam.backends.base import Backend
 from vcam.backends.gpu_stack import GpuStack
+from vcam.bench.machine import resident_bytes
 from vcam.catalogue import EngineSpec, read_catalogue, shipped_engines
-from vcam.machine import resident_bytes
 from vcam.sources.image import read_image
 from vcam.stats import Percentiles
 

@@ -14,7 +14,7 @@ from vcam.backends import make_backend
 from vcam.backends.openvino import OpenVinoBackend
 from vcam.catalogue import read_catalogue, shipped_engines
 from vcam.errors import EngineError, UsageError
-from vcam.matting import Matter, small_rgb
+from vcam.matting.matter import Matter, small_rgb
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 

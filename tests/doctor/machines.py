@@ -9,7 +9,7 @@ from typing import Any
 from vcam.doctor import ON_LINUX
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Verdict
-from vcam.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Mode, Node
+from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Mode, Node
 
 RELEASE = "6.1.0-56-amd64"
 OPTIONS = "etc/modprobe.d/vcam.conf"

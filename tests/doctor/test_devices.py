@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.doctor.machines import CAMERA, HD, IDLE, LOADED, WRITTEN, commands, verdict_of
-from vcam.v4l2 import Mode, Node
+from vcam.linux.v4l2 import Mode, Node
 
 DENIED = Node("/dev/video0", card="HD Webcam", problem="permission denied; join its group")
 

@@ -20,9 +20,9 @@ from tests.doctor.machines import (
     verdict_of,
 )
 from vcam.doctor.module import free_number
-from vcam.modprobe import Loopback
+from vcam.linux.loopback import Loopback
+from vcam.linux.v4l2 import Node
 from vcam.sinks.v4l2 import LOAD
-from vcam.v4l2 import Node
 
 DEP = f"lib/modules/{RELEASE}/modules.dep"
 EFIVARS = "sys/firmware/efi/efivars"

@@ -17,10 +17,10 @@ from tests.helpers import frame_of
 from vcam.backends.fake import centre_is_person
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
-from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import RefineConfig
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matte, to_rgb
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import RefineConfig
 from vcam.stats import Stats
 
 MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))

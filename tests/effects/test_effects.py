@@ -13,10 +13,10 @@ from vcam.backends.fake import centre_is_person
 from vcam.effects import EFFECTS, make_effect, parse_color
 from vcam.effects.blur import sigma_px
 from vcam.effects.composer import Composer
-from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import RefineConfig
 from vcam.errors import SourceError, UsageError
 from vcam.frame import Frame, Matrix, Matte, from_rgb, to_rgb, ycbcr_of
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import RefineConfig
 from vcam.stats import Stats
 
 MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from vcam.effects import make_effect
 from vcam.effects.base import Scene
-from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import Mask
 from vcam.face.fake import planes_of
 from vcam.face.parser import Crop
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane, from_rgb
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import Mask
 from vcam.sources.fit import pad_to_even
 from vcam.sources.image import read_image
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.catalogues import write_catalogue, write_face_catalogue
+from tests.cli.test_cli import refused, vcam
 from tests.face.drawing import Face, checked, draw
-from tests.test_cli import refused, vcam
 from vcam.catalogue import DEFAULT_FACE_ENGINE, find_face_engine
 from vcam.errors import UsageError
 from vcam.frame import FaceClass
-from vcam.mask import CLASS_NAMES
+from vcam.masks import CLASS_NAMES
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,15 @@ from tests.face.drawing import Face, checked, draw
 from vcam.backends.fake import FakeBackend
 from vcam.effects import make_effects
 from vcam.effects.composer import Composer
-from vcam.effects.refine import RefineConfig
 from vcam.errors import EngineError, StageError
 from vcam.face.fake import KnownFaces
 from vcam.face.parser import FaceParser, Parser
 from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
 from vcam.frame import FaceClass, Frame, Matrix, from_rgb
-from vcam.matting import Matter
-from vcam.pipeline import Pipeline, PipelineConfig
+from vcam.matting.matter import Matter
+from vcam.matting.refine import RefineConfig
+from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
 from vcam.sources.memory import MemorySource

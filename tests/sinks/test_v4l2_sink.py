@@ -12,9 +12,9 @@ import pytest
 from tests.sinks.pictures import quadrants
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Matrix
+from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Node, PixFormat
 from vcam.sinks import SinkRequest
 from vcam.sinks.v4l2 import V4l2Sink, check_format, check_node, first_loopback, pad_rows, write_whole
-from vcam.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Node, PixFormat
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vcam.frame import Size
+from vcam.linux.v4l2 import Mode
 from vcam.sources.modes import choose_mode
-from vcam.v4l2 import Mode
 
 
 def modes(*texts: str) -> list[Mode]:

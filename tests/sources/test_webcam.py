@@ -14,10 +14,10 @@ import pytest
 from tests.sources.media_files import assert_quadrants, picture, quadrants
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Matrix, Size
+from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, Node
 from vcam.sources.base import SourceRequest
 from vcam.sources.ffmpeg_camera import FFmpegCamera, first_camera
 from vcam.sources.webcam import Shot, WebcamSource, list_cameras
-from vcam.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, Node
 
 SIZE = (96, 64)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
-from vcam.modprobe import MODULE
+from vcam.linux.loopback import MODULE
+from vcam.linux.v4l2 import LOOPBACK_DRIVER, Node
 from vcam.sources.modes import choose_mode
 from vcam.sources.webcam import DEFAULT_SIZE
-from vcam.v4l2 import LOOPBACK_DRIVER, Node
 
 _SESSION_MANAGERS = {"wireplumber", "pipewire-media-"}
 _PORTAL = "usr/share/dbus-1/services/org.freedesktop.portal.Desktop.service"

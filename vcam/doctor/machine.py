@@ -13,8 +13,8 @@ from pathlib import Path
 from vcam import telemetry
 from vcam.backends.probe import Probe
 from vcam.files import entries
-from vcam.service import program_words
-from vcam.v4l2 import Mode, Node
+from vcam.linux.systemd import program_words
+from vcam.linux.v4l2 import Mode, Node
 
 OBS_CAMERA_CLASS = "CLSID\\{A3FCE0F5-3493-419F-958A-ABA1250EC20B}"
 """Where OBS registers its virtual camera on Windows (obs-studio, plugins/win-dshow/virtualcam-guid.h)."""
@@ -122,7 +122,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
 
 
 def _video() -> tuple[tuple[Node, ...], dict[str, list[Mode]], dict[str, list[str]]]:
-    from vcam import v4l2
+    from vcam.linux import v4l2
 
     nodes = tuple(v4l2.list_nodes())
     modes = {}

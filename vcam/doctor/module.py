@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
 from vcam.files import entries
-from vcam.modprobe import LOAD_FILE, MODULE, OPTIONS_FILE, Loopback, loads_at_start, read_options
+from vcam.linux.loopback import LOAD_FILE, MODULE, OPTIONS_FILE, Loopback, loads_at_start, read_options
 
 _SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """A global variable of the UEFI specification, section 3.3; efivarfs puts four bytes of attributes before its value."""

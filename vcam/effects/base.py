@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from vcam.effects.pyramid import LowFrame
-from vcam.effects.refine import Mask
 from vcam.frame import FaceRegions, Frame
+from vcam.matting.pyramid import LowFrame
+from vcam.matting.refine import Mask
 
 
 @dataclass(frozen=True, slots=True)

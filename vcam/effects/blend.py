@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vcam.effects.refine import Mask
 from vcam.frame import Frame, Plane
+from vcam.matting.refine import Mask
 
 
 def blend_person(person: Frame, mask: Mask, out: Frame) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vcam.effects.pyramid import LowFrame
-from vcam.effects.refine import Float, Mask
 from vcam.frame import Frame, Plane
+from vcam.matting.pyramid import LowFrame
+from vcam.matting.refine import Float, Mask
 
 _SIGMA_WEAKEST = 0.006
 _SIGMA_STRONGEST = 0.05

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 
 from vcam.effects.base import Effect, Scene
-from vcam.effects.pyramid import Pyramid
-from vcam.effects.refine import Mask, RefineConfig, refine
-from vcam.effects.smooth import MatteSmoother
 from vcam.frame import FaceRegions, Frame, Matte
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import Mask, RefineConfig, refine
+from vcam.matting.smooth import MatteSmoother
 from vcam.stats import Stats
 
 

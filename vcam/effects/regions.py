@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.effects.refine import Box
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
+from vcam.matting.refine import Box
 
 Float = NDArray[np.float32]
 _UNSURE, _SURE = 0.2, 0.8

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.effects.pyramid import Pyramid
 from vcam.errors import EngineError
 from vcam.face.parser import Crop
 from vcam.frame import FaceClass, Frame, Plane
+from vcam.matting.pyramid import Pyramid
 
 PARSE_PX = 224
 

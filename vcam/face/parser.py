@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
-from vcam.effects.pyramid import Pyramid
 from vcam.errors import EngineError
 from vcam.frame import FaceClass, Frame, Plane, Size
-from vcam.matting import rgb_of
+from vcam.matting.matter import rgb_of
+from vcam.matting.pyramid import Pyramid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vcam.effects.pyramid import Pyramid
 from vcam.errors import EngineError
 from vcam.face.motion import moved_since
 from vcam.face.tracker import FaceParse, FaceTracker, ParsedFace
 from vcam.frame import FaceRegions, Frame
+from vcam.matting.pyramid import Pyramid
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.state import RUNNING
 from vcam.stats import Stats

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.effects.pyramid import Pyramid
 from vcam.face.motion import chain, moved_since
 from vcam.face.parser import Crop, Parser
 from vcam.face.tidy import tidy
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
+from vcam.matting.pyramid import Pyramid
 
 CROP_SHARE = 1.7
 """Side of the square around a face as a share of the face's height, chin to hairline: what engines are trained on."""

@@ -22,9 +22,9 @@ from typing import Self
 
 import numpy as np
 
-from vcam import v4l2
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.linux import v4l2
 from vcam.sinks.base import SinkRequest
 
 LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vcam exclusive_caps=1"

@@ -9,9 +9,9 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vcam import v4l2
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Size
+from vcam.linux import v4l2
 from vcam.sources.modes import FFMPEG_NAMES, choose_mode
 from vcam.sources.webcam import Shot
 

@@ -7,8 +7,8 @@ from math import log2
 from types import MappingProxyType
 
 from vcam.frame import Size
+from vcam.linux.v4l2 import Mode
 from vcam.sources.fit import crop_box
-from vcam.v4l2 import Mode
 
 FFMPEG_NAMES: Mapping[str, str] = MappingProxyType(
     {

@@ -143,7 +143,7 @@ def _remember(path: str) -> Find:
     """On Linux by what the camera is; elsewhere its name is what it is."""
     if sys.platform != "linux":
         return lambda: path
-    from vcam.sources.same_camera import find_again, identify
+    from vcam.linux.camera_identity import find_again, identify
 
     camera = identify(path)
     return lambda: find_again(camera) if camera is not None else path
@@ -152,7 +152,7 @@ def _remember(path: str) -> Find:
 def list_cameras() -> list[tuple[str, str]]:
     """(what to give as `--source webcam:...`, the name that people know) of every camera, the default first."""
     if sys.platform == "linux":
-        from vcam.v4l2 import list_nodes
+        from vcam.linux.v4l2 import list_nodes
 
         nodes = [node for node in list_nodes() if node.is_capture]
         return [(node.path, node.card) for node in sorted(nodes, key=lambda node: node.is_loopback)]

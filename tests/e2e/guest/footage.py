@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from tests.sinks.pictures import QUADRANTS, quadrants
-from vcam import v4l2
 from vcam.frame import Frame, Size
+from vcam.linux import v4l2
 from vcam.sinks import SinkRequest, make_sink
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
@@ -122,7 +122,7 @@ def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subproc
     command = [
         sys.executable,
         "-m",
-        "vcam.cli",
+        "vcam",
         "run",
         "--effect",
         "blur",

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
-from vcam import v4l2
-from vcam.cli_doctor import run_mends
+from vcam.cli.doctor import run_mends
 from vcam.doctor import ON_LINUX, Finding, examine, has_problem, mends_of
 from vcam.doctor.machine import Machine, this_machine
+from vcam.linux import v4l2
 
 SETTINGS = (Path("/etc/modprobe.d/vcam.conf"), Path("/etc/modules-load.d/vcam.conf"))
 NOBODY = 65534

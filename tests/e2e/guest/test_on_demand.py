@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
-from vcam import v4l2
 from vcam.errors import SourceError
 from vcam.frame import Frame
+from vcam.linux import v4l2
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
@@ -60,7 +60,7 @@ def vcam_run(node: str, *options: str) -> Iterator[subprocess.Popen[str]]:
 
     Without an effect, and so without an engine, which is slow where everything is emulated.
     """
-    command = [sys.executable, "-m", "vcam.cli", "run", "--source", VIVID, "--size", "{}x{}".format(*SIZE),
+    command = [sys.executable, "-m", "vcam", "run", "--source", VIVID, "--size", "{}x{}".format(*SIZE),
                "--effect", "none", *options]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

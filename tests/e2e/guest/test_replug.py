@@ -17,8 +17,8 @@ import pytest
 
 from tests.e2e.guest.test_on_demand import SIZE, shows_bars, until
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
-from vcam import v4l2
 from vcam.frame import Frame
+from vcam.linux import v4l2
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
 
@@ -42,7 +42,7 @@ def camera_node() -> str:
 
 @contextmanager
 def vcam_run(errors: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "vcam.cli", "run", "--source", "webcam", "--sink", "virtual", "--always-on",
+    command = [sys.executable, "-m", "vcam", "run", "--source", "webcam", "--sink", "virtual", "--always-on",
                "--size", "{}x{}".format(*SIZE), "--effect", "none"]  # fmt: skip
     with errors.open("wb") as file, subprocess.Popen(command, stderr=file) as process:
         try:

@@ -28,7 +28,7 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def vcam(*words: str) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "vcam.cli", *words)
+    return call(sys.executable, "-m", "vcam", *words)
 
 
 @pytest.fixture

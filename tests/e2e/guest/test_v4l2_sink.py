@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests.sinks.pictures import centres, expected, quadrants
-from vcam import v4l2
 from vcam.errors import SinkError
 from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.linux import v4l2
 from vcam.sinks import SinkRequest, make_sink
 from vcam.sinks.v4l2 import V4l2Sink
 

@@ -13,9 +13,9 @@ import pytest
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
 from tests.sinks.pictures import centres, expected, quadrants
-from vcam import v4l2
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Frame, Matrix
+from vcam.linux import v4l2
 from vcam.sinks import SinkRequest
 from vcam.sinks.v4l2 import V4l2Sink
 from vcam.sources import make_source

@@ -24,7 +24,7 @@ from export.training.teacher import Teacher
 from export.weights.files import read_checkpoint, read_weights, sha256_of, write_average, write_half
 from export.weights.record import is_clear, record_of, samples_seen
 from tests.export.conftest import make_data
-from vcam.machine import describe_machine
+from vcam.bench.machine import describe_machine
 
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:

@@ -1,0 +1,135 @@
+"""Measurements that users can repeat: an engine by itself, or the whole pipeline without decoding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.bench.machine import describe_machine, resident_bytes
+from vcam.effects.composer import Composer
+from vcam.errors import SourceError
+from vcam.face.parser import FaceParser
+from vcam.face.stage import FaceStage
+from vcam.frame import Frame
+from vcam.matting.matter import Matter
+from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.sinks.base import Sink
+from vcam.sources.base import Source, SourceRequest
+from vcam.sources.memory import MemorySource
+from vcam.stats import Percentiles, Stats
+
+_WARM_UP_RUNS = 10
+Report = dict[str, object]
+"""What was measured, as JSON takes it."""
+
+
+def bench_engine(reader: Matter | FaceParser, picture: NDArray[np.uint8], runs: int) -> Report:
+    """Time `runs` single images on one engine.
+
+    Args:
+        reader: of the engine, not opened yet.
+        picture: uint8 [h, w, 3] RGB, resized by the caller to the engine's input.
+        runs: after a warm-up that does not count.
+
+    Raises:
+        EngineError: the engine does not load or run.
+    """
+    before = resident_bytes()
+    start_ns = time.monotonic_ns()
+    with reader:
+        load_ms = (time.monotonic_ns() - start_ns) / 1e6
+        infer = reader.alpha if isinstance(reader, Matter) else reader.probs
+        for _ in range(_WARM_UP_RUNS):
+            infer(picture)
+        durations = [_timed_ns(infer, picture) for _ in range(runs)]
+        resident = resident_bytes()
+    return {
+        **reader.about(),
+        "runs": runs,
+        "latency": asdict(Percentiles.of_ns(durations)),
+        "images_per_s": runs * 1e9 / sum(durations),
+        "load_ms": load_ms,
+        "resident_mb": resident / 2**20,
+        "engine_mb": (resident - before) / 2**20,
+        "machine": describe_machine(),
+    }
+
+
+def _timed_ns(infer: Callable[[NDArray[np.uint8]], object], picture: NDArray[np.uint8]) -> int:
+    start_ns = time.monotonic_ns()
+    infer(picture)
+    return time.monotonic_ns() - start_ns
+
+
+def read_frames(source: Source, limit: int) -> tuple[list[Frame], float]:
+    """Up to `limit` frames of a source, and the milliseconds that reading one took.
+
+    Raises:
+        SourceError: it cannot be read, or has no frame.
+    """
+    start_ns = time.monotonic_ns()
+    frames: list[Frame] = []
+    with source:
+        while len(frames) < limit and (frame := source.read()) is not None:
+            frames.append(frame)
+    if not frames:
+        raise SourceError(f"{source.name}: no frame in it; name another --source")
+    return frames, (time.monotonic_ns() - start_ns) / 1e6 / len(frames)
+
+
+def bench_pipeline(
+    frames: list[Frame],
+    matter: Matter,
+    make_composer: Callable[[Stats, bool, bool], Composer],
+    sink: Sink,
+    count: int,
+    live_fps: float | None = None,
+    on_tick: Callable[[int], None] | None = None,
+    make_faces: Callable[[Stats, bool], FaceStage] | None = None,
+) -> Report:
+    """Run `count` frames from memory through the pipeline.
+
+    Args:
+        frames: are used in a loop.
+        matter: not opened yet.
+        make_composer: called with (stats, transparent, live).
+        sink: usually `null`.
+        count: frames to capture.
+        live_fps: frames come at this rate, as from a camera, and the latency from source to sink is what counts;
+            None: as fast as they are taken, and the rate is what counts.
+        on_tick: called with the number of frames sent, now and then.
+        make_faces: called with (stats, live); None where no effect looks at faces.
+
+    Raises:
+        VcamError: the run failed.
+    """
+    source = MemorySource(frames, live_fps or 30.0, live=live_fps is not None)
+    stats = Stats()
+    pipeline = Pipeline(
+        lambda _: source,
+        SourceRequest(),
+        matter,
+        lambda transparent, live: make_composer(stats, transparent, live),
+        sink,
+        stats,
+        PipelineConfig(max_frames=count),
+        make_faces=partial(make_faces, stats) if make_faces else None,
+    )
+    final = pipeline.run(lambda _, now: on_tick(now.frames) if on_tick else None)
+    report: Report = {
+        "size": list(frames[0].size),
+        "frames": final.frames,
+        "fps": final.frames / stats.busy_s(),
+        "stages": {name: asdict(times) for name, times in final.stages.items()},
+        "drops": final.drops,
+        "resident_mb": resident_bytes() / 2**20,
+        "machine": describe_machine(),
+    }
+    if live_fps is not None:
+        report |= {"live_fps": live_fps, "latency": asdict(final.latency)}
+    return report

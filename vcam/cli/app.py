@@ -1,0 +1,379 @@
+"""The commands `run`, `mask`, `bench` and `devices`, and the settings that every command shares."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vcam import __version__
+from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
+from vcam.cli import doctor as cli_doctor
+from vcam.cli import engines as cli_engines
+from vcam.cli import service as cli_service
+from vcam.cli.options import (
+    AsJson,
+    Backend,
+    Engine,
+    Engines,
+    FaceEngine,
+    Faces,
+    Threads,
+    Verbose,
+    known_settings,
+    listen,
+    print_json,
+)
+from vcam.effects import EFFECTS
+from vcam.errors import UsageError, VcamError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"auto_envvar_prefix": "VCAM", "help_option_names": ["-h", "--help"]},
+    help="A webcam with a better background: blur it, replace it, remove it.",
+    epilog="Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink demo.mp4`.",
+)
+
+app.add_typer(cli_engines.app, name="engines")
+app.command()(cli_doctor.doctor)
+app.command()(cli_doctor.setup)
+app.add_typer(cli_service.app, name="service")
+app.command()(cli_service.status)
+EffectList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--effect",
+        "-e",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. "
+        "For faces: teeth[:STRENGTH], skin[:STRENGTH], eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. "
+        "Repeatable: those of faces, then those of the room, each in order. Without one for the room, it is blurred.",
+    ),
+]
+SizeOption = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="Frame size; the picture is cropped to it, not stretched.")
+]
+Grow = Annotated[float, typer.Option(min=-64, max=64, help="Widen the person by so many pixels; negative: narrow.")]
+Feather = Annotated[float, typer.Option(min=0, max=64, help="Soften the person's edge over so many pixels.")]
+
+
+def _print_version(on: bool) -> None:
+    if on:
+        print(f"vcam {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The program `vcam`."""
+    listen(bool({"-v", "--verbose"} & set(sys.argv[1:])))  # at once: the settings file may be at fault
+    try:
+        app(prog_name="vcam")
+    except SystemExit as end:  # how typer ends
+        _leave(end.code)
+    except VcamError as error:
+        if logging.getLogger("vcam").isEnabledFor(logging.INFO):
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
+        _leave(2 if isinstance(error, UsageError) else 1)
+
+
+def _leave(status: str | int | None) -> None:
+    """End the process; at once where one of the pipeline's threads is still in a library, as Python's own end would
+    throw that thread out of it and so abort the process.
+    """
+    if any(thread.name.startswith("vcam-") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else bool(status))
+    sys.exit(status)
+
+
+@app.callback()
+def _settings(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML); default: config.toml in the user's folder.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, allow_from_autoenv=False, help="Print and exit."
+        ),
+    ] = False,
+) -> None:
+    from vcam.config import read_defaults
+
+    context.default_map = read_defaults(config, profile, known_settings(context))
+
+
+@app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))
+def run(
+    source: Annotated[
+        str, typer.Option("--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern.")
+    ] = "webcam",
+    sink: Annotated[
+        str, typer.Option("--sink", "-o", help="virtual[:DEVICE], a video or picture file, a folder/ of PNGs or null.")
+    ] = "virtual",
+    effect: EffectList = None,
+    engine: Engine = DEFAULT_ENGINE,
+    face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    faces: Faces = 2,
+    size: SizeOption = None,
+    fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")] = 30.0,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Flip left and right.")] = False,
+    grow: Grow = 0.0,
+    feather: Feather = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")] = False,
+    name: Annotated[
+        str, typer.Option(metavar="LABEL", help="The virtual camera of this name, as `vcam devices` lists them.")
+    ] = "",
+    always_on: Annotated[
+        bool, typer.Option("--always-on", help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).")
+    ] = False,
+    backend: Backend = "auto",
+    threads: Threads = 1,
+    engines: Engines = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Separate the person from the room, live or in a file.
+
+    Examples:
+
+    `vcam run --effect blur` first webcam to first virtual camera
+
+    `vcam run --effect image:beach.jpg --mirror` another room, mirrored
+
+    `vcam run --effect blur --effect skin:0.4 --effect teeth` a blurred room and a touched-up face
+
+    `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera labelled "second"
+
+    `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
+
+    `vcam run --source talk.mp4 --effect remove --sink out.webm` a video with transparency
+    """
+    from vcam.assemble import RunRequest, build_run
+
+    request = RunRequest(
+        source=source,
+        sink=sink,
+        effects=tuple(effect or ("blur",)),
+        engine=engine,
+        face_engine=face_engine,
+        faces=faces,
+        engines=tuple(engines or ()),
+        backend=backend,
+        threads=threads,
+        size=_parse_size(size),
+        fps=fps,
+        mirror=mirror,
+        grow_px=grow,
+        feather_px=feather,
+        duration_s=duration,
+        overwrite=overwrite,
+        always_on=always_on,
+        name=name,
+    )
+    pipeline, total = build_run(request)
+    from vcam.cli.display import Status
+
+    with (
+        _stop_on_signal(pipeline.stop),
+        Status(sink, total) as status,
+        cli_service.announced_run(pipeline, request.effects, status.update) as tick,
+    ):
+        final = pipeline.run(tick)
+    if json:
+        print_json(final.to_dict())
+
+
+@contextmanager
+def _stop_on_signal(stop: Any) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the run in order, the second at once."""
+
+    def handle(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        stop()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def devices(json: AsJson = False, verbose: Verbose = False) -> None:
+    """List cameras with their modes, and virtual cameras.
+
+    Example: `vcam devices --json`
+    """
+    from vcam.linux.devices import describe, find_devices
+
+    found = find_devices()
+    if json:
+        print_json(found.to_dict())
+        return
+    for line in describe(found):
+        print(line)
+
+
+@app.command()
+def mask(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
+    engine: Engine = DEFAULT_ENGINE,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
+    ] = None,
+    heatmap: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Soft values 0..255 of a class: person; lips, teeth ..."),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="With a face engine: the number of each class, 0..8.")
+    ] = False,
+    palette: Annotated[bool, typer.Option("--palette", help="With a face engine: a colour for each class.")] = False,
+    backend: Backend = "auto",
+    threads: Threads = 1,
+    engines: Engines = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write a mask of the people in each picture: an 8-bit PNG of the picture's own size and stem.
+
+    Examples:
+
+    `vcam mask photo.jpg --out masks`
+
+    `vcam mask holiday/ --out masks --heatmap person`
+
+    `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0 background,
+    1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
+    """
+    from vcam.assemble import open_masks
+    from vcam.cli.display import progress
+    from vcam.masks import find_pictures, write_masks
+
+    wanted = {"--labels": labels, "--palette": palette, "--heatmap": heatmap, "--threshold": threshold is not None}
+    if len(given := [name for name, on in wanted.items() if on]) > 1:
+        raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
+    kind = "labels" if labels else "palette" if palette else heatmap
+    pictures = find_pictures(images)
+    failed = 0
+    with (
+        open_masks(engine, tuple(engines or ()), backend, threads, kind, threshold) as mask_of,
+        progress("masks", len(pictures)) as step,
+    ):
+        for _, error in write_masks(mask_of, pictures, out):
+            step(1)
+            if error is not None:
+                failed += 1
+                print(f"vcam: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    engine: Engine = DEFAULT_ENGINE,
+    pipeline: Annotated[bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")] = False,
+    all: Annotated[  # noqa: A002 - settings and environment call an option by this name
+        bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")
+    ] = False,
+    effect: EffectList = None,
+    source: Annotated[str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")] = "demo",
+    size: SizeOption = None,
+    runs: Annotated[int, typer.Option(min=1, help="Images, or frames with --pipeline.")] = 500,
+    live: Annotated[
+        float | None, typer.Option(min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate.")
+    ] = None,
+    face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    faces: Faces = 2,
+    backend: Backend = "auto",
+    threads: Threads = 1,
+    engines: Engines = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure speed on this machine.
+
+    Examples:
+
+    `vcam bench --engine sinet_fp32`
+
+    `vcam bench --all` a table of engines and backends, with reasons where there is no number
+
+    `vcam bench --pipeline --effect blur --source talk.mp4`
+
+    `vcam bench --pipeline --live 30` latency from source to sink
+    """
+    from vcam.assemble import BenchRequest, run_engine_bench, run_pipeline_bench, run_table_bench
+    from vcam.bench.table import ROUNDS, table_lines
+    from vcam.cli.display import progress
+
+    request = BenchRequest(
+        engine,
+        tuple(engines or ()),
+        backend,
+        threads,
+        runs,
+        tuple(effect or ("blur",)),
+        source,
+        _parse_size(size),
+        live,
+        face_engine,
+        faces,
+    )
+    if pipeline and all:
+        raise UsageError("--all measures engines by themselves; leave out --pipeline")
+    if pipeline:
+        with progress("frames", runs) as step:
+            report = run_pipeline_bench(request, step)
+    elif all:
+        with progress("rounds", ROUNDS) as step:
+            report = run_table_bench(request, step)
+    else:
+        report = run_engine_bench(request)
+    if json:
+        print_json(report)
+    elif all:
+        print("\n".join(table_lines(report)))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: dict[str, Any], indent: str = "") -> None:
+    for key, value in report.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            _print_report(value, indent + "  ")
+        else:
+            print(f"{indent}{key:<14} {f'{value:.2f}' if isinstance(value, float) else value}")
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size {text!r}: write WIDTHxHEIGHT, for instance 1280x720")
+    size = (int(width), int(height))
+    if any(n < 16 or n > 7680 or n % 2 for n in size):
+        raise UsageError(
+            f"--size {text}: both must be even, from 16 to 7680; try {size[0] // 2 * 2}x{size[1] // 2 * 2}"
+        )
+    return size

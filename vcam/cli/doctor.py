@@ -1,0 +1,149 @@
+"""`vcam doctor` and `vcam setup`: what is wrong with this machine, and the files that put it right."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from vcam import __version__
+from vcam.cli.options import AsJson, Verbose, print_json
+from vcam.errors import UsageError
+from vcam.linux.loopback import Loopback, read_options, write_files
+from vcam.linux.systemd import program_words
+
+if TYPE_CHECKING:
+    from vcam.doctor import Finding
+    from vcam.doctor.machine import Machine
+    from vcam.doctor.verdict import Mend
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Run the commands that mend; those that need root only where you are root.")
+    ] = False,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what keeps the camera from working, and the command that mends it; exit status 1 where there is a problem.
+
+    Examples:
+
+    `vcam doctor`
+
+    `vcam doctor --fix` run what needs no root, print the rest
+    """
+    from vcam.doctor import examine, has_problem, mends_of
+    from vcam.doctor.machine import this_machine
+
+    machine = this_machine(os.environ)
+    findings = examine(machine)
+    if fix:
+        run_mends(mends_of(findings), machine)
+        machine = this_machine(os.environ)
+        findings = examine(machine)
+    if json:
+        problem = has_problem(findings)
+        print_json({"vcam": __version__, "ok": not problem, "checks": [finding.to_dict() for finding in findings]})
+    else:
+        _show(findings)
+    if has_problem(findings):
+        raise typer.Exit(1)
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for finding in findings:
+        state = finding.verdict.state
+        console.print(f"{state:<9}", style=_COLOURS.get(state), end="")
+        console.print(f"{finding.name:<18}{finding.verdict.reason}", markup=False)
+        for mend in finding.verdict.mends:
+            console.print(f"{'':<27}{mend.typed}", markup=False, style="bold")
+
+
+def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
+    """Run what may be run. What it prints goes to standard error, so that JSON stays alone on standard output."""
+    from vcam.doctor import may_run
+
+    for mend in mends:
+        if not may_run(mend, machine):
+            print(f"vcam: yours to run: {mend.typed}", file=sys.stderr)
+            continue
+        print(f"vcam: running: {mend.command}", file=sys.stderr)
+        try:
+            done = subprocess.run(shlex.split(mend.command), check=False, stdout=sys.stderr.fileno())  # noqa: S603 - ours
+        except OSError as error:
+            print(f"vcam: {mend.command}: {error.strerror}", file=sys.stderr)
+        else:
+            if done.returncode:
+                print(f"vcam: {mend.command}: exit status {done.returncode}", file=sys.stderr)
+
+
+def setup(
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Name that meeting programs show; one for each camera. Default: vcam."),
+    ] = None,
+    number: Annotated[int, typer.Option(help="The first camera is /dev/video of this number.")] = 10,
+    devices: Annotated[
+        int | None, typer.Option(min=1, max=8, help="How many virtual cameras; default: one for each label.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the files instead of printing them; as root.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that say something else.")] = False,
+    root: Annotated[Path, typer.Option(help="The root folder of a disk image, in the place of this machine's.")] = Path(
+        "/"
+    ),
+    verbose: Verbose = False,
+) -> None:
+    """Print, or as root write, the files that have Linux make a virtual camera at every start.
+
+    Examples:
+
+    `vcam setup` shows what would be written
+
+    `vcam setup --write` as root writes it
+
+    `vcam setup --label "Desk camera" --label "Stage" --number 20`
+    """
+    if sys.platform != "linux":
+        raise UsageError("vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera once")
+    loopback = Loopback(_labels(label or ["vcam"], devices), number)
+    loopback.check()
+    if write:
+        written = write_files(loopback.files(), root, overwrite)
+        print("\n".join(f"wrote {path}" for path in written) or "nothing to write: the files say so already")
+    else:
+        for path, text in loopback.files().items():
+            print(f"{root / path}:\n{text}")
+        print(f"`sudo {shlex.join(program_words())} setup --write` with the same options writes them.\n")
+    _warn_of_others(loopback, root)
+    print("Now, without a restart, as root:\n")
+    print("  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera open)")
+    print(f"  {loopback.load_command}")
+
+
+def _labels(given: list[str], devices: int | None) -> tuple[str, ...]:
+    """One label for each device: numbered where a single label is to serve several."""
+    count = devices or len(given)
+    if len(given) == 1:
+        return (given[0], *(f"{given[0]} {i}" for i in range(2, count + 1)))
+    if len(given) != count:
+        raise UsageError(f"{len(given)} labels for {count} devices: give one --label, or one for each")
+    return tuple(given)
+
+
+def _warn_of_others(loopback: Loopback, root: Path) -> None:
+    """Where another file has options for the module, the later in the alphabet holds."""
+    ours = {root / path for path in loopback.files()}
+    others = {path for _, path in read_options(root).values()} - ours
+    for path in sorted(others):
+        print(f"vcam: {path} gives v4l2loopback options too; remove them there", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""The cameras of this machine with their modes, and its virtual cameras."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vcam.linux.v4l2 import Mode, holders, list_modes, list_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device. path: what to write after `webcam:` or `virtual:`. problem: why it could not be asked, or empty."""
+
+    path: str
+    card: str
+    modes: list[Mode] = field(default_factory=list)
+    held_by: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What `vcam devices` shows."""
+
+    cameras: list[Device]
+    virtual_cameras: list[Device]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+def find_devices() -> Devices:
+    """All devices, the one that vcam takes by default first in each list.
+
+    Raises:
+        SourceError: cameras cannot be listed on this system.
+    """
+    if sys.platform != "linux":
+        from vcam.sources.webcam import list_cameras
+
+        return Devices([Device(path, name) for path, name in list_cameras()], [])
+    nodes = list_nodes()
+    cameras = [node for node in nodes if node.problem or (node.is_capture and not node.is_loopback)]
+    return Devices(
+        [Device(n.path, n.card, _modes(n.path), holders(n.path), n.problem) for n in cameras],
+        [Device(n.path, n.card, [], holders(n.path), n.problem) for n in nodes if n.is_loopback],
+    )
+
+
+def _modes(path: str) -> list[Mode]:
+    try:
+        return list_modes(path)
+    except OSError:  # described by `problem`, or gone meanwhile
+        return []
+
+
+def describe(devices: Devices) -> list[str]:
+    """Lines for people."""
+    lines = ["Cameras"]
+    for device in devices.cameras:
+        lines += [f"  {_title(device)}", *(f"    {line}" for line in _mode_lines(device.modes))]
+    if not devices.cameras:
+        lines.append("  none; try `vcam run --source demo`")
+    lines.append("Virtual cameras")
+    lines += [f"  {_title(device)}" for device in devices.virtual_cameras]
+    if not devices.virtual_cameras:
+        lines.append("  none found; README.md says how to make one, and `--sink out.mp4` needs none")
+    return lines
+
+
+def _title(device: Device) -> str:
+    notes = [f"({', '.join(device.held_by)} has it open)"] if device.held_by else []
+    notes += [f"({device.problem})"] if device.problem else []
+    return "  ".join([device.path, device.card, *notes])
+
+
+def _mode_lines(modes: list[Mode]) -> list[str]:
+    """One line a format and size, with all its rates."""
+    rates: dict[tuple[str, int, int], list[float]] = {}
+    for mode in modes:
+        rates.setdefault((mode.fourcc, mode.width, mode.height), []).append(mode.fps)
+    return [
+        f"{fourcc}  {width}x{height}  {', '.join(f'{fps:g}' for fps in sorted(known, reverse=True))} fps"
+        for (fourcc, width, height), known in rates.items()
+    ]

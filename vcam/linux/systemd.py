@@ -1,0 +1,69 @@
+"""vcam as a systemd user service: the unit's text and where it goes.
+
+Words: systemd.unit(5), systemd.service(5), systemd.exec(5).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+UNIT = "vcam.service"
+WATCHDOG_S = 30
+"""A run from which no picture goes out for so long is ended and started again."""
+
+
+def program_words() -> list[str]:
+    """How this vcam is started from anywhere: the full path of its script, or of Python and the module's name."""
+    script = Path(sys.executable).with_name("vcam.exe" if sys.platform == "win32" else "vcam")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "vcam"]
+
+
+def unit_path(config_home: str, home: Path) -> Path:
+    """Where the user's own units are.
+
+    Args:
+        config_home: the value of XDG_CONFIG_HOME, or empty.
+        home: the user's folder.
+    """
+    return (Path(config_home) if config_home else home / ".config") / "systemd/user" / UNIT
+
+
+def unit_text(command: Sequence[str], folder: Path) -> str:
+    """The unit.
+
+    Args:
+        command: the program by its full path, and its arguments.
+        folder: where it runs, so that names of files mean what they mean there.
+    """
+    return f"""\
+[Unit]
+Description=vcam, a webcam with a better background
+After=graphical-session.target
+PartOf=graphical-session.target
+
+[Service]
+Type=notify
+ExecStart={" ".join(quote(word) for word in command)}
+WorkingDirectory=-{str(folder).replace("%", "%%")}
+WatchdogSec={WATCHDOG_S}
+Restart=on-failure
+RestartSec=5
+RestartPreventExitStatus=2
+TimeoutStopSec=10
+StandardOutput=journal
+StandardError=journal
+
+[Install]
+WantedBy=graphical-session.target
+"""
+
+
+def quote(word: str) -> str:
+    """One word of a command line as systemd reads it: "%" and "$" are doubled, the rest is quoted as in C."""
+    plain = word.replace("%", "%%").replace("$", "$$")
+    if plain and all(c.isalnum() or c in "%$+,-./:=@_" for c in plain):
+        return plain
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'

@@ -1,0 +1,259 @@
+"""Whether somebody reads a v4l2loopback camera. Linux only.
+
+From 0.13 on the driver says so itself: the event V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c has a number in its
+first four bytes that is not 0 while a program streams from the device. Older drivers refuse the subscription. There,
+those programs count that have the device open and its buffers mapped, which is how pictures are read; a program that
+only asks the device what it is maps nothing. /proc shows this of the user's own programs only (of all, to root).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import struct
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from vcam.linux import v4l2
+
+_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1
+"""V4L2_EVENT_PRIVATE_START of <linux/videodev2.h> plus the offset of v4l2loopback 0.13 and later."""
+_SEND_INITIAL = 1
+_SUBSCRIPTION = struct.Struct("=III20x")
+_EVENT = struct.Struct("@I0qI60xIIllI32x0q")  # the union holds 64-bit numbers and aligns as they do
+_SUBSCRIBE_EVENT = 1 << 30 | _SUBSCRIPTION.size << 16 | ord("V") << 8 | 90
+_DEQUEUE_EVENT = 2 << 30 | _EVENT.size << 16 | ord("V") << 8 | 89
+
+_ASK_ANEW_S = 30.0
+"""An event that got lost is made up for after this time, by asking again from the start."""
+_LOOK_AGAIN_S = 0.2
+_LOOK_UNTOLD_S = 1.0
+_LOOK_AT_ALL_S = 5.0
+
+_IN_CLOSE, _IN_OPEN = 0x18, 0x20
+_IN_NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0) if hasattr(os, "O_NONBLOCK") else 0
+
+
+class Readers(Protocol):
+    """Tells whether somebody reads a virtual camera. Belongs to one thread."""
+
+    def __enter__(self) -> Self:
+        """Start to watch.
+
+        Raises:
+            OSError: the device cannot be watched.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether somebody reads; waits at most so long for news.
+
+        Raises:
+            OSError: the device is gone.
+        """
+
+
+class FakeReaders:
+    """Readers that come and go as a test says."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._reads = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to end."""
+
+    def set(self, reads: bool) -> None:
+        """From now on somebody reads, or nobody; any thread may say so."""
+        with self._changed:
+            self._reads = reads
+            self._changed.notify_all()
+
+    def wait(self, timeout_s: float) -> bool:
+        """See `Readers`."""
+        with self._changed:
+            was = self._reads
+            self._changed.wait_for(lambda: self._reads != was, timeout_s)
+            return self._reads
+
+
+class LoopbackReaders:
+    """The readers of one v4l2loopback device, by the driver's events where it has them, else by what /proc shows.
+
+    Args:
+        path: of the device.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._way: ClientUsage | Mappings | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._way = ClientUsage(self._path).open()
+        except FileNotFoundError:
+            raise
+        except OSError:  # EINVAL or ENOTTY: an older driver
+            self._way = Mappings(self._path).open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        way, self._way = self._way, None
+        if way is not None:
+            way.close()
+
+    def wait(self, timeout_s: float) -> bool:
+        """See `Readers`."""
+        assert self._way is not None
+        return self._way.wait(timeout_s)
+
+
+class ClientUsage:
+    """The driver's own word, through a file of its own that neither reads nor writes pictures."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._asked_s = 0.0
+        self._reads = False
+
+    def open(self) -> Self:
+        """Start to watch.
+
+        Raises:
+            OSError: the driver does not know the event, or the device is gone.
+        """
+        self._ask()
+        return self
+
+    def _ask(self) -> None:
+        import fcntl  # not on Windows
+
+        self.close()
+        self._fd = v4l2.open_node(self._path)
+        try:
+            fcntl.ioctl(self._fd, _SUBSCRIBE_EVENT, _SUBSCRIPTION.pack(_CLIENT_USAGE, 0, _SEND_INITIAL))
+        except OSError:
+            self.close()
+            raise
+        self._asked_s = time.monotonic()
+
+    def wait(self, timeout_s: float) -> bool:
+        """See `Readers`."""
+        if time.monotonic() - self._asked_s > _ASK_ANEW_S:
+            self._ask()
+        _, _, urgent = select.select([], [], [self._fd], timeout_s)
+        if urgent:
+            self._take_events()
+        return self._reads
+
+    def _take_events(self) -> None:
+        import fcntl
+
+        buffer = bytearray(_EVENT.size)
+        with suppress(FileNotFoundError):  # ENOENT: there are no more
+            while True:
+                fcntl.ioctl(self._fd, _DEQUEUE_EVENT, buffer, True)
+                fields = _EVENT.unpack(buffer)
+                if fields[0] == _CLIENT_USAGE:
+                    self._reads = fields[1] != 0
+
+    def close(self) -> None:
+        """End. May be called twice."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Mappings:
+    """Programs that have mapped a device's buffers.
+
+    They are looked for when the device is opened or closed, of which inotify(7) tells; once a second where this user
+    has no watches of it left.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
+        self._fd = -1
+        self._openers: list[Path] = []
+        self._next_look_s = 0.0
+
+    def open(self) -> Self:
+        """Start to watch."""
+        libc = ctypes.CDLL(None)
+        self._fd = libc.inotify_init1(_IN_NONBLOCK_CLOEXEC)
+        if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_OPEN | _IN_CLOSE) < 0:
+            self.close()
+        return self
+
+    def wait(self, timeout_s: float) -> bool:
+        """See `Readers`."""
+        if not os.path.exists(self._path):  # noqa: PTH110  - five times a second
+            raise FileNotFoundError(self._path)
+        news, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout_s)
+        now_s = time.monotonic()
+        if news:
+            os.read(self._fd, 1 << 16)
+        if news or now_s >= self._next_look_s:
+            self._openers = processes_with(self._path)
+            self._next_look_s = now_s + self._pause_s(bool(news))
+        return any(has_mapped(process, self._path) for process in self._openers)
+
+    def _pause_s(self, news: bool) -> float:
+        """How long not to look: the event comes shortly before the program has the file, which it may hand on."""
+        if news:
+            return _LOOK_AGAIN_S
+        if self._fd < 0:
+            return _LOOK_UNTOLD_S
+        return _LOOK_AT_ALL_S if self._openers else _ASK_ANEW_S
+
+    def close(self) -> None:
+        """End. May be called twice."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def processes_with(path: str) -> list[Path]:
+    """The folders in /proc of other processes that have a file open, as far as this user may know."""
+    own = str(os.getpid())
+    found = []
+    with os.scandir("/proc") as entries:
+        processes = [entry.name for entry in entries if entry.name.isdigit() and entry.name != own]
+    for number in processes:
+        folder = f"/proc/{number}/fd"
+        with suppress(OSError):  # it may have ended, or belong to somebody else
+            if any(_target(f"{folder}/{name}") == path for name in os.listdir(folder)):  # noqa: PTH208  - many files
+                found.append(Path("/proc", number))
+    return found
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115  - many files
+    except OSError:
+        return ""
+
+
+def has_mapped(process: Path, path: str) -> bool:
+    """Whether a process, given by its folder in /proc, has mapped a file; False where it has ended."""
+    try:
+        return f" {path}\n" in (process / "maps").read_text(errors="replace")
+    except OSError:
+        return False

@@ -1,0 +1,147 @@
+"""Masks of single pictures, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.errors import SinkError, UsageError
+from vcam.face.parser import Parser
+from vcam.face.picture import picture_probs
+from vcam.frame import FaceClass, Matte, Plane
+from vcam.matting.matter import Matter
+from vcam.matting.pyramid import LOW_WIDTH_PX, halve
+from vcam.matting.refine import RefineConfig, refine
+
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+CLASS_NAMES = tuple(member.name.lower().replace("_", "-") for member in FaceClass)
+"""Of a face engine's classes, as users write them."""
+_PALETTE = (
+    (0, 0, 0),
+    (92, 92, 92),
+    (244, 196, 160),
+    (120, 72, 24),
+    (176, 120, 56),
+    (40, 120, 255),
+    (40, 220, 220),
+    (224, 40, 88),
+    (255, 255, 255),
+)
+"""R, G, B of the classes, in their order."""
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures themselves, and those directly in the folders among `paths`, sorted within each folder.
+
+    Raises:
+        UsageError: a folder without pictures, or two pictures whose masks would have one name.
+    """
+    pictures: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not inside:
+                raise UsageError(f"{path}: no pictures in this folder ({' '.join(PICTURE_SUFFIXES)})")
+            pictures += inside
+        else:
+            pictures.append(path)
+    seen: dict[str, Path] = {}
+    for picture in pictures:
+        if (other := seen.setdefault(picture.stem, picture)) != picture:
+            raise UsageError(f"{other} and {picture} would both become {picture.stem}.png; give them separately")
+    return pictures
+
+
+def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
+    """The alpha uint8 [H, W], 0 room .. 255 person, of one uint8 [H, W, 3] RGB picture, at the picture's own size.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    matte = matter.matte_of_picture(image)
+    luma = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    low = luma
+    while low.shape[1] > LOW_WIDTH_PX:
+        low = halve(low)
+    mask = refine(Matte(matte.alpha), luma, low, RefineConfig())
+    return mask.full((luma.shape[1], luma.shape[0]))
+
+
+def picture_mask(matter: Matter, image: NDArray[np.uint8], threshold: float | None) -> Plane:
+    """The alpha of a picture; see `picture_alpha`.
+
+    threshold: 0..1: pixels that are person by at least this much become 255, the others 0. None: the alpha as it is.
+    """
+    alpha = picture_alpha(matter, image)
+    return alpha if threshold is None else np.where(alpha >= max(1, round(threshold * 255)), 255, 0).astype(np.uint8)
+
+
+def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+    """The classes of a picture, at its own size.
+
+    Args:
+        parser: open.
+        image: uint8 [H, W, 3] RGB.
+        kind: "labels": uint8 [H, W], the number of the likeliest FaceClass; "palette": uint8 [H, W, 3] RGB, its
+            colour; else the name of a class: uint8 [H, W], how likely it is, 0..255.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    probs = picture_probs(parser, image)
+    if kind in CLASS_NAMES:
+        return np.asarray(probs[CLASS_NAMES.index(kind)], np.uint8)
+    labels = np.asarray(probs.argmax(axis=0), np.uint8)
+    return labels if kind == "labels" else np.asarray(np.array(_PALETTE, np.uint8)[labels])
+
+
+def write_masks(
+    mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], pictures: Sequence[Path], out: Path
+) -> Iterator[tuple[Path, Exception | None]]:
+    """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it, if anything.
+
+    Args:
+        mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB.
+        pictures: to be read.
+        out: a folder; created.
+
+    Raises:
+        UsageError: a mask would replace its own picture; nothing was written.
+        SinkError: the folder cannot be written to; nothing further would succeed.
+        EngineError: the engine failed.
+    """
+    from vcam.errors import SourceError
+    from vcam.sources.image import read_image
+
+    for picture in pictures:
+        if (out / f"{picture.stem}.png").resolve() == picture.resolve():
+            raise UsageError(f"{picture}: its mask would replace it; name another folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{out}: {error.strerror}; name another folder with --out") from error
+    for picture in pictures:
+        try:
+            image = read_image(picture)
+        except SourceError as error:
+            yield picture, error
+            continue
+        _write(out / f"{picture.stem}.png", mask_of(image))
+        yield picture, None
+
+
+def _write(path: Path, mask: NDArray[np.uint8]) -> None:
+    """Write a PNG, grey or RGB, under a temporary name and rename it, so that no half picture is ever found."""
+    partial = path.with_name(f".{path.name}.partial")
+    _, data = cv2.imencode(".png", mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR))
+    try:
+        partial.write_bytes(data.tobytes())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SinkError(f"{path}: {error.strerror}; free some space or name another folder with --out") from error

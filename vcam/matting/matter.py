@@ -1,0 +1,131 @@
+"""A person engine as the pipeline uses it: a frame goes in, a matte comes out."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.backends.base import Backend
+from vcam.errors import EngineError
+from vcam.frame import Frame, Matrix, Matte, Plane
+from vcam.matting.pyramid import Pyramid, halve
+
+_STATE_IN, _STATE_OUT = "state_in", "state_out"
+
+
+class Matter:
+    """Runs a person engine of the engine contract: uint8 RGB `image` to uint8 `alpha`, states carried along.
+
+    Belongs to one thread, like its backend. `has_worked`: it has been opened before.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.has_worked = False
+        self._backend = backend
+        self._states: dict[str, NDArray[Any]] = {}
+        self._size = (0, 0)
+
+    def __enter__(self) -> Self:
+        """Open the backend and run it once, so that the first frame is not slower than the others.
+
+        Raises:
+            EngineError: it does not load or run, or it is no person engine.
+        """
+        self._backend.__enter__()
+        shape = self._backend.inputs.get("image", ())
+        if len(shape) != 4 or "alpha" not in self._backend.outputs:
+            self._backend.__exit__(None, None, None)
+            found = ", ".join([*self._backend.inputs, *self._backend.outputs])
+            raise EngineError(f"not a person engine (it has {found}); choose one that `vcam engines` lists as person")
+        self._size = (shape[1], shape[2])
+        self.reset()
+        self.alpha(np.zeros((*self._size, 3), np.uint8))
+        self.reset()
+        self.has_worked = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._backend.__exit__(kind, error, trace)
+
+    def about(self) -> dict[str, object]:
+        """What runs the engine, for reports; see Backend."""
+        return self._backend.about()
+
+    def reset(self) -> None:
+        """Forget earlier pictures (only engines with states remember any)."""
+        shapes = {k: v for k, v in self._backend.inputs.items() if k.startswith(_STATE_IN)}
+        self._states = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
+        """The matte of a frame, whose pyramid serves to make it small.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        level = pyramid.at_least(*self._size) or frame
+        return Matte(self.alpha(small_rgb(level.planes, frame.matrix, self._size)))
+
+    def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
+        """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to earlier ones."""
+        self.reset()
+        height, width = self._size
+        shrinks = image.shape[0] >= height and image.shape[1] >= width
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return Matte(self.alpha(np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)))
+
+    def alpha(self, image: NDArray[np.uint8]) -> Plane:
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [h, w], 0 room .. 255 person."""
+        outputs = self._backend.run({"image": image[None], **self._states})
+        self._states = {name: outputs[name.replace(_STATE_IN, _STATE_OUT)] for name in self._states}
+        return np.asarray(outputs["alpha"][0], np.uint8)
+
+
+def small_rgb(planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink a picture and convert it to full-range RGB.
+
+    The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is cheap.
+
+    Args:
+        planes: luma, Cb and Cr, uint8, limited range; each of any size.
+        matrix: their coefficients.
+        size: (height, width) of the result, both even.
+
+    Returns:
+        uint8 [height, width, 3], a new array.
+    """
+    height, width = size
+    small = Frame.empty((width, height), matrix)
+    for plane, target in zip(planes, small.planes, strict=True):
+        rows, columns = target.shape
+        shrunk = plane
+        while shrunk.shape[0] >= 2 * rows and shrunk.shape[1] >= 2 * columns:
+            shrunk = halve(shrunk)
+        cv2.resize(shrunk, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
+    return rgb_of(small)
+
+
+def rgb_of(small: Frame) -> NDArray[np.uint8]:
+    """Full-range RGB uint8 [H, W, 3] of a small frame, which may be changed on the way."""
+    if small.matrix is Matrix.BT709:
+        _bt709_to_bt601(small)
+    return np.asarray(cv2.cvtColor(small.data, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def _bt709_to_bt601(frame: Frame) -> None:
+    """Change the coefficients of a small frame in place, because OpenCV's conversion knows BT.601 only.
+
+    The 3x3 matrix is rgb_to_ycbcr(601) @ ycbcr_to_rgb(709), with the differences of chroma scaled to 8-bit limited
+    range (ITU-R BT.601-7 and BT.709-6).
+    """
+    u, v = (p.astype(np.float32) - 128 for p in (frame.u, frame.v))
+    full = (frame.y.shape[1], frame.y.shape[0])
+    shift = cv2.resize(0.0993 * u + 0.1917 * v, full, interpolation=cv2.INTER_LINEAR)
+    cv2.add(frame.y, shift, dst=frame.y, dtype=cv2.CV_8U)
+    frame.u[:] = np.clip(np.rint(0.9899 * u - 0.1107 * v + 128), 0, 255).astype(np.uint8)
+    frame.v[:] = np.clip(np.rint(-0.0725 * u + 0.9834 * v + 128), 0, 255).astype(np.uint8)

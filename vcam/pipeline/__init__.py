@@ -1,0 +1,1 @@
+"""A running camera: the threads between source and sink, and how they recover."""

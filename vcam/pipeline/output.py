@@ -1,0 +1,85 @@
+"""What a sink is sent: composed frames; and where none comes, to a live sink, the last one again or a card."""
+
+from __future__ import annotations
+
+import time
+
+from vcam.frame import Frame, Matrix, Size
+from vcam.pipeline.card import make_card, state_card
+from vcam.sinks.base import Sink
+from vcam.state import IDLE, RUNNING, WAITING, State
+from vcam.stats import Stats
+
+_CARD_EVERY_S = 0.1
+_IDLE_CARD_EVERY_S = 1.0
+_OFF_CARD = "vcam is off"
+
+
+class Output:
+    """The way of composed frames into a sink; belongs to the thread that composes.
+
+    Args:
+        sink: open.
+        stats: counts what is sent; its board knows what the card is to say, and is told how "compose" is.
+        card_after_s: how long the last frame may be repeated.
+    """
+
+    def __init__(self, sink: Sink, stats: Stats, card_after_s: float) -> None:
+        self._sink, self._stats, self._board = sink, stats, stats.board
+        self._card_after_s = card_after_s
+        self._last: Frame | None = None
+        self._last_ns = 0
+        self._card: tuple[State, Frame] | None = None
+
+    def patience_s(self, fps: float) -> float | None:
+        """How long to wait for a new frame of a source of that rate before `send_again`; None: for ever."""
+        if not self._sink.live:
+            return None
+        if self._board.now.name == IDLE:
+            return _IDLE_CARD_EVERY_S
+        return 2.0 / fps if self._last is not None else max(_CARD_EVERY_S, 1.0 / fps)
+
+    def send(self, composed: Frame, t_capture_ns: int) -> None:
+        """Send a new frame, captured at that time.
+
+        Raises:
+            SinkLost: the sink no longer takes frames.
+        """
+        self._last, self._last_ns = composed, time.monotonic_ns()
+        with self._stats.stage("send"):
+            self._sink.send(composed)
+        self._board.say("compose", RUNNING)
+        self._stats.sent(t_capture_ns)
+
+    def send_again(self) -> None:
+        """Send the last frame, or the card where there is none that may still be shown.
+
+        Raises:
+            SinkLost: the sink no longer takes frames.
+        """
+        old = time.monotonic_ns() - self._last_ns > self._card_after_s * 1e9
+        if old or self._board.now.name == IDLE:
+            self._last = None
+        if old and self._last_ns and self._board.now.name == RUNNING:
+            self._board.say("compose", WAITING, "no new picture comes")
+        self._sink.send(self._last or self._state_card())
+        self._stats.repeated()
+
+    def send_off_card(self) -> None:
+        """Send what a virtual camera goes on showing when nobody writes to it any more.
+
+        Raises:
+            SinkLost: the sink no longer takes frames.
+        """
+        if self._sink.live:
+            self._sink.send(make_card(*self._format(), _OFF_CARD))
+
+    def _state_card(self) -> Frame:
+        """The card of the present state; drawn once, shown often."""
+        state = self._board.now
+        if self._card is None or self._card[0] != state:
+            self._card = state, state_card(*self._format(), state)
+        return self._card[1]
+
+    def _format(self) -> tuple[Size, Matrix]:
+        return self._sink.size or (1280, 720), self._sink.matrix or Matrix.BT601

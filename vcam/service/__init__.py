@@ -1,0 +1,1 @@
+"""Running instances: how others find them."""
