@@ -16,15 +16,26 @@ from vcam.bench.table import bench_table, table_lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--engines", type=Path, action="append", default=[])
     parser.add_argument("--note", default="", help="What else the machine was doing.")
     options = parser.parse_args()
     cells = table_cells(tuple(options.engines), 1)
-    cells += [cell for cell in table_cells(tuple(options.engines), 2) if cell.name in ("onnxruntime", "openvino")]
+    cells += [
+        cell
+        for cell in table_cells(tuple(options.engines), 2)
+        if cell.name in ("onnxruntime", "openvino")
+    ]
     report = bench_table(cells, options.runs)
-    print("\n".join(f"{cell.threads} thread  {line}" for cell, line in zip(cells, table_lines(report), strict=True)))
+    print(
+        "\n".join(
+            f"{cell.threads} thread  {line}"
+            for cell, line in zip(cells, table_lines(report), strict=True)
+        )
+    )
     print(save("backends", {"note": options.note, **report}))
 
 

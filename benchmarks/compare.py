@@ -40,7 +40,13 @@ def open_height(source: str) -> int:
 def compare(usual_python: str, source: str, rounds: int, frames: int) -> dict[str, Any]:
     """Rates of both, frames per second, and their ratio round by round."""
     height = open_height(source)
-    usual_command = [usual_python, str(_HERE / "usual_way.py"), source, "--frames", str(frames // 8)]
+    usual_command = [
+        usual_python,
+        str(_HERE / "usual_way.py"),
+        source,
+        "--frames",
+        str(frames // 8),
+    ]
     usual_command += ["--sigma", str(sigma_px(_STRENGTH, height))]
     ours_command = [sys.executable, "-m", "vcam", "bench", "--pipeline", "--source", source]
     ours_command += ["--effect", f"blur:{_STRENGTH}"]
@@ -49,7 +55,9 @@ def compare(usual_python: str, source: str, rounds: int, frames: int) -> dict[st
     for number in range(rounds):
         usual.append(_run(usual_command))
         ours.append(_run(ours_command))
-        print(f"{source} round {number + 1}: usual {usual[-1]['fps']:.1f} fps, vcam {ours[-1]['fps']:.1f} fps")
+        print(
+            f"{source} round {number + 1}: usual {usual[-1]['fps']:.1f} fps, vcam {ours[-1]['fps']:.1f} fps"
+        )
     ratios = [mine["fps"] / theirs["fps"] for mine, theirs in zip(ours, usual, strict=True)]
     return {
         "source": Path(source).name,
@@ -71,7 +79,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=1200)
     options = parser.parse_args()
-    reports = [compare(options.usual_python, s, options.rounds, options.frames) for s in options.sources]
+    reports = [
+        compare(options.usual_python, s, options.rounds, options.frames) for s in options.sources
+    ]
     for report in reports:
         print(f"{report['source']}: {report['ratio_median']:.1f} times")
     print(save("compare", {"comparisons": reports}))

@@ -35,7 +35,10 @@ def main() -> None:
         size,
         _CAMERA_FPS,
     )
-    report = {"engine": run_engine_bench(alone), "live_720p": run_pipeline_bench(live, lambda _: None)}
+    report = {
+        "engine": run_engine_bench(alone),
+        "live_720p": run_pipeline_bench(live, lambda _: None),
+    }
     print(save("engine", report))
 
 

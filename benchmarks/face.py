@@ -88,20 +88,28 @@ def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[s
             faces = follower.update(parse, noisy, pyramid, noisy.pts_ns)
             after = effect.apply(face_scene(noisy, pyramid, faces))
             before.append(noisy.y.astype(np.int16))
-            changes.append([b.astype(np.int16) - a for a, b in zip(noisy.planes, after.planes, strict=True)])
+            changes.append(
+                [b.astype(np.int16) - a for a, b in zip(noisy.planes, after.planes, strict=True)]
+            )
 
     def trembling(planes: list[NDArray[np.int16]], where: NDArray[np.bool_]) -> float:
         return float(np.abs(np.diff(np.stack([plane[where] for plane in planes]), axis=0)).mean())
 
     of_planes = [list(planes) for planes in zip(*changes, strict=True)]
     touched = [np.any(planes, axis=0) for planes in of_planes]
-    levels = [trembling(planes, where) for planes, where in zip(of_planes, touched, strict=True) if where.any()]
+    levels = [
+        trembling(planes, where)
+        for planes, where in zip(of_planes, touched, strict=True)
+        if where.any()
+    ]
     return {"effect_levels": max(levels), "noise_levels": trembling(before, touched[0])}
 
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--face-engine", default=DEFAULT_FACE_ENGINE)
     parser.add_argument("--engines", type=Path, action="append", default=[])
     parser.add_argument("--runs", type=int, default=300)
@@ -116,14 +124,26 @@ def main() -> None:
             raise SystemExit(f"{options.face_engine} finds no face in the demo portrait")
         steadiness = {text: flicker(text, frame, engine) for text in STEADY}
     for text, levels in steadiness.items():
-        print(f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by {levels['noise_levels']:.2f}")
+        print(
+            f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by {levels['noise_levels']:.2f}"
+        )
     costs = {text: asdict(time_effect(text, frame, face, options.runs)) for text in EFFECTS}
     for text, cost in costs.items():
         print(f"{text:<12} p50 {cost['p50_ms']:6.2f} ms  p95 {cost['p95_ms']:6.2f} ms")
     alone = BenchRequest(options.face_engine, engines, "onnxruntime", 1, options.runs)
     frames = round(_FPS * options.seconds)
     live = BenchRequest(
-        DEFAULT_ENGINE, engines, "onnxruntime", 1, frames, LIVE, "demo", _SIZE, _FPS, options.face_engine, 1
+        DEFAULT_ENGINE,
+        engines,
+        "onnxruntime",
+        1,
+        frames,
+        LIVE,
+        "demo",
+        _SIZE,
+        _FPS,
+        options.face_engine,
+        1,
     )
     report = {
         "face_height_px": face_height_px(face),

@@ -39,17 +39,30 @@ EFFECTS: dict[str, tuple[tuple[str, ...], tuple[FaceClass, ...]]] = {
     "skin": (("skin:0.3", "skin:0.5", "skin:1"), FACE),
     "eyes": (("eyes:blue,strength=0.4", "eyes:green", "eyes:blue,strength=1"), EYES),
     "redeye": (("redeye:0.3", "redeye:0.6", "redeye:1"), EYES),
-    "lips": (("lips:rose,strength=0.3", "lips:red", "lips:red,strength=1"), (FaceClass.LIPS, FaceClass.TEETH)),
+    "lips": (
+        ("lips:rose,strength=0.3", "lips:red", "lips:red,strength=1"),
+        (FaceClass.LIPS, FaceClass.TEETH),
+    ),
 }
 PICTURES = (
     # light and dark skin, men and women, smiling with and without teeth
-    *(f"real/images/london_{n}_smile" for n in ("002", "009", "016", "020", "043", "064", "096", "099", "107", "129")),
+    *(
+        f"real/images/london_{n}_smile"
+        for n in ("002", "009", "016", "020", "043", "064", "096", "099", "107", "129")
+    ),
     # beards, glasses, wrinkles, small pictures
     *(f"real/images/congress_{n}" for n in ("A000360", "C000714", "F000449", "W000738", "S001045")),
     # turned heads, open mouths, closing lids
     *(
         f"avatars/images/{n}"
-        for n in ("AIAN_F_2_07", "Asian_M_1_20", "Black_F_2_26", "MENA_F_2_03", "MENA_F_2_10", "White_F_1_09")
+        for n in (
+            "AIAN_F_2_07",
+            "Asian_M_1_20",
+            "Black_F_2_26",
+            "MENA_F_2_03",
+            "MENA_F_2_10",
+            "White_F_1_09",
+        )
     ),
 )
 _CELL_PX = 320
@@ -61,7 +74,9 @@ def read_face(data: Path, name: str, parser: Parser | None) -> tuple[Frame, Face
     path = data / "face" / f"{name}.jpg"
     frame = from_rgb(pad_to_even(read_image(path)), Matrix.BT601)
     if parser is None:
-        labels = cv2.imread(str(path).replace("images", "labels").replace(".jpg", ".png"), cv2.IMREAD_GRAYSCALE)
+        labels = cv2.imread(
+            str(path).replace("images", "labels").replace(".jpg", ".png"), cv2.IMREAD_GRAYSCALE
+        )
         assert labels is not None
         return frame, find_face(frame, KnownFaces(lambda _: np.asarray(labels, np.uint8)))
     return frame, find_face(frame, parser)
@@ -79,14 +94,21 @@ def face_scene(frame: Frame, pyramid: Pyramid, faces: tuple[FaceRegions, ...]) -
     return Scene(frame, low, Mask((), np.zeros(low.y.shape, np.float32)), frame.pts_ns, faces=faces)
 
 
-def row(frame: Frame, face: FaceRegions, texts: tuple[str, ...], classes: tuple[FaceClass, ...]) -> NDArray[np.uint8]:
+def row(
+    frame: Frame, face: FaceRegions, texts: tuple[str, ...], classes: tuple[FaceClass, ...]
+) -> NDArray[np.uint8]:
     """One face before and after each of some effects, cut to the region: uint8 [h, w, 3] RGB."""
     scene = face_scene(frame, Pyramid.of(frame), (face,))
     box = region_box(face, classes, frame.size, margin=0.15)
     shown = [frame, *(make_effect(text).apply(scene) for text in texts)]
     cells = [box.of(to_rgb(picture)) if box else to_rgb(picture) for picture in shown]
     size = (_CELL_PX, max(1, round(_CELL_PX * cells[0].shape[0] / cells[0].shape[1])))
-    return np.hstack([np.asarray(cv2.resize(cell, size, interpolation=cv2.INTER_CUBIC), np.uint8) for cell in cells])
+    return np.hstack(
+        [
+            np.asarray(cv2.resize(cell, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+            for cell in cells
+        ]
+    )
 
 
 def reddened(frame: Frame, face: FaceRegions) -> Frame:
@@ -96,8 +118,13 @@ def reddened(frame: Frame, face: FaceRegions) -> Frame:
         box = region_box(face, [eye], frame.size, margin=0.1)
         iris = find_iris(box.of(frame.y), region_mask(face, [eye], box)) if box else None
         if box is not None and iris is not None:
-            place = (round((box.left + iris.x) * 16), round((box.top + iris.y) * 16))  # in sixteenths of a pixel
-            cv2.circle(picture, place, round(0.55 * iris.radius * 16), _RED_PUPIL, -1, cv2.LINE_AA, 4)
+            place = (
+                round((box.left + iris.x) * 16),
+                round((box.top + iris.y) * 16),
+            )  # in sixteenths of a pixel
+            cv2.circle(
+                picture, place, round(0.55 * iris.radius * 16), _RED_PUPIL, -1, cv2.LINE_AA, 4
+            )
     return from_rgb(picture, frame.matrix)
 
 
@@ -111,7 +138,9 @@ def demo_frame() -> Frame:
 
 def main() -> None:
     """Draw a sheet per effect."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--face-engine")
@@ -131,7 +160,9 @@ def main() -> None:
     for name, (texts, classes) in EFFECTS.items():
         pairs = [(reddened(*pair) if name == "redeye" else pair[0], pair[1]) for pair in found]
         rows = [row(frame, face, texts, classes) for frame, face in pairs]
-        cv2.imwrite(str(options.out / f"{name}.png"), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(
+            str(options.out / f"{name}.png"), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
+        )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ def main(arguments: list[str]) -> None:
         measured = json.loads(Path(path).read_text(encoding="utf-8"))
         face = any(row["metric"].startswith("iou ") for row in measured["scores"])
         file, scores = measured["engine"], measured["scores"]
-        peers.append({"name": name, "task": "face" if face else "person", "file": file, "scores": scores})
+        peers.append(
+            {"name": name, "task": "face" if face else "person", "file": file, "scores": scores}
+        )
     date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     path_out = _FOLDER / f"{date}-quality-peers.json"
     path_out.write_text(json.dumps({"peers": peers}, indent=1) + "\n", encoding="utf-8")

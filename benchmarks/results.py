@@ -16,7 +16,9 @@ _FOLDER = Path(__file__).parent / "results"
 def save(what: str, report: dict[str, Any]) -> Path:
     """Write a report with the machine and the versions; returns the file."""
     machine = describe_machine()
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower()).strip(
+        "-"
+    )
     date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     path = _FOLDER / f"{date}-{slug}-{what}.json"
     path.parent.mkdir(exist_ok=True)

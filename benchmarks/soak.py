@@ -109,7 +109,9 @@ class Soak:
                 self.report(f"{now.frames} frames, {samples[-1][1]}, {now.fps:.0f} fps")
 
         pipeline = self._pipeline(
-            lambda request: make_source("demo", request), NullSink("", SinkRequest()), PipelineConfig(max_frames=count)
+            lambda request: make_source("demo", request),
+            NullSink("", SinkRequest()),
+            PipelineConfig(max_frames=count),
         )
         final = pipeline.run(tick)
         half = [sample.resident_mb for _, sample in samples[len(samples) // 2 :]]
@@ -177,7 +179,10 @@ class Soak:
             return [frame for frame in (source.read() for _ in range(8)) if frame is not None]
 
     def _pipeline(
-        self, source: Callable[[SourceRequest], Source], sink: NullSink, config: PipelineConfig | None = None
+        self,
+        source: Callable[[SourceRequest], Source],
+        sink: NullSink,
+        config: PipelineConfig | None = None,
     ) -> Pipeline:
         stats = Stats()
         return Pipeline(
@@ -185,7 +190,11 @@ class Soak:
             SourceRequest(size=self.size),
             self.make_matter(),
             lambda transparent, live: Composer(
-                [make_effect(self.effect)], RefineConfig(), stats, transparent=transparent, live=live
+                [make_effect(self.effect)],
+                RefineConfig(),
+                stats,
+                transparent=transparent,
+                live=live,
             ),
             sink,
             stats,
@@ -206,9 +215,13 @@ def _before_after(before: Sample) -> dict[str, Any]:
 
 def main() -> None:
     """Soak."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=100_000)
-    parser.add_argument("--cycles", type=int, default=200, help="of starting and stopping, and of unplugging")
+    parser.add_argument(
+        "--cycles", type=int, default=200, help="of starting and stopping, and of unplugging"
+    )
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--effect", default="blur")
     parser.add_argument("--part", choices=_PARTS, help="only this one, into a file of its own")
@@ -223,7 +236,11 @@ def main() -> None:
         lambda line: print(line, flush=True),
     )
     counts = (options.cycles, options.cycles, DAY_FRAMES, options.frames)
-    report: dict[str, Any] = {"size": options.size, "effect": options.effect, "engine": DEFAULT_ENGINE}
+    report: dict[str, Any] = {
+        "size": options.size,
+        "effect": options.effect,
+        "engine": DEFAULT_ENGINE,
+    }
     for part, count in zip(_PARTS, counts, strict=True):
         if options.part in (None, part):
             report[part] = getattr(soak, part)(count)

@@ -38,7 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("source")
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--sigma", type=float, required=True, help="of the blur, in pixels: the same as vcam's")
+    parser.add_argument(
+        "--sigma", type=float, required=True, help="of the blur, in pixels: the same as vcam's"
+    )
     parser.add_argument("--threads", type=int, default=0, help="of OpenCV; 0: its own default")
     options = parser.parse_args()
     if options.threads:
@@ -46,7 +48,9 @@ def main() -> None:
     import mediapipe
 
     frames = read_frames(options.source)
-    segmenter = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=_LANDSCAPE)
+    segmenter = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(
+        model_selection=_LANDSCAPE
+    )
     for frame in frames[:5]:
         blur_once(segmenter, frame, options.sigma)
     start = time.monotonic()
@@ -60,7 +64,10 @@ def main() -> None:
                 "sigma_px": options.sigma,
                 "opencv_threads": cv2.getNumThreads(),
                 "size": [frames[0].shape[1], frames[0].shape[0]],
-                "versions": {name: metadata.version(name) for name in ("mediapipe", "opencv-contrib-python", "numpy")},
+                "versions": {
+                    name: metadata.version(name)
+                    for name in ("mediapipe", "opencv-contrib-python", "numpy")
+                },
             }
         )
     )
@@ -68,7 +75,9 @@ def main() -> None:
 
 def blur_once(segmenter: Any, frame: Any, sigma: float) -> Any:
     """One frame, as tutorials do it."""
-    mask = segmenter.process(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).segmentation_mask.astype(np.float32)
+    mask = segmenter.process(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).segmentation_mask.astype(
+        np.float32
+    )
     return cv2.blendLinear(frame, cv2.GaussianBlur(frame, (0, 0), sigma), mask, 1 - mask)
 
 

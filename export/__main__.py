@@ -11,14 +11,21 @@ import typer
 
 from export.errors import ExportError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines."
+)
 
 _Model = Annotated[str, typer.Argument(help="Name of the network, for example sinet.")]
 _Folder = Annotated[Path, typer.Argument(help="An engine folder.")]
 _Images = Annotated[
-    Path | None, typer.Option(help="Pictures for parity, at least 8; default: views of the photo in the runtime.")
+    Path | None,
+    typer.Option(
+        help="Pictures for parity, at least 8; default: views of the photo in the runtime."
+    ),
 ]
-_Preset = Annotated[str | None, typer.Option(help="Published weights by name; known files are recognised.")]
+_Preset = Annotated[
+    str | None, typer.Option(help="Published weights by name; known files are recognised.")
+]
 _Data = Annotated[Path, typer.Option(help="Folder with the sets person/ccp, person/cutouts, ...")]
 _FIELDS = {"compiled": "compile"}
 """Options of `train` whose field in `TrainConfig` has another name."""
@@ -29,36 +36,61 @@ def train(
     context: typer.Context,
     model: _Model,
     data: Annotated[
-        list[Path], typer.Option(help="Folder with person/ccp, person/cutouts, ..., or of a public set; repeatable.")
+        list[Path],
+        typer.Option(
+            help="Folder with person/ccp, person/cutouts, ..., or of a public set; repeatable."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; default export/runs/MODEL.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default export/runs/MODEL.")
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 300_000,
     batch: Annotated[int, typer.Option(min=2)] = 32,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare samples.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Use torch.compile.")
+    ] = False,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
-    finish: Annotated[bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")] = False,
-    licence: Annotated[str, typer.Option(help="any, or clear: only pictures whose rights are clear.")] = "any",
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Last phase, with --init: pictures changed less.")
+    ] = False,
+    licence: Annotated[
+        str, typer.Option(help="any, or clear: only pictures whose rights are clear.")
+    ] = "any",
     teacher: Annotated[
         Path | None, typer.Option(help="Checkpoint or engine that labels people where nobody has.")
     ] = None,
-    teacher_model: Annotated[str, typer.Option(help="The model of a checkpoint given as --teacher.")] = "portraitnet",
-    consistency: Annotated[float, typer.Option(min=0, help="Weight of the consistency loss.")] = 0.0,
-    task: Annotated[str, typer.Option(help="person: teach a face network's encoder people first.")] = "",
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Size while training; default the model's.")] = None,
+    teacher_model: Annotated[
+        str, typer.Option(help="The model of a checkpoint given as --teacher.")
+    ] = "portraitnet",
+    consistency: Annotated[
+        float, typer.Option(min=0, help="Weight of the consistency loss.")
+    ] = 0.0,
+    task: Annotated[
+        str, typer.Option(help="person: teach a face network's encoder people first.")
+    ] = "",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Size while training; default the model's.")
+    ] = None,
     occluders: Annotated[
         float, typer.Option(min=0, max=1, help="Share of faces that something covers in part.")
     ] = 0.12,
     keep_glasses: Annotated[
-        bool, typer.Option("--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face.")
+        bool,
+        typer.Option(
+            "--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face."
+        ),
     ] = False,
     bfloat16: Annotated[
         bool,
         typer.Option(
-            "--bfloat16/--no-bfloat16", help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX."
+            "--bfloat16/--no-bfloat16",
+            help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX.",
         ),
     ] = False,
 ) -> None:
@@ -89,7 +121,9 @@ def train(
         bfloat16=bfloat16,
     )
     if resume:
-        config = as_begun(config, {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)})
+        config = as_begun(
+            config, {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)}
+        )
     print(run(config, resume, init))
 
 
@@ -113,7 +147,9 @@ def half(
 
 @app.command()
 def average(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Weights after phases of one training, the last one last.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Weights after phases of one training, the last one last.")
+    ],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Average weights that one training left behind: the mean is often better than each of them."""
@@ -129,9 +165,15 @@ def convert(
     checkpoint: Annotated[Path, typer.Option(help="Weights: .safetensors, or a torch file.")],
     out: Annotated[Path | None, typer.Option(help="Engine folder; default engines/MODEL.")] = None,
     images: _Images = None,
-    data: Annotated[Path | None, typer.Option(help="Data folder: quality, and pictures for parity.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Names with commas between, or their number.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder: quality, and pictures for parity.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names with commas between, or their number.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per run, fixed.")] = 1,
     preset: _Preset = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
@@ -142,7 +184,9 @@ def convert(
     from export.engine.convert import convert as run
 
     folder = out or ENGINES / model
-    config = ConvertConfig(model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers)
+    config = ConvertConfig(
+        model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers
+    )
     print(run(config))
 
 
@@ -181,9 +225,15 @@ def plan(folder: _Folder) -> None:
 
 @app.command()
 def evaluate(
-    engine: Annotated[Path, typer.Argument(help="An engine folder, an .onnx file, or a MediaPipe .tflite file.")],
-    data: Annotated[list[Path], typer.Option(help="Folder with test pictures; may be given several times.")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores there, too.")] = None,
+    engine: Annotated[
+        Path, typer.Argument(help="An engine folder, an .onnx file, or a MediaPipe .tflite file.")
+    ],
+    data: Annotated[
+        list[Path], typer.Option(help="Folder with test pictures; may be given several times.")
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores there, too.")
+    ] = None,
 ) -> None:
     """Measure an engine on the test splits of data folders."""
     from export.evaluation.engines import open_engine
@@ -196,7 +246,9 @@ def evaluate(
     for x in scores:
         where = f"{x.set} ({x.condition})" if x.condition else x.set
         pooled = "" if x.pooled is None else f"  pooled {x.pooled:.4f}"
-        print(f"{where:52} {x.metric:14} {x.images:4} pictures  mean {x.mean:.4f}  median {x.median:.4f}{pooled}")
+        print(
+            f"{where:52} {x.metric:14} {x.images:4} pictures  mean {x.mean:.4f}  median {x.median:.4f}{pooled}"
+        )
     if json_file:
         text = json.dumps({"engine": engine.name, "scores": [x.row() for x in scores]}, indent=1)
         json_file.write_text(text + "\n", encoding="utf-8")

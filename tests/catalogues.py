@@ -14,7 +14,9 @@ from vcam.catalogue import EngineSpec
 from vcam.frame import FaceClass
 
 
-def write_person_engine(path: Path, size: tuple[int, int] = (32, 32), bad_output: bool = False) -> None:
+def write_person_engine(
+    path: Path, size: tuple[int, int] = (32, 32), bad_output: bool = False
+) -> None:
     """An ONNX file that calls the green channel alpha."""
     onnx = pytest.importorskip("onnx")
     helper, tensor = onnx.helper, onnx.TensorProto
@@ -25,11 +27,16 @@ def write_person_engine(path: Path, size: tuple[int, int] = (32, 32), bad_output
     index = helper.make_tensor("index", tensor.INT64, [], [1])
     node = helper.make_node("Gather", ["image", "index"], [name], axis=3)
     graph = helper.make_graph([node], "green", [image], [alpha], [index])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
 
 
 def write_catalogue(
-    folder: Path, size: tuple[int, int] = (32, 32), bad_output: bool = False, precisions: Sequence[str] = ("fp32",)
+    folder: Path,
+    size: tuple[int, int] = (32, 32),
+    bad_output: bool = False,
+    precisions: Sequence[str] = ("fp32",),
 ) -> Path:
     """A catalogue with the one engine green_fp32, or with others of the model green; returns its folder."""
     model = folder / "green"
@@ -48,7 +55,9 @@ width = {size[1]}
         path = model / f"green_{precision}.onnx"
         write_person_engine(path, size, bad_output)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        text += f'\n[[file]]\nname = "{path.name}"\nprecision = "{precision}"\nsha256 = "{digest}"\n'
+        text += (
+            f'\n[[file]]\nname = "{path.name}"\nprecision = "{precision}"\nsha256 = "{digest}"\n'
+        )
     (model / "engine.toml").write_text(text)
     return folder
 
@@ -82,7 +91,9 @@ def write_face_catalogue(folder: Path, size: tuple[int, int] = (112, 112)) -> Pa
     model.mkdir(parents=True)
     path = model / "paint_fp32.onnx"
     graph = helper.make_graph(nodes, "paint", [image], [probs], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (model / "engine.toml").write_text(f"""
 model = "paint"

@@ -25,7 +25,9 @@ SENTINEL = (255, 0, 255)
 PERSON = (230, 200, 40)
 
 
-def frame_of(room: tuple[int, int, int] = SENTINEL, person: tuple[int, int, int] = PERSON, index: int = 0) -> Frame:
+def frame_of(
+    room: tuple[int, int, int] = SENTINEL, person: tuple[int, int, int] = PERSON, index: int = 0
+) -> Frame:
     """A room with a person in the middle half, as `vcam.backends.fake.centre_is_person` finds one."""
     width, height = SIZE
     picture = np.full((height, width, 3), room, np.uint8)
@@ -39,7 +41,10 @@ def room_is_hidden(frame: Frame) -> bool:
     margin = 6
     outside = np.ones(frame.u.shape, bool)
     rows, columns = frame.u.shape
-    outside[rows // 4 - margin : rows * 3 // 4 + margin, columns // 4 - margin : columns * 3 // 4 + margin] = False
+    outside[
+        rows // 4 - margin : rows * 3 // 4 + margin,
+        columns // 4 - margin : columns * 3 // 4 + margin,
+    ] = False
     near = np.abs(frame.v.astype(int) - int(sentinel.v[0, 0])) < 30
     near &= np.abs(frame.u.astype(int) - int(sentinel.u[0, 0])) < 30
     return not bool((near & outside).any())
@@ -61,7 +66,11 @@ def pipeline_of(
         SourceRequest(),
         Matter(backend or FakeBackend()),
         lambda transparent, live: Composer(
-            [make_effect(text) for text in effects], RefineConfig(), stats, transparent=transparent, live=live
+            [make_effect(text) for text in effects],
+            RefineConfig(),
+            stats,
+            transparent=transparent,
+            live=live,
         ),
         sink,
         stats,

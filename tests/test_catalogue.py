@@ -13,7 +13,12 @@ from vcam.errors import EngineError, UsageError
 
 def test_an_engine_is_found_by_name_and_verified(tmp_path: Path) -> None:
     spec = find_engine("green_fp32", [write_catalogue(tmp_path)])
-    assert (spec.model, spec.precision, spec.task, spec.size) == ("green", "fp32", "person", (32, 32))
+    assert (spec.model, spec.precision, spec.task, spec.size) == (
+        "green",
+        "fp32",
+        "person",
+        (32, 32),
+    )
     assert spec.classes == ("room", "person")
     assert spec.about["licence"] == "Apache-2.0"
     assert spec.verify() == tmp_path / "green" / "green_fp32.onnx"
@@ -22,7 +27,9 @@ def test_an_engine_is_found_by_name_and_verified(tmp_path: Path) -> None:
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     spec = find_engine("green_fp32", [write_catalogue(tmp_path)])
     spec.path.write_bytes(spec.path.read_bytes() + b"\0")
-    with pytest.raises(EngineError, match=r"green_fp32\.onnx: sha256 is .*; the file is damaged or changed"):
+    with pytest.raises(
+        EngineError, match=r"green_fp32\.onnx: sha256 is .*; the file is damaged or changed"
+    ):
         spec.verify()
 
 
@@ -38,8 +45,12 @@ def test_an_unknown_engine_lists_the_known_ones(tmp_path: Path) -> None:
         find_engine("blue_fp32", [write_catalogue(tmp_path)])
 
 
-@pytest.mark.parametrize(("precisions", "found"), [(("fp16", "fp32"), "green_fp32"), (("fp16",), "green_fp16")])
-def test_a_models_name_alone_will_do(tmp_path: Path, precisions: tuple[str, ...], found: str) -> None:
+@pytest.mark.parametrize(
+    ("precisions", "found"), [(("fp16", "fp32"), "green_fp32"), (("fp16",), "green_fp16")]
+)
+def test_a_models_name_alone_will_do(
+    tmp_path: Path, precisions: tuple[str, ...], found: str
+) -> None:
     assert find_engine("green", [write_catalogue(tmp_path, precisions=precisions)]).name == found
 
 
@@ -56,7 +67,9 @@ def test_the_users_catalogue_comes_first(tmp_path: Path) -> None:
         (('model = "green"', "model = "), "cannot be read"),
     ],
 )
-def test_a_broken_engine_toml_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+def test_a_broken_engine_toml_is_named(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
     file = write_catalogue(tmp_path) / "green" / "engine.toml"
     file.write_text(file.read_text().replace(*change))
     with pytest.raises(EngineError, match=message) as caught:

@@ -10,7 +10,17 @@ from pathlib import Path
 import vcam
 
 ROOT = Path(vcam.__file__).parent.parent
-BLOCKED = ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "pyvirtualcam", "onnx", "cuda", "pycuda")
+BLOCKED = (
+    "torch",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "openvino",
+    "pyvirtualcam",
+    "onnx",
+    "cuda",
+    "pycuda",
+)
 
 
 def _project() -> dict[str, object]:
@@ -19,7 +29,9 @@ def _project() -> dict[str, object]:
 
 def test_packages_are_the_folders_of_the_tree() -> None:
     listed = set(_project()["tool"]["setuptools"]["packages"])  # type: ignore[index]
-    found = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "vcam").rglob("__init__.py")}
+    found = {
+        ".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "vcam").rglob("__init__.py")
+    }
     assert listed == found | {"vcam.engines"}
     for folder in (ROOT / "vcam").rglob("*.py"):
         assert (folder.parent / "__init__.py").exists(), folder
@@ -40,5 +52,7 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
         "import importlib\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

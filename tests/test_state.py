@@ -20,7 +20,9 @@ def test_a_run_is_starting_until_all_its_stages_run() -> None:
     assert board.now == State("running")
 
 
-@pytest.mark.parametrize("name", ["idle", "waiting", "effect failed", "no camera", "no engine", "no sink"])
+@pytest.mark.parametrize(
+    "name", ["idle", "waiting", "effect failed", "no camera", "no engine", "no sink"]
+)
 def test_what_is_wrong_is_told_with_its_reason_until_it_is_over(name: str) -> None:
     stats = Stats()
     stats.board.say("infer", "running")

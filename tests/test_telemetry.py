@@ -14,7 +14,9 @@ import pytest
 import vcam
 from vcam import telemetry
 
-_CONNECTS = re.compile(r"\b(connect|sendto|sendmsg|sendmmsg|bind)\(.*(sa_family=AF_INET6?|AF_NETLINK)")
+_CONNECTS = re.compile(
+    r"\b(connect|sendto|sendmsg|sendmmsg|bind)\(.*(sa_family=AF_INET6?|AF_NETLINK)"
+)
 _MAY_WRITE = re.compile(r"\.cache/vcam/running/\d+\.json|Library/.*|out/.*")
 
 COMMANDS = (
@@ -35,9 +37,16 @@ COMMANDS = (
 def _run(arguments: list[str], home: Path, program: list[str], before: tuple[str, ...] = ()) -> str:
     """Run a command in an empty home, and return what it wrote on standard error."""
     keep = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG")
-    environment = {name: os.environ[name] for name in keep if name in os.environ} | {"HOME": str(home)}
+    environment = {name: os.environ[name] for name in keep if name in os.environ} | {
+        "HOME": str(home)
+    }
     done = subprocess.run(
-        [*before, *program, *arguments], cwd=home, env=environment, capture_output=True, text=True, check=False
+        [*before, *program, *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode in (0, 1, 2, 3), done.stderr
     return done.stderr

@@ -87,7 +87,9 @@ def all_engines(extra: tuple[Path, ...]) -> list[EngineSpec]:
     return [spec for folder in engine_folders(extra) for spec in read_catalogue(folder)]
 
 
-def open_matter(engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True) -> Matter:
+def open_matter(
+    engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True
+) -> Matter:
     """The person engine of that name, its file verified, not opened yet.
 
     Args:
@@ -105,7 +107,9 @@ def open_matter(engine: str, engines: tuple[Path, ...], backend: str, threads: i
     return Matter(make_backend(backend, spec, threads, patient=patient))
 
 
-def open_parser(engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True) -> FaceParser:
+def open_parser(
+    engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True
+) -> FaceParser:
     """The face engine of that name, its file verified, not opened yet; see `open_matter`.
 
     Raises:
@@ -118,7 +122,12 @@ def open_parser(engine: str, engines: tuple[Path, ...], backend: str, threads: i
 
 @contextmanager
 def open_masks(
-    engine: str, engines: tuple[Path, ...], backend: str, threads: int, kind: str | None, threshold: float | None
+    engine: str,
+    engines: tuple[Path, ...],
+    backend: str,
+    threads: int,
+    kind: str | None,
+    threshold: float | None,
 ) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
     """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine; see `open_matter`.
 
@@ -133,17 +142,23 @@ def open_masks(
     is_face = spec.task == "face"
     known = (*CLASS_NAMES, "labels", "palette") if is_face else ("person",)
     if kind is not None and kind not in known:
-        other = "" if is_face else f"; more have face engines, such as --engine {DEFAULT_FACE_ENGINE}"
+        other = (
+            "" if is_face else f"; more have face engines, such as --engine {DEFAULT_FACE_ENGINE}"
+        )
         raise UsageError(f"{spec.name} has no mask {kind!r}; it has {', '.join(known)}{other}")
     if is_face and threshold is not None:
-        raise UsageError(f"--threshold cuts the masks of person engines, and {spec.name} is a face engine")
+        raise UsageError(
+            f"--threshold cuts the masks of person engines, and {spec.name} is a face engine"
+        )
     made = make_backend(backend, spec, threads, patient=False)
     if is_face:
         with FaceParser(made) as parser:
             yield lambda image: face_mask(parser, image, kind or "labels")
     else:
         with Matter(made) as matter:
-            yield lambda image: picture_mask(matter, image, None if kind else 0.5 if threshold is None else threshold)
+            yield lambda image: picture_mask(
+                matter, image, None if kind else 0.5 if threshold is None else threshold
+            )
 
 
 def open_faces(
@@ -156,7 +171,9 @@ def open_faces(
     """
     if not any(effect.needs_face for effect in effects):
         return None
-    parser = open_parser(request.face_engine, request.engines, request.backend, request.threads, patient=False)
+    parser = open_parser(
+        request.face_engine, request.engines, request.backend, request.threads, patient=False
+    )
     return lambda stats, live: FaceStage(FaceTracker(parser, request.faces, live), live, stats)
 
 
@@ -170,11 +187,15 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     """
     cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
     effects = make_effects(request.effects)
-    matter = open_matter(request.engine, request.engines, request.backend, request.threads, patient=False)
+    matter = open_matter(
+        request.engine, request.engines, request.backend, request.threads, patient=False
+    )
     make_faces = open_faces(effects, request)
     sink = make_sink(
         request.sink,
-        SinkRequest(request.size, request.fps, request.overwrite, variable_rate=True, name=request.name),
+        SinkRequest(
+            request.size, request.fps, request.overwrite, variable_rate=True, name=request.name
+        ),
     )
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
@@ -252,7 +273,9 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
     cv2.setNumThreads(1)
     effects = make_effects(request.effects)
     matter = open_matter(request.engine, request.engines, request.backend, request.threads)
-    frames, decode_ms = read_frames(make_source(request.source, SourceRequest(request.size)), _BENCH_FRAMES)
+    frames, decode_ms = read_frames(
+        make_source(request.source, SourceRequest(request.size)), _BENCH_FRAMES
+    )
     done = 0
 
     def tick(frames_sent: int) -> None:
@@ -263,7 +286,9 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
     report = bench_pipeline(
         frames,
         matter,
-        lambda stats, transparent, live: Composer(effects, RefineConfig(), stats, transparent=transparent, live=live),
+        lambda stats, transparent, live: Composer(
+            effects, RefineConfig(), stats, transparent=transparent, live=live
+        ),
         make_sink("null", SinkRequest()),
         request.runs,
         request.live_fps,

@@ -53,7 +53,9 @@ class EngineSpec:
             with self.path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise EngineError(f"{self.path}: {error.strerror}; reinstall vcam or export the engine again") from error
+            raise EngineError(
+                f"{self.path}: {error.strerror}; reinstall vcam or export the engine again"
+            ) from error
         if found != self.sha256:
             raise EngineError(
                 f"{self.path}: sha256 is {found[:12]}..., engine.toml says {self.sha256[:12]}...; "
@@ -74,10 +76,14 @@ def read_catalogue(folder: Path) -> list[EngineSpec]:
         EngineError: the folder is no catalogue, or an `engine.toml` in it cannot be read.
     """
     if not folder.is_dir():
-        raise EngineError(f"{folder}: no such folder; --engines wants the folder that holds <model>/engine.toml")
+        raise EngineError(
+            f"{folder}: no such folder; --engines wants the folder that holds <model>/engine.toml"
+        )
     files = sorted(folder.glob("*/engine.toml"))
     if not files:
-        raise EngineError(f"{folder}: no <model>/engine.toml in it; --engines wants the folder above the models")
+        raise EngineError(
+            f"{folder}: no <model>/engine.toml in it; --engines wants the folder above the models"
+        )
     return sorted((spec for file in files for spec in _read(file)), key=lambda spec: spec.name)
 
 
@@ -95,14 +101,18 @@ def _read(file: Path) -> list[EngineSpec]:
                 sha256=entry["sha256"],
                 size=size,
                 classes=tuple(text["classes"]),
-                about={k: v for k, v in text.items() if k not in ("file", "model", "task", "classes")},
+                about={
+                    k: v for k, v in text.items() if k not in ("file", "model", "task", "classes")
+                },
             )
             for entry in text["file"]
         ]
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EngineError(f"{file}: cannot be read ({error}); export the engine again") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise EngineError(f"{file}: {error} is missing or no such value; export the engine again") from error
+        raise EngineError(
+            f"{file}: {error} is missing or no such value; export the engine again"
+        ) from error
 
 
 def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> EngineSpec:
@@ -120,13 +130,25 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
     known: set[str] = set()
     for folder in folders:
         specs = {spec.name: spec for spec in read_catalogue(folder)}
-        spec = next((specs[each] for each in (name, *(f"{name}_{p}" for p in _BEST_FIRST)) if each in specs), None)
+        spec = next(
+            (
+                specs[each]
+                for each in (name, *(f"{name}_{p}" for p in _BEST_FIRST))
+                if each in specs
+            ),
+            None,
+        )
         if spec is not None and task in (None, spec.task):
             return spec
         if spec is not None:
-            raise UsageError(f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`")
+            raise UsageError(
+                f"{name} is a {spec.task} engine, and a {task} engine is wanted; see `vcam engines`"
+            )
         known |= {each.name for each in specs.values() if task in (None, each.task)}
-    listed = ", ".join(sorted(known)) or f"no {task} engine at all; name a folder that has one with --engines"
+    listed = (
+        ", ".join(sorted(known))
+        or f"no {task} engine at all; name a folder that has one with --engines"
+    )
     raise UsageError(f"unknown engine {name!r}; known: {listed}")
 
 

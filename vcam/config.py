@@ -55,27 +55,39 @@ def read_defaults(file: Path | None, profile: str | None, known: Known) -> Defau
     text = {} if file is None and not path.exists() else _read(path)
     profiles = text.pop("profile", {})
     if not isinstance(profiles, dict):
-        raise UsageError(f"{path}: 'profile' is not a table; write [profile.NAME.run], and choose it with --profile")
+        raise UsageError(
+            f"{path}: 'profile' is not a table; write [profile.NAME.run], and choose it with --profile"
+        )
     if profile is not None and profile not in profiles:
         listed = ", ".join(profiles) or "none"
         raise UsageError(f"{path}: no profile {profile!r}; known: {listed}")
     common = _values(path, "", text, known)
-    layers = {name: _values(path, f"profile.{name}", layer, known) for name, layer in profiles.items()}
+    layers = {
+        name: _values(path, f"profile.{name}", layer, known) for name, layer in profiles.items()
+    }
     return _overlaid(common, layers[profile]) if profile is not None else common
 
 
 def _values(path: Path, name: str, table: Any, known: Known) -> Defaults:
     """What the table of that name, and those below it, say, by the options' own names."""
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: {name!r} is not a table; write options below [run], [mask] or [bench]")
+        raise UsageError(
+            f"{path}: {name!r} is not a table; write options below [run], [mask] or [bench]"
+        )
     values: Defaults = {}
     for key, value in table.items():
         option, inner = key.replace("-", "_"), f"{name}.{key}" if name else key
         if option in known.options:
             if isinstance(value, dict):
-                raise UsageError(f"{path}: {inner!r} is an option and no table; write {key} = VALUE in [{name}]")
-            values[option] = [value] if known.options[option] and not isinstance(value, list) else value
-        elif key in known.tables or not (known.options or isinstance(value, dict)):  # such a value is no table
+                raise UsageError(
+                    f"{path}: {inner!r} is an option and no table; write {key} = VALUE in [{name}]"
+                )
+            values[option] = (
+                [value] if known.options[option] and not isinstance(value, list) else value
+            )
+        elif key in known.tables or not (
+            known.options or isinstance(value, dict)
+        ):  # such a value is no table
             values[key] = _values(path, inner, value, known.tables.get(key, known))
         else:
             raise UsageError(f"{path}: unknown {_unknown(name, key, value, known)}")
@@ -93,7 +105,11 @@ def _unknown(name: str, key: str, value: Any, known: Known) -> str:
 
 def _overlaid(below: Defaults, above: Defaults) -> Defaults:
     """Both, table by table; what both say is said by `above`."""
-    tables = {key: _overlaid(below.get(key, {}), value) for key, value in above.items() if isinstance(value, dict)}
+    tables = {
+        key: _overlaid(below.get(key, {}), value)
+        for key, value in above.items()
+        if isinstance(value, dict)
+    }
     return {**below, **above, **tables}
 
 
@@ -103,4 +119,6 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML ({error}); mend it or name another file with --config") from error
+        raise UsageError(
+            f"{path}: not TOML ({error}); mend it or name another file with --config"
+        ) from error

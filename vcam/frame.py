@@ -50,7 +50,9 @@ class Frame:
     pts_ns: int = 0
 
     @classmethod
-    def empty(cls, size: Size, matrix: Matrix, t_capture_ns: int = 0, index: int = 0, pts_ns: int = 0) -> Frame:
+    def empty(
+        cls, size: Size, matrix: Matrix, t_capture_ns: int = 0, index: int = 0, pts_ns: int = 0
+    ) -> Frame:
         """An uninitialised frame of `size`.
 
         Raises:
@@ -136,7 +138,9 @@ class FaceRegions:
 def to_rgb(frame: Frame) -> NDArray[np.uint8]:
     """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the live path."""
     width, height = frame.size
-    u, v = (cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in (frame.u, frame.v))
+    u, v = (
+        cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in (frame.u, frame.v)
+    )
     luma = (frame.y.astype(np.float32) - 16) * (255 / 219)
     cb, cr = (np.asarray(p, np.float32) - 128 for p in (u, v))
     k_r, k_g, k_b = frame.matrix.luma
@@ -147,7 +151,9 @@ def to_rgb(frame: Frame) -> NDArray[np.uint8]:
     return np.asarray(rgb, np.uint8)
 
 
-def from_rgb(image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0) -> Frame:
+def from_rgb(
+    image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0
+) -> Frame:
     """Convert uint8 [H, W, 3] RGB, full range, H and W even, to a Frame; chroma is the mean of 2x2 pixels.
 
     Raises:

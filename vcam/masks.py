@@ -46,14 +46,18 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
             if not inside:
-                raise UsageError(f"{path}: no pictures in this folder ({' '.join(PICTURE_SUFFIXES)})")
+                raise UsageError(
+                    f"{path}: no pictures in this folder ({' '.join(PICTURE_SUFFIXES)})"
+                )
             pictures += inside
         else:
             pictures.append(path)
     seen: dict[str, Path] = {}
     for picture in pictures:
         if (other := seen.setdefault(picture.stem, picture)) != picture:
-            raise UsageError(f"{other} and {picture} would both become {picture.stem}.png; give them separately")
+            raise UsageError(
+                f"{other} and {picture} would both become {picture.stem}.png; give them separately"
+            )
     return pictures
 
 
@@ -78,7 +82,11 @@ def picture_mask(matter: Matter, image: NDArray[np.uint8], threshold: float | No
     threshold: 0..1: pixels that are person by at least this much become 255, the others 0. None: the alpha as it is.
     """
     alpha = picture_alpha(matter, image)
-    return alpha if threshold is None else np.where(alpha >= max(1, round(threshold * 255)), 255, 0).astype(np.uint8)
+    return (
+        alpha
+        if threshold is None
+        else np.where(alpha >= max(1, round(threshold * 255)), 255, 0).astype(np.uint8)
+    )
 
 
 def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
@@ -120,7 +128,9 @@ def write_masks(
 
     for picture in pictures:
         if (out / f"{picture.stem}.png").resolve() == picture.resolve():
-            raise UsageError(f"{picture}: its mask would replace it; name another folder with --out")
+            raise UsageError(
+                f"{picture}: its mask would replace it; name another folder with --out"
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,10 +148,14 @@ def write_masks(
 def _write(path: Path, mask: NDArray[np.uint8]) -> None:
     """Write a PNG, grey or RGB, under a temporary name and rename it, so that no half picture is ever found."""
     partial = path.with_name(f".{path.name}.partial")
-    _, data = cv2.imencode(".png", mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR))
+    _, data = cv2.imencode(
+        ".png", mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)
+    )
     try:
         partial.write_bytes(data.tobytes())
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise SinkError(f"{path}: {error.strerror}; free some space or name another folder with --out") from error
+        raise SinkError(
+            f"{path}: {error.strerror}; free some space or name another folder with --out"
+        ) from error

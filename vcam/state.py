@@ -62,4 +62,8 @@ class StateBoard:
     def now(self) -> State:
         """The most serious of what the stages said last; "starting" before any of them spoke."""
         with self._lock:
-            return max(self._said.values(), key=lambda state: _LEAST_FIRST.index(state.name), default=State())
+            return max(
+                self._said.values(),
+                key=lambda state: _LEAST_FIRST.index(state.name),
+                default=State(),
+            )

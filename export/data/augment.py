@@ -20,7 +20,9 @@ def light(image: Image, rng: np.random.Generator) -> Image:
     contrast = np.exp(rng.normal(0, 0.2))
     gamma = np.exp(rng.normal(0, 0.25))
     balance = np.exp(rng.normal(0, 0.06, 3))
-    curves = [np.clip((levels**gamma * gain * b - 0.5) * contrast + 0.5, 0, 1) * 255 for b in balance]
+    curves = [
+        np.clip((levels**gamma * gain * b - 0.5) * contrast + 0.5, 0, 1) * 255 for b in balance
+    ]
     table = np.stack(curves, axis=-1).astype(np.uint8)[None]
     return u8(cv2.LUT(image, table))
 
@@ -50,7 +52,9 @@ def soften(image: Image, rng: np.random.Generator) -> Image:
     if kind == 1:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
-        cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
+        cv2.line(
+            kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0
+        )
         return u8(cv2.filter2D(image, -1, kernel / kernel.sum()))
     height, width = image.shape[:2]
     scale = rng.uniform(0.4, 0.9)
@@ -62,7 +66,9 @@ def dark_and_noisy(image: Image, rng: np.random.Generator) -> Image:
     """Low light: fewer photons, hence noise, a part of it in blotches as denoisers leave it."""
     dim = rng.uniform(0.25, 0.8)
     fine = rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.float32)
-    blotch = rng.normal(0, rng.uniform(1, 8), (image.shape[0] // 4, image.shape[1] // 4, 3)).astype(np.float32)
+    blotch = rng.normal(0, rng.uniform(1, 8), (image.shape[0] // 4, image.shape[1] // 4, 3)).astype(
+        np.float32
+    )
     coarse = cv2.resize(blotch, (image.shape[1], image.shape[0]))
     return u8(np.clip(image * dim + fine + coarse, 0, 255))
 

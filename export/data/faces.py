@@ -20,7 +20,17 @@ from export.data.augment import light, photometric
 from export.data.files import evenly, fitted, read_image, read_plane
 from export.data.image import Image, u8
 from export.data.occluders import occlude
-from export.data.people import Joined, Labelled, Sample, affine, choose, read_set, rows_of, warp, window
+from export.data.people import (
+    Joined,
+    Labelled,
+    Sample,
+    affine,
+    choose,
+    read_set,
+    rows_of,
+    warp,
+    window,
+)
 from export.errors import ExportError
 from export.evaluation.faces import LabelledFace
 
@@ -50,7 +60,9 @@ class Face:
     box: tuple[int, int, int, int]
 
 
-def read_faces(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any") -> list[Face]:
+def read_faces(
+    folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any"
+) -> list[Face]:
     """One set of faces, pictures shrunk to `longest_px`.
 
     Raises:
@@ -137,7 +149,9 @@ class FaceLibrary:
                 pictures = read_set(data / name, split, licence=licence)
                 rooms += [x for x in pictures if x.is_room]
         if not (own or more):
-            raise ExportError(f"{data or '--data'}: no real faces in the {split} split under licence {licence}")
+            raise ExportError(
+                f"{data or '--data'}: no real faces in the {split} split under licence {licence}"
+            )
         real = Joined(own, _Faces(more))
         return cls(real, _smiling(own, more) or real, avatars, rooms)
 
@@ -188,7 +202,9 @@ def draw_face(
     share of faces, 0 to 1, that a made-up shape covers in part (`export.data.occluders`).
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
-    possible = {kind: share for kind, share in _SHARES.items() if len(people.get(kind, library.rooms))}
+    possible = {
+        kind: share for kind, share in _SHARES.items() if len(people.get(kind, library.rooms))
+    }
     kind = choose(possible, rng)
     room = library.rooms[int(rng.integers(len(library.rooms)))] if library.rooms else None
     if kind == "room" and room is not None:
@@ -197,14 +213,20 @@ def draw_face(
         faces = people[kind]
         sample = _face(faces[int(rng.integers(len(faces)))], room, size, rng)
     if kind != "room" and rng.random() < occluders:
-        texture = room.image if room is not None else library.real[int(rng.integers(len(library.real)))].image
+        texture = (
+            room.image
+            if room is not None
+            else library.real[int(rng.integers(len(library.real)))].image
+        )
         covered = occlude(LabelledFace("", sample.image, sample.alpha, sample.valid), texture, rng)
         sample = Sample(covered.image, covered.label, covered.valid, covered.image)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else _OFTEN)
     return Sample(image, sample.alpha, sample.valid, sample.image)
 
 
-def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+def _face(
+    face: Face, room: Labelled | None, size: tuple[int, int], rng: np.random.Generator
+) -> Sample:
     """A square around the face, its side 1.35 to 2.2 times the face's height, at times far more.
 
     Where the square leaves the picture, and the person can be cut out, another room is behind.
@@ -219,17 +241,24 @@ def _face(face: Face, room: Labelled | None, size: tuple[int, int], rng: np.rand
     stretch = float(np.exp(rng.normal(0, 0.05)))
     scale = (size[1] / side * stretch, size[0] / side / stretch)
     matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, float(rng.normal(0, 9)), flip)
-    label = np.asarray(cv2.warpAffine(face.label, matrix, size[::-1], flags=cv2.INTER_NEAREST), np.uint8)
+    label = np.asarray(
+        cv2.warpAffine(face.label, matrix, size[::-1], flags=cv2.INTER_NEAREST), np.uint8
+    )
     label = _MIRRORED[label] if flip else label
     known = (label != _UNKNOWN).astype(np.uint8)
     label = label * known
     if room is None or face.alpha is None or rng.random() < _OWN_WALL:
         image = warp(face.image, matrix, size, cv2.BORDER_REPLICATE)
-        inside = cv2.warpAffine(np.ones(face.label.shape, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST)
+        inside = cv2.warpAffine(
+            np.ones(face.label.shape, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST
+        )
         return Sample(image, label, np.asarray(inside * known, np.uint8), image)
     behind = window(room, size, rng)
     look = light(face.image, rng) if rng.random() < 0.5 else face.image
-    colour, alpha = warp(look, matrix, size, cv2.BORDER_REPLICATE), warp(face.alpha, matrix, size, cv2.BORDER_CONSTANT)
+    colour, alpha = (
+        warp(look, matrix, size, cv2.BORDER_REPLICATE),
+        warp(face.alpha, matrix, size, cv2.BORDER_CONSTANT),
+    )
     weight = alpha.astype(np.float32)[..., None] / 255
     image = (colour * weight + behind.image * (1 - weight)).astype(np.uint8)
     return Sample(image, label, known, image)

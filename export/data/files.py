@@ -52,9 +52,13 @@ def read_plane(path: Path) -> Image:
     plane = _decoded(path, data, cv2.IMREAD_UNCHANGED)
     if plane.ndim == 3:
         if (plane[..., 3:] != np.iinfo(plane.dtype).max).any():
-            raise ExportError(f"{path}: partly transparent, so not a mask; save it with one channel")
+            raise ExportError(
+                f"{path}: partly transparent, so not a mask; save it with one channel"
+            )
         if (plane[..., 1:3] != plane[..., :1]).any():
-            raise ExportError(f"{path}: has colours, so not a mask; save it with one channel or a palette")
+            raise ExportError(
+                f"{path}: has colours, so not a mask; save it with one channel or a palette"
+            )
         plane = plane[..., 0]
     if plane.max() > 255:
         raise ExportError(f"{path}: values up to {plane.max()}; save it with 8 bits")
@@ -71,7 +75,9 @@ def fitted(path: Path, picture: Image, size: tuple[int, int]) -> Image:
         return picture
     (height, width), (label_h, label_w) = picture.shape[:2], size
     if not _alike(picture, size):
-        raise ExportError(f"{path}: {width}x{height}, but its label {label_w}x{label_h}; one of them is another's")
+        raise ExportError(
+            f"{path}: {width}x{height}, but its label {label_w}x{label_h}; one of them is another's"
+        )
     method = cv2.INTER_AREA if label_h < height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=method), np.uint8)
 
@@ -98,7 +104,9 @@ def check(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise ExportError(f"{path}: missing ({error.strerror}); get it, or take its picture out of the set") from error
+        raise ExportError(
+            f"{path}: missing ({error.strerror}); get it, or take its picture out of the set"
+        ) from error
     if not size:
         raise ExportError(f"{path}: empty; get it again, or take its picture out of the set")
 
@@ -122,7 +130,9 @@ def _indices(path: Path, data: bytes) -> Image:
         with av.open(io.BytesIO(data), "r", format="png_pipe") as container:
             planes: Any = next(container.decode(video=0)).to_ndarray()
     except (av.FFmpegError, StopIteration) as error:
-        raise ExportError(f"{path}: not a picture; correct it, or take it out of the set") from error
+        raise ExportError(
+            f"{path}: not a picture; correct it, or take it out of the set"
+        ) from error
     return np.ascontiguousarray(planes[0], np.uint8)
 
 
@@ -133,7 +143,9 @@ def _whole(data: bytes) -> bool:
     if not data.startswith(_JPEG):
         return True
     at = 2
-    while data[at : at + 1] == b"\xff" and (marker := data[at : at + 2]) != _JPEG_SCAN:  # a preview has its own end
+    while (
+        data[at : at + 1] == b"\xff" and (marker := data[at : at + 2]) != _JPEG_SCAN
+    ):  # a preview has its own end
         at += 1 if marker == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4])
     return _JPEG_END in data[at:]
 
@@ -141,7 +153,9 @@ def _whole(data: bytes) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder and of those in it, by name; nothing hidden, whose name starts with a dot."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    return sorted(path for path in found if not any(x.startswith(".") for x in path.relative_to(folder).parts))
+    return sorted(
+        path for path in found if not any(x.startswith(".") for x in path.relative_to(folder).parts)
+    )
 
 
 def evenly(items: Sequence[_Item], most: int) -> list[_Item]:

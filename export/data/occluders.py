@@ -36,10 +36,14 @@ def occlude(face: LabelledFace, texture: Image, rng: np.random.Generator) -> Lab
     image = np.rint(colour * weight + face.image * (1 - weight)).astype(np.uint8)
     hidden = cover >= 128
     label = np.where(hidden, _BACKGROUND, face.label).astype(np.uint8)
-    return replace(face, image=image, label=label, valid=np.where(hidden, 1, face.valid).astype(np.uint8))
+    return replace(
+        face, image=image, label=label, valid=np.where(hidden, 1, face.valid).astype(np.uint8)
+    )
 
 
-def _shape(size: tuple[int, int], centre: tuple[float, float], radius: float, rng: np.random.Generator) -> Image:
+def _shape(
+    size: tuple[int, int], centre: tuple[float, float], radius: float, rng: np.random.Generator
+) -> Image:
     """uint8 [H, W], 255 inside."""
     angles = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False) + rng.uniform(0, 2 * np.pi)
     far = radius * np.clip(rng.normal(1, 0.35, _CORNERS), 0.3, 1.8)

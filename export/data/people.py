@@ -67,7 +67,9 @@ class Sample:
     clean: Image
 
 
-def read_set(folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any") -> list[Labelled]:
+def read_set(
+    folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any"
+) -> list[Labelled]:
     """Read one set of a data folder, pictures and labels shrunk to `longest_px`.
 
     Raises:
@@ -86,7 +88,11 @@ def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, st
     """
     every = read_manifest(folder)
     tested = {row.get("identity") for row in every if row["split"] == "test"} - {"", None}
-    mine = [row for row in every if row["split"] == split and (split == "test" or row.get("identity") not in tested)]
+    mine = [
+        row
+        for row in every
+        if row["split"] == split and (split == "test" or row.get("identity") not in tested)
+    ]
     return keep(set_name(folder), mine, licence)
 
 
@@ -123,7 +129,9 @@ def read_matte(path: Path, notes: str) -> tuple[Image, Image]:
     """
     plane = read_plane(path)
     if 0 < int(plane.max()) < _LEAST_PERSON:
-        raise ExportError(f"{path}: holds 0 to {plane.max()}; a mask of somebody has 0 and 255, or a soft alpha")
+        raise ExportError(
+            f"{path}: holds 0 to {plane.max()}; a mask of somebody has 0 and 255, or a soft alpha"
+        )
     ignored = (plane == IGNORE) if "; ignore" in notes else np.zeros(plane.shape, bool)
     return u8(np.where(ignored, 0, plane)), u8(~ignored)
 
@@ -168,7 +176,9 @@ class Library:
     networks like to take for people."""
 
     @classmethod
-    def read(cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()) -> Library:
+    def read(
+        cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()
+    ) -> Library:
         """Read every set of a data folder, where there is one; `more` are photographs from elsewhere.
 
         Raises:
@@ -177,7 +187,9 @@ class Library:
         """
 
         def sets(*names: str) -> list[Labelled]:
-            return [x for name in names if data for x in read_set(data / name, split, licence=licence)]
+            return [
+                x for name in names if data for x in read_set(data / name, split, licence=licence)
+            ]
 
         wild = sets("person/wild")
         nobody = [x for x in wild if x.is_room]
@@ -192,7 +204,9 @@ class Library:
         asked = [field.name for field in fields(library) if field.name != "empty"]
         missing = [name for name in asked if not getattr(library, name)]
         if (missing and licence == "any" and data) or len(missing) == len(asked):
-            raise ExportError(f"{data or '--data'}: no {missing[0]} in the {split} split under licence {licence}")
+            raise ExportError(
+                f"{data or '--data'}: no {missing[0]} in the {split} split under licence {licence}"
+            )
         return library
 
     def pool(self, kind: str) -> Sequence[Labelled]:
@@ -212,12 +226,19 @@ def beside_people(item: Labelled) -> Labelled | None:
         return None
     height, width = someone.shape
     top, bottom, left, right = extent(someone)
-    parts = [(0, top, 0, width), (bottom, height, 0, width), (0, height, 0, left), (0, height, right, width)]
+    parts = [
+        (0, top, 0, width),
+        (bottom, height, 0, width),
+        (0, height, 0, left),
+        (0, height, right, width),
+    ]
     large = [x for x in parts if min(x[1] - x[0], x[3] - x[2]) >= _LEAST_PX]
     if not large:
         return None
     y0, y1, x0, x1 = max(large, key=lambda x: (x[1] - x[0]) * (x[3] - x[2]))
-    return Labelled(item.name, *(plane[y0:y1, x0:x1] for plane in (item.image, item.alpha, item.valid)))
+    return Labelled(
+        item.name, *(plane[y0:y1, x0:x1] for plane in (item.image, item.alpha, item.valid))
+    )
 
 
 class Joined(Sequence[_Item]):
@@ -235,8 +256,22 @@ class Joined(Sequence[_Item]):
 
 
 _PASTED = ("cutout", "avatar", "moved")
-_SHARES = {"photo": 0.22, "wild": 0.28, "cutout": 0.24, "avatar": 0.07, "moved": 0.09, "room": 0.05, "empty": 0.05}
-_FINISH_SHARES = _SHARES | {"photo": 0.28, "cutout": 0.18, "avatar": 0.04, "moved": 0.12, "empty": 0.06}
+_SHARES = {
+    "photo": 0.22,
+    "wild": 0.28,
+    "cutout": 0.24,
+    "avatar": 0.07,
+    "moved": 0.09,
+    "room": 0.05,
+    "empty": 0.05,
+}
+_FINISH_SHARES = _SHARES | {
+    "photo": 0.28,
+    "cutout": 0.18,
+    "avatar": 0.04,
+    "moved": 0.12,
+    "empty": 0.06,
+}
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)
@@ -255,7 +290,9 @@ def _shares(finish: bool) -> dict[str, float]:
     return _FINISH_SHARES if finish else _SHARES
 
 
-def draw(library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False) -> Sample:
+def draw(
+    library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False
+) -> Sample:
     """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
     possible = {kind: share for kind, share in _shares(finish).items() if len(library.pool(kind))}
     kind = choose(possible, rng)
@@ -283,11 +320,18 @@ def warp(picture: Image, matrix: NDArray[np.float64], size: tuple[int, int], bor
     shrink = min(np.hypot(matrix[0, 0], matrix[0, 1]), np.hypot(matrix[1, 0], matrix[1, 1]))
     if shrink < 0.6:  # against aliasing: bilinear sampling alone would skip pixels
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.35 / float(shrink)), np.uint8)
-    return np.asarray(cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border),
+        np.uint8,
+    )
 
 
 def affine(
-    source: tuple[float, float], target: tuple[float, float], scale: tuple[float, float], degrees: float, flip: bool
+    source: tuple[float, float],
+    target: tuple[float, float],
+    scale: tuple[float, float],
+    degrees: float,
+    flip: bool,
 ) -> NDArray[np.float64]:
     """The affine map that takes `source` (x, y) to `target`: mirrored, turned, then scaled per axis."""
     turn = np.deg2rad(degrees)
@@ -307,7 +351,9 @@ def window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> S
     centre = (width / 2 + slack_x * rng.uniform(-1, 1), height / 2 + slack_y * rng.uniform(-1, 1))
     scale = (size[1] / window_w, size[0] / window_h)
     matrix = affine(centre, (size[1] / 2, size[0] / 2), scale, rng.normal(0, 5), rng.random() < 0.5)
-    image, alpha, valid = (warp(x, matrix, size, cv2.BORDER_REFLECT_101) for x in (item.image, item.alpha, item.valid))
+    image, alpha, valid = (
+        warp(x, matrix, size, cv2.BORDER_REFLECT_101) for x in (item.image, item.alpha, item.valid)
+    )
     return Sample(image, alpha, valid, image)
 
 

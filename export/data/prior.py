@@ -31,10 +31,14 @@ def previous(alpha: Image, rng: np.random.Generator) -> Image:
     middle = (width / 2, height / 2)
     target = (middle[0] + float(shift[0]), middle[1] + float(shift[1]))
     turn = float(rng.normal(0, _TURN_DEGREES))
-    matrix = affine(middle, target, (scale, scale), turn, flip=kind == "wrong" and bool(rng.random() < 0.5))
+    matrix = affine(
+        middle, target, (scale, scale), turn, flip=kind == "wrong" and bool(rng.random() < 0.5)
+    )
     matte = soften(warp(alpha, matrix, (height, width), cv2.BORDER_REPLICATE), rng)
     if rng.random() < _OFTEN_BLOTCH:
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = tuple(int(x) for x in rng.uniform(0.03, 0.2, 2) * (width, height))
-        matte = u8(cv2.ellipse(matte, centre, axes, 0, 0, 360, int(rng.choice((0, 255))), cv2.FILLED))
+        matte = u8(
+            cv2.ellipse(matte, centre, axes, 0, 0, 360, int(rng.choice((0, 255))), cv2.FILLED)
+        )
     return matte

@@ -37,7 +37,10 @@ def rights_of(name: str, notes: str = "") -> str:
 
     Sets that are not known, and photos without a recorded licence, are "unclear".
     """
-    photo = next((_PHOTOS.get(note, UNCLEAR) for note in notes.split("; ") if note.startswith("photo ")), None)
+    photo = next(
+        (_PHOTOS.get(note, UNCLEAR) for note in notes.split("; ") if note.startswith("photo ")),
+        None,
+    )
     return photo or _SETS.get(name, UNCLEAR)
 
 

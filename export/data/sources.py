@@ -21,7 +21,9 @@ class Source:
 
     def trains(self, task: str, notes: str) -> bool:
         """Whether networks of this task see a picture with these notes."""
-        return task in self.tasks and not (task == "face" and self.folder == "person/wild" and "no person" not in notes)
+        return task in self.tasks and not (
+            task == "face" and self.folder == "person/wild" and "no person" not in notes
+        )
 
 
 SOURCES = (

@@ -40,7 +40,11 @@ def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[dict[str
             reader = detect(folder)
             entries = reader.chosen("train", licence, task)
             chosen = [(x.name, x.rights) for x in entries]
-            found.append(_described(_name(folder, {one["name"] for one in found}), type(reader).__name__, chosen))
+            found.append(
+                _described(
+                    _name(folder, {one["name"] for one in found}), type(reader).__name__, chosen
+                )
+            )
     return [one for one in found if one["pictures"]]
 
 
@@ -55,4 +59,10 @@ def _name(folder: Path, taken: Container[str]) -> str:
 def _described(name: str, layout: str, chosen: Iterable[tuple[str, str]]) -> dict[str, Any]:
     names, rights = zip(*chosen, strict=True) if (chosen := list(chosen)) else ((), ())
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return {"name": name, "layout": layout, "pictures": len(names), "rights": dict(Counter(rights)), "sha256": digest}
+    return {
+        "name": name,
+        "layout": layout,
+        "pictures": len(names),
+        "rights": dict(Counter(rights)),
+        "sha256": digest,
+    }

@@ -19,10 +19,10 @@ from export.weights.record import Record
 _TEMPLATES = Path(__file__).parents[1] / "cards"
 _SHIPPED = _TEMPLATES / "shipped"
 _WEAKNESSES = "## Weaknesses\n\n"
-_UNSEEN = (
-    "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a person may be on both sides."
+_UNSEEN = "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a person may be on both sides."
+_PERHAPS_SEEN = (
+    "Whether some of these pictures were among those that the weights were trained on is not known."
 )
-_PERHAPS_SEEN = "Whether some of these pictures were among those that the weights were trained on is not known."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,15 @@ def card(
     parameters: of the network, their number; files: the `[[file]]` tables of `engine.toml`; peers: see
     `export.card_quality`.
     """
-    template = Template((_TEMPLATES / f"{_template_of(spec, training)}.md").read_text(encoding="utf-8"))
+    template = Template(
+        (_TEMPLATES / f"{_template_of(spec, training)}.md").read_text(encoding="utf-8")
+    )
     progress, seen = _found(spec) if training.shipped else ("", "")
     text = template.substitute(
         model=spec.name,
-        parameters=f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters / 1e3:.0f} thousand",
+        parameters=f"{parameters / 1e6:.1f} million"
+        if parameters >= 1e6
+        else f"{parameters / 1e3:.0f} thousand",
         size=f"{size[0]}x{size[1]}",
         unseen=_UNSEEN if training.record else _PERHAPS_SEEN,
         progress=progress,
@@ -65,7 +69,9 @@ def card(
         origin=training.origin,
         licence=training.licence,
         contract=_contract(spec, size, batch),
-        memory="the answer to the frame before helps" if spec.stateful else "nothing is remembered between frames",
+        memory="the answer to the frame before helps"
+        if spec.stateful
+        else "nothing is remembered between frames",
         classes=", ".join(spec.classes),
         quality=quality(scores, peers),
         recipe=recipe(training.record),
@@ -123,7 +129,10 @@ def _files(files: Sequence[Any]) -> str:
         ]
         for file in files
     ]
-    return table(["File", "precision", "size", "against", "largest difference", "answers agree", "pictures"], body)
+    return table(
+        ["File", "precision", "size", "against", "largest difference", "answers agree", "pictures"],
+        body,
+    )
 
 
 def _agreement(parity: Mapping[str, Any]) -> str:

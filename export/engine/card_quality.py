@@ -85,8 +85,15 @@ def _pivot(scores: Sequence[Score], head: list[str], key: Any, counted: str = "p
         images[key(score)] = max(images.get(key(score), 0), score.images)
     columns = list(dict.fromkeys(metric for cells in rows.values() for metric in cells))
     for name, cells in rows.items():
-        cells |= {x: f"{cells[x]} ({few[*name, x]})" for x in cells if few.get((*name, x), images[name]) < images[name]}
-    body = [[*name, str(images[name]), *(cells.get(x, "-") for x in columns)] for name, cells in rows.items()]
+        cells |= {
+            x: f"{cells[x]} ({few[*name, x]})"
+            for x in cells
+            if few.get((*name, x), images[name]) < images[name]
+        }
+    body = [
+        [*name, str(images[name]), *(cells.get(x, "-") for x in columns)]
+        for name, cells in rows.items()
+    ]
     return table([*head, counted, *map(_head, columns)], body)
 
 
@@ -121,7 +128,9 @@ def read_peers(path: Path, task: str) -> list[tuple[str, list[Score]]]:
     except OSError as error:
         raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise ExportError(f"{path}: no peers in it ({error}); benchmarks/README.md says how to make it") from error
+        raise ExportError(
+            f"{path}: no peers in it ({error}); benchmarks/README.md says how to make it"
+        ) from error
 
 
 def _scores(rows: Iterable[dict[str, Any]]) -> Iterable[Score]:

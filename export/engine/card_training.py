@@ -52,7 +52,11 @@ def _phase(run: Record) -> str:
         "occluders": None if run.get("occluders") == OCCLUDERS else run.get("occluders"),
     }
     words = [f"--{name} {value}" for name, value in options.items() if value]
-    words += [f"--{name}" for name in ("finish", "keep-glasses", "bfloat16") if run.get(name.replace("-", "_"))]
+    words += [
+        f"--{name}"
+        for name in ("finish", "keep-glasses", "bfloat16")
+        if run.get(name.replace("-", "_"))
+    ]
     command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
     warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
     horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
@@ -72,8 +76,14 @@ def _curve(run: Record) -> str:
 
 def _averaged(run: Record) -> str:
     earlier = run.get("averaged", 1) - 1
-    whose = "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"
-    return f"; then `python -m export average`: the mean of these weights and {whose}" if earlier else ""
+    whose = (
+        "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"
+    )
+    return (
+        f"; then `python -m export average`: the mean of these weights and {whose}"
+        if earlier
+        else ""
+    )
 
 
 def _short(code: str) -> str:
@@ -87,9 +97,13 @@ def _shares(record: Record) -> str:
     runs = list(phases(record))
     for number, run in enumerate(runs, 1):
         if "draws" in run:
-            kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in run["draws"]["kinds"].items())
+            kinds = ", ".join(
+                f"{kind} {100 * share:.0f} %" for kind, share in run["draws"]["kinds"].items()
+            )
             near = run["draws"].get("near")
-            texts[number] = kinds + (f", sides {near[0]} to {near[1]} times the face's height" if near else "")
+            texts[number] = kinds + (
+                f", sides {near[0]} to {near[1]} times the face's height" if near else ""
+            )
     if len(texts) == len(runs) and len(set(texts.values())) == 1:
         return f"Shares, of the kinds that the data hold: {texts[1]}."
     return " ".join(f"Shares in phase {number}: {text}." for number, text in texts.items())
@@ -125,13 +139,27 @@ def data(record: Record | None) -> str:
 
 
 def _set_row(source: Source, pictures: str) -> list[str]:
-    return [f"`{source.folder}`", pictures, source.what, source.licence, source.credit, source.rights]
+    return [
+        f"`{source.folder}`",
+        pictures,
+        source.what,
+        source.licence,
+        source.credit,
+        source.rights,
+    ]
 
 
 def _other_row(one: Record) -> list[str]:
     """A set that only its reader knows."""
     rights = ", ".join(f"{count} {kind}" for kind, count in one["rights"].items())
-    return [f"`{one['name']}`", str(one["pictures"]), f"layout {one['layout']}", _SET_BY_SET, _SET_BY_SET, rights]
+    return [
+        f"`{one['name']}`",
+        str(one["pictures"]),
+        f"layout {one['layout']}",
+        _SET_BY_SET,
+        _SET_BY_SET,
+        rights,
+    ]
 
 
 def _unrecorded(record: Record) -> list[list[str]]:
@@ -151,7 +179,14 @@ def _weights_row(name: str, sha256: str) -> list[str]:
     source = PRETRAINED.get(sha256)
     if source:
         return _set_row(source, "through its weights")
-    return [f"`{name}`", "not recorded", "what these weights have seen", _SET_BY_SET, _SET_BY_SET, "unclear"]
+    return [
+        f"`{name}`",
+        "not recorded",
+        "what these weights have seen",
+        _SET_BY_SET,
+        _SET_BY_SET,
+        "unclear",
+    ]
 
 
 def _is_doubtful(rights: str) -> bool:

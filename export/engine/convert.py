@@ -79,18 +79,27 @@ def convert(config: ConvertConfig) -> Path:
         "fp16": asdict(check_half(single, half, images)),
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{config.out.name}-", dir=config.out.parent) as temporary:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{config.out.name}-", dir=config.out.parent
+    ) as temporary:
         made = Path(temporary) / "engine"
         made.mkdir()
         files = [
-            _write_graph(made, f"{spec.name}_{precision}", precision, model) | {"parity": parity[precision]}
+            _write_graph(made, f"{spec.name}_{precision}", precision, model)
+            | {"parity": parity[precision]}
             for precision, model in (("fp32", single), ("fp16", half))
         ]
-        scores = evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data) if config.data else []
+        scores = (
+            evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data)
+            if config.data
+            else []
+        )
         training = _training(config, spec)
         document = _document(spec, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
-        text = card(spec, size, config.batch, parameters_of(network), training, files, scores, peers)
+        text = card(
+            spec, size, config.batch, parameters_of(network), training, files, scores, peers
+        )
         (made / "CARD.md").write_text(text, encoding="utf-8")
         _put(made, config.out, Path(temporary) / "old")
     return config.out
@@ -130,7 +139,9 @@ def parameters_of(network: nn.Module) -> int:
     return sum(x.numel() for x in network.parameters())
 
 
-def parity_pictures(task: str, size: tuple[int, int], images: Path | None, data: Path | None, most: int) -> Image:
+def parity_pictures(
+    task: str, size: tuple[int, int], images: Path | None, data: Path | None, most: int
+) -> Image:
     """uint8 [N, H, W, 3] RGB of `size`: from `images`, else from a set of `data`, else of the photo in the runtime.
 
     Raises:
@@ -140,7 +151,9 @@ def parity_pictures(task: str, size: tuple[int, int], images: Path | None, data:
     return pictures(folder, size, most) if folder else own_pictures(size, most)
 
 
-def _write_graph(folder: Path, engine: str, precision: str, model: onnx.ModelProto) -> dict[str, Any]:
+def _write_graph(
+    folder: Path, engine: str, precision: str, model: onnx.ModelProto
+) -> dict[str, Any]:
     data = model.SerializeToString(deterministic=True)
     (folder / f"{engine}.onnx").write_bytes(data)
     return {
@@ -160,10 +173,16 @@ def _training(config: ConvertConfig, spec: ModelSpec) -> Training:
         return Training(f"published, {preset.source}", preset.licence)
     record = record_of(config.checkpoint)
     if record is None:
-        return Training("given by the user, without a record of their training", config.licence or _NO_LICENCE)
+        return Training(
+            "given by the user, without a record of their training", config.licence or _NO_LICENCE
+        )
     ours = CHECKPOINTS / f"{spec.name}.safetensors"
     shipped = ours.is_file() and sha256_of(ours) == sha256_of(config.checkpoint)
-    origin = "trained by this project" if shipped else "trained with this project's `python -m export train`"
+    origin = (
+        "trained by this project"
+        if shipped
+        else "trained with this project's `python -m export train`"
+    )
     return Training(origin, config.licence or _OWN_LICENCE, record, shipped)
 
 
@@ -175,7 +194,9 @@ def _document(
     files: list[dict[str, Any]],
     scores: list[Score],
 ) -> dict[str, Any]:
-    state = {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.stateful else {}
+    state = (
+        {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.stateful else {}
+    )
     return {
         "format": 1,
         "task": spec.task,
@@ -192,7 +213,9 @@ def _document(
             "sets": list(sets_of(training.record)),
         },
         "file": files,
-        "quality": [{"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition],
+        "quality": [
+            {"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition
+        ],
     }
 
 

@@ -21,9 +21,15 @@ def plan(folder: Path) -> Iterator[str]:
 
     folder = folder.resolve()
     try:
-        specs = [x for x in read_catalogue(folder.parent) if x.path.parent == folder and x.precision == "fp16"]
+        specs = [
+            x
+            for x in read_catalogue(folder.parent)
+            if x.path.parent == folder and x.precision == "fp16"
+        ]
         if not specs:
-            raise ExportError(f"{folder}: no engine.toml that names a fp16 file; convert a checkpoint first")
+            raise ExportError(
+                f"{folder}: no engine.toml that names a fp16 file; convert a checkpoint first"
+            )
         for spec in specs:
             start = time.monotonic()
             made = EnginePlans(spec, GpuStack()).build()

@@ -19,7 +19,9 @@ def dumps(document: Mapping[str, Any]) -> str:
 
 
 def _table(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not _is_nested(value)]
+    lines = [
+        f"{_key(key)} = {_value(value)}" for key, value in table.items() if not _is_nested(value)
+    ]
     for key, value in table.items():
         if not _is_nested(value):
             continue
@@ -31,7 +33,9 @@ def _table(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+    )
 
 
 def _key(key: str) -> str:

@@ -50,7 +50,9 @@ def verify(config: VerifyConfig) -> list[str]:
     except KeyError as error:
         raise ExportError(f"{path}: the key {error} is missing") from error
     except (TypeError, AttributeError, ValueError) as error:
-        raise ExportError(f"{path}: a value is not what it should be ({error}); convert again") from error
+        raise ExportError(
+            f"{path}: a value is not what it should be ({error}); convert again"
+        ) from error
 
 
 def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
@@ -58,7 +60,9 @@ def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if (len(data), digest) != (file["bytes"], file["sha256"]):
-        raise ExportError(f"{path}: not the file that engine.toml describes (sha256 {digest[:12]}...); convert again")
+        raise ExportError(
+            f"{path}: not the file that engine.toml describes (sha256 {digest[:12]}...); convert again"
+        )
     session = load_session(path)
     opset = onnx.load_from_string(data).opset_import[0].version
     if opset != document["opset"]:
@@ -67,8 +71,13 @@ def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
     outputs = {x.name: x.type for x in session.get_outputs()}
     answer = _ANSWERS[document["task"]]
     if inputs["image"].type != "tensor(uint8)" or outputs.get(answer) != "tensor(uint8)":
-        raise ExportError(f"{path}: not a {document['task']} engine (uint8 `image` in, uint8 `{answer}` out)")
-    size, said = tuple(inputs["image"].shape[1:3]), (document["input"]["height"], document["input"]["width"])
+        raise ExportError(
+            f"{path}: not a {document['task']} engine (uint8 `image` in, uint8 `{answer}` out)"
+        )
+    size, said = (
+        tuple(inputs["image"].shape[1:3]),
+        (document["input"]["height"], document["input"]["width"]),
+    )
     if size != said:
         raise ExportError(f"{path}: input {size}, engine.toml says {said}")
     kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
@@ -77,7 +86,9 @@ def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
-    files = {file["precision"]: onnx.load(config.folder / file["name"]) for file in document["file"]}
+    files = {
+        file["precision"]: onnx.load(config.folder / file["name"]) for file in document["file"]
+    }
     size = (int(document["input"]["height"]), int(document["input"]["width"]))
     images = parity_pictures(document["task"], size, config.images, config.data, _IMAGES)
     lines = []

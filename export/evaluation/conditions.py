@@ -27,7 +27,9 @@ def skin(image: Image, label: Image) -> str:
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[label == _SKIN]
     if not pixels.size:
         return ""
-    tone = _bin(float(np.median(pixels)), _SKIN_DARK_BELOW, _SKIN_LIGHT_FROM, ("dark", "medium", "light"))
+    tone = _bin(
+        float(np.median(pixels)), _SKIN_DARK_BELOW, _SKIN_LIGHT_FROM, ("dark", "medium", "light")
+    )
     return f"skin: {tone}"
 
 

@@ -92,7 +92,12 @@ def load_session(path: Path) -> Any:
         return cpu_session(path.read_bytes())
     except OSError as error:
         raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
-    except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+    ) as error:
         reason = str(error).splitlines()[0]
         raise ExportError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
 
@@ -107,7 +112,9 @@ def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxPa
     image, answer = session.get_inputs()[0], session.get_outputs()[0]
     open_sides = [str(x) for x in image.shape if not isinstance(x, int)]
     if open_sides:
-        raise ExportError(f"{path}: {', '.join(open_sides)} of `image` is not a number; export it for one fixed size")
+        raise ExportError(
+            f"{path}: {', '.join(open_sides)} of `image` is not a number; export it for one fixed size"
+        )
     kinds = [(x.name, x.type) for x in (image, answer)]
     if kinds == [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
         return OnnxMatting(session)
@@ -116,7 +123,9 @@ def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxPa
     count = int(answer.shape[1])
     names = classes or {len(x): x for x in (V1_CLASSES, V2_CLASSES)}.get(count, ())
     if len(names) != count:
-        raise ExportError(f"{path}: {count} classes, but {len(names)} names; give its engine folder")
+        raise ExportError(
+            f"{path}: {count} classes, but {len(names)} names; give its engine folder"
+        )
     return OnnxParsing(session, names)
 
 
@@ -160,7 +169,9 @@ def open_engine(path: Path) -> Matting | Parsing:
 
 def answers(matting: Matting, frames: Iterable[Image]) -> Iterator[Image]:
     """Mattes of consecutive frames; an engine without a memory sees each for itself."""
-    return matting.alphas(frames) if isinstance(matting, OnnxMatting) else map(matting.alpha, frames)
+    return (
+        matting.alphas(frames) if isinstance(matting, OnnxMatting) else map(matting.alpha, frames)
+    )
 
 
 def _enlarge(plane: NDArray[np.uint8], like: Image) -> Image:

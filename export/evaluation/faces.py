@@ -61,13 +61,18 @@ def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
 
 def _alpha_of(row: dict[str, str]) -> str:
     """The alpha beside a rendered picture; those elsewhere belong to photographs, which have a room already."""
-    return next((note.split()[1] for note in row["notes"].split("; ") if note.startswith("alpha alpha/")), "")
+    return next(
+        (note.split()[1] for note in row["notes"].split("; ") if note.startswith("alpha alpha/")),
+        "",
+    )
 
 
 def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
     label = read_plane(folder / row["label"])
     if int(label.max()) >= len(V1_CLASSES):
-        raise ExportError(f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8")
+        raise ExportError(
+            f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8"
+        )
     image = read_image(folder / row["file"], label.shape)
     return LabelledFace(row["file"], image, label, np.ones(label.shape, np.uint8), row["notes"])
 
@@ -75,7 +80,9 @@ def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
 def _before(room: Image, face: LabelledFace, alpha: Image) -> LabelledFace:
     height, width = alpha.shape
     weight = alpha.astype(np.float32)[..., None] / 255
-    image = np.rint(face.image * weight + cover(room, (height, width)) * (1 - weight)).astype(np.uint8)
+    image = np.rint(face.image * weight + cover(room, (height, width)) * (1 - weight)).astype(
+        np.uint8
+    )
     return LabelledFace(face.name, image, face.label, face.valid, face.notes)
 
 
@@ -93,7 +100,9 @@ def face_crop(face: LabelledFace) -> LabelledFace | None:
     left = round((int(columns[0]) + int(columns[-1]) + 1 - side) / 2)
     box = (top, left, side)
     image, label = (_cut(x, box, cv2.BORDER_REPLICATE) for x in (face.image, face.label))
-    return LabelledFace(face.name, image, label, _cut(face.valid, box, cv2.BORDER_CONSTANT), face.notes)
+    return LabelledFace(
+        face.name, image, label, _cut(face.valid, box, cv2.BORDER_CONSTANT), face.notes
+    )
 
 
 def _cut(plane: Image, box: tuple[int, int, int], border: int) -> Image:
@@ -102,5 +111,8 @@ def _cut(plane: Image, box: tuple[int, int, int], border: int) -> Image:
     above, beside = max(0, -top), max(0, -left)
     below, beyond = max(0, top + side - plane.shape[0]), max(0, left + side - plane.shape[1])
     padded = cv2.copyMakeBorder(plane, above, below, beside, beyond, border, value=0)
-    rows, columns = slice(top + above, top + above + side), slice(left + beside, left + beside + side)
+    rows, columns = (
+        slice(top + above, top + above + side),
+        slice(left + beside, left + beside + side),
+    )
     return np.ascontiguousarray(padded[rows, columns], np.uint8)

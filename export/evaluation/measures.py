@@ -47,7 +47,12 @@ class Score:
 
     def row(self) -> dict[str, Any]:
         """What is kept of it, without what it does not have."""
-        found = {"set": self.set, "condition": self.condition, "metric": self.metric, "images": self.images}
+        found = {
+            "set": self.set,
+            "condition": self.condition,
+            "metric": self.metric,
+            "images": self.images,
+        }
         found |= {"mean": self.mean, "median": self.median, "pooled": self.pooled}
         return {key: value for key, value in found.items() if value not in (None, "")}
 
@@ -77,7 +82,10 @@ def boundary_matches(found: Mask, wanted: Mask, counts: Mask) -> Counts:
     result = []
     for edge, other in (edges, edges[::-1]):
         counted = edge & known
-        result += [np.count_nonzero(counted & (_distance_to(other) <= reach)), np.count_nonzero(counted)]
+        result += [
+            np.count_nonzero(counted & (_distance_to(other) <= reach)),
+            np.count_nonzero(counted),
+        ]
     return np.array(result, np.int64)
 
 
@@ -101,18 +109,34 @@ def _distance_to(pixels: Mask) -> NDArray[np.float32]:
     """Distance of every pixel to the nearest of `pixels`, float32 [H, W]; infinite where there are none."""
     if not pixels.any():
         return np.full(pixels.shape, np.inf, np.float32)
-    return np.asarray(cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    return np.asarray(
+        cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    )
 
 
-def class_overlaps(found: Image, wanted: Image, counts: Mask, groups: Sequence[Sequence[int]]) -> Counts:
+def class_overlaps(
+    found: Image, wanted: Image, counts: Mask, groups: Sequence[Sequence[int]]
+) -> Counts:
     """`overlap` of every group of classes, int64 [G, 2]. found, wanted: uint8 [H, W] class numbers."""
     pairs = [(np.isin(found, group), np.isin(wanted, group)) for group in groups]
     return np.stack([overlap(a, b, counts) for a, b in pairs])
 
 
 def summarise(
-    name: str, metric: str, values: Sequence[float], pooled: float | None = None, condition: str = ""
+    name: str,
+    metric: str,
+    values: Sequence[float],
+    pooled: float | None = None,
+    condition: str = "",
 ) -> Score:
     """Mean and median over pictures, rounded to four digits."""
     mean, median = (round(float(x), 4) for x in (np.mean(values), np.median(values)))
-    return Score(name, metric, len(values), mean, median, None if pooled is None else round(pooled, 4), condition)
+    return Score(
+        name,
+        metric,
+        len(values),
+        mean,
+        median,
+        None if pooled is None else round(pooled, 4),
+        condition,
+    )

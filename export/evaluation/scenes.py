@@ -68,7 +68,9 @@ def cover(image: Image, size: tuple[int, int]) -> Image:
     height, width = size
     scale = max(height / image.shape[0], width / image.shape[1])
     scaled = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
-    large = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    large = cv2.resize(
+        image, scaled, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     top, left = (scaled[1] - height) // 2, (scaled[0] - width) // 2
     return np.asarray(large[top : top + height, left : left + width], np.uint8)
 
@@ -81,16 +83,25 @@ def paste(person: Labelled, room: Image, height_share: float, offset: float) -> 
     height, width = _FRAME
     top, bottom, left, right = extent(person.alpha)
     scale = height_share * height / (bottom - top)
-    size = (max(1, round(person.image.shape[1] * scale)), max(1, round(person.image.shape[0] * scale)))
+    size = (
+        max(1, round(person.image.shape[1] * scale)),
+        max(1, round(person.image.shape[0] * scale)),
+    )
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    colour, matte = (cv2.resize(x, size, interpolation=shrink) for x in (person.image, person.alpha))
+    colour, matte = (
+        cv2.resize(x, size, interpolation=shrink) for x in (person.image, person.alpha)
+    )
     x = round(width * (0.5 + offset) - (left + right) / 2 * scale)
     y = round(height - bottom * scale)
     shift = np.array([[1, 0, x], [0, 1, y]], np.float64)
-    colour, matte = (cv2.warpAffine(p, shift, (width, height), flags=cv2.INTER_NEAREST) for p in (colour, matte))
+    colour, matte = (
+        cv2.warpAffine(p, shift, (width, height), flags=cv2.INTER_NEAREST) for p in (colour, matte)
+    )
     weight = matte.astype(np.float32)[..., None] / 255
     image = np.rint(colour * weight + room * (1 - weight)).astype(np.uint8)
-    return Labelled(person.name, image, np.asarray(matte, np.uint8), np.ones((height, width), np.uint8))
+    return Labelled(
+        person.name, image, np.asarray(matte, np.uint8), np.ones((height, width), np.uint8)
+    )
 
 
 def pictures(folder: Path, size: tuple[int, int], most: int) -> Image:

@@ -92,7 +92,9 @@ def _notes(folder: Path) -> dict[str, str]:
     return {row["file"]: row["notes"] for row in read_manifest(folder)}
 
 
-def _people_or_nobody(name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]) -> list[Score]:
+def _people_or_nobody(
+    name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]
+) -> list[Score]:
     """Scores of the pictures with people, then of those without."""
     people, nobody = [], []
     for item in items:
@@ -135,7 +137,9 @@ def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
     scores = []
     for name in ("face/real", "face/avatars"):
         faces = (face_crop(face) for face in test_faces(data, name))
-        scores += _scores(name, [_face(engine, face, only_checked=name == "face/real") for face in faces if face])
+        scores += _scores(
+            name, [_face(engine, face, only_checked=name == "face/real") for face in faces if face]
+        )
     return scores
 
 
@@ -143,7 +147,9 @@ def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     """An engine that lacks a class calls it background; so does the label then, and the class is not scored."""
     unknown = [name for name in engine.classes if name not in V1_CLASSES]
     if unknown:
-        raise ExportError(f"classes {', '.join(unknown)}: no set has them; known are {', '.join(V1_CLASSES)}")
+        raise ExportError(
+            f"classes {', '.join(unknown)}: no set has them; known are {', '.join(V1_CLASSES)}"
+        )
     known = [V1_CLASSES.index(name) for name in engine.classes]
     found = np.array(known, np.uint8)[engine.labels(face.image)]
     wanted = np.where(np.isin(face.label, known), face.label, 0).astype(np.uint8)
@@ -155,7 +161,9 @@ def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     all_classes = class_overlaps(found, wanted, face.valid > 0, [(x,) for x in known])
     if unchecked:
         all_classes[np.isin(known, _PARTS["teeth"])] = 0  # as if neither side showed any
-    measured = {"miou": all_classes} | {f"iou {name}": x for name, x in zip(parts, each, strict=True)}
+    measured = {"miou": all_classes} | {
+        f"iou {name}": x for name, x in zip(parts, each, strict=True)
+    }
     return _Seen(measured, (skin(face.image, face.label), light(face.image)))
 
 
@@ -164,7 +172,9 @@ def _scores(name: str, seen: Sequence[_Seen]) -> list[Score]:
         raise ExportError(f"{name}: no test pictures")
     conditions = sorted({x for one in seen for x in one.conditions if x})
     groups = {"": seen} | {x: [one for one in seen if x in one.conditions] for x in conditions}
-    return [score for condition, group in groups.items() for score in _group(name, group, condition)]
+    return [
+        score for condition, group in groups.items() for score in _group(name, group, condition)
+    ]
 
 
 def _group(name: str, seen: Sequence[_Seen], condition: str) -> Iterator[Score]:

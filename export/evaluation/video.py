@@ -66,7 +66,9 @@ def moved(person: Labelled, room: Image, rng: np.random.Generator) -> Clip:
     frame has Gaussian noise, 2 levels strong.
     """
     wall = cover(room, _SIZE)
-    swing = [0.0] * _STILL + [_REACH * np.sin(2 * np.pi * t / _MOVING) for t in range(1, _MOVING + 1)]
+    swing = [0.0] * _STILL + [
+        _REACH * np.sin(2 * np.pi * t / _MOVING) for t in range(1, _MOVING + 1)
+    ]
     scenes = [paste(person, wall, _HEIGHT, offset) for offset in swing]
     clean = [scene.image for scene in scenes]
     return Clip(list(_noisy(clean, rng)), clean, [scene.alpha for scene in scenes])
@@ -75,10 +77,14 @@ def moved(person: Labelled, room: Image, rng: np.random.Generator) -> Clip:
 def _noisy(frames: Sequence[Image], rng: np.random.Generator) -> Iterator[Image]:
     """Each frame with another part of one field of noise, which is quicker than drawing it anew."""
     height, width = _SIZE
-    field = np.rint(rng.standard_normal((height + _SHIFT, width + _SHIFT, 3), np.float32) * _NOISE).astype(np.int16)
+    field = np.rint(
+        rng.standard_normal((height + _SHIFT, width + _SHIFT, 3), np.float32) * _NOISE
+    ).astype(np.int16)
     for frame in frames:
         top, left = rng.integers(_SHIFT, size=2)
-        yield np.clip(frame + field[top : top + height, left : left + width], 0, 255).astype(np.uint8)
+        yield np.clip(frame + field[top : top + height, left : left + width], 0, 255).astype(
+            np.uint8
+        )
 
 
 def flicker(found: Sequence[Image], clean: Sequence[Image]) -> float:

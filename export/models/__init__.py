@@ -67,8 +67,12 @@ class ModelSpec:
 
         state: of a stateful network, float32 [N, 1, H, W], the previous share of person, 0..1; it is the last channel.
         """
-        mean, std = (torch.tensor(x, device=image.device).view(1, 3, 1, 1) for x in (self.mean, self.std))
-        pixels = (image.float().permute(0, 3, 1, 2) - mean) / std  # in this order: TensorRT moves no uint8
+        mean, std = (
+            torch.tensor(x, device=image.device).view(1, 3, 1, 1) for x in (self.mean, self.std)
+        )
+        pixels = (
+            image.float().permute(0, 3, 1, 2) - mean
+        ) / std  # in this order: TensorRT moves no uint8
         pixels = pixels.flip(1) if self.bgr else pixels
         return torch.cat([pixels, *state], dim=1) if state else pixels
 
@@ -97,7 +101,16 @@ class ModelSpec:
 _CLOVAAI_MEAN = (132.35703, 115.69884, 107.304565)
 _CLOVAAI_STD = (255 * 68.29726, 255 * 65.1337, 255 * 63.97182)
 PERSON = ("room", "person")
-V2_CLASSES = ("background", "skin", "left brow", "right brow", "left eye", "right eye", "lips", "teeth")
+V2_CLASSES = (
+    "background",
+    "skin",
+    "left brow",
+    "right brow",
+    "left eye",
+    "right eye",
+    "lips",
+    "teeth",
+)
 V1_CLASSES = ("background", "person", *V2_CLASSES[1:])
 """EasyPortrait's classes, version 1 and 2. Left is the left side of the picture."""
 
@@ -111,11 +124,23 @@ _SINET = ModelSpec(
 # Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A plain sigmoid of that is
 # 0.73 or 0.27: a ghost of the room everywhere. Times 6, the margins are 0.9975 and 0.0025.
 _EXTREMEC3 = ModelSpec(
-    "extremec3", (224, 224), PERSON, _CLOVAAI_MEAN, _CLOVAAI_STD, bgr=True, options=(("classes", 1),), gain=6.0
+    "extremec3",
+    (224, 224),
+    PERSON,
+    _CLOVAAI_MEAN,
+    _CLOVAAI_STD,
+    bgr=True,
+    options=(("classes", 1),),
+    gain=6.0,
 )
 # config/*.yaml there: blue, green, red; (x - mean) * 0.017
 _PORTRAITNET = ModelSpec(
-    "portraitnet", (224, 224), PERSON, mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True
+    "portraitnet",
+    (224, 224),
+    PERSON,
+    mean=(123.68, 116.78, 103.94),
+    std=(1 / 0.017, 1 / 0.017, 1 / 0.017),
+    bgr=True,
 )
 _OWN_PORTRAITNET = ModelSpec(
     "portraitnet",
@@ -156,7 +181,9 @@ TRAINED = {
     for spec in (
         _SINET,
         replace(_OWN_PORTRAITNET, options=(("edge", True),)),
-        replace(_OWN_PORTRAITNET, name="portraitnet_prior", options=(("edge", True), ("channels", 4))),
+        replace(
+            _OWN_PORTRAITNET, name="portraitnet_prior", options=(("edge", True), ("channels", 4))
+        ),
         MODELS["portraitnet_face"],
         replace(_SEGFORMER, size=(256, 256), classes=V1_CLASSES),
     )
@@ -209,5 +236,7 @@ def find_preset(name: str, model: str) -> Preset:
     """
     known = sorted(key for key, preset in PRESETS.items() if preset.spec.name == model)
     if name not in known:
-        raise ExportError(f"unknown preset {name!r} for {model}; known: {', '.join(known) or 'none'}")
+        raise ExportError(
+            f"unknown preset {name!r} for {model}; known: {', '.join(known) or 'none'}"
+        )
     return PRESETS[name]

@@ -40,9 +40,13 @@ _PUBLISHED = {
 }
 
 
-def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _conv(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     return [
-        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(
+            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
+        ),
         nn.BatchNorm2d(out_channels, _NORM_EPS, _NORM_MOMENTUM),
     ]
 
@@ -50,10 +54,16 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, gro
 class _Block(nn.Module):
     """Widen, filter each channel, narrow; a residual where size and width stay."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
         wide = in_channels * expansion
-        self.expand = nn.Sequential(*_conv(in_channels, wide, 1), nn.ReLU6()) if expansion > 1 else nn.Identity()
+        self.expand = (
+            nn.Sequential(*_conv(in_channels, wide, 1), nn.ReLU6())
+            if expansion > 1
+            else nn.Identity()
+        )
         self.spatial = nn.Sequential(*_conv(wide, wide, kernel, stride, groups=wide), nn.ReLU6())
         self.project = nn.Sequential(*_conv(wide, out_channels, 1))
         self.residual = stride == 1 and in_channels == out_channels
@@ -72,7 +82,9 @@ class EfficientNetLite0(nn.Module):
         blocks, width_in = [], _STEM
         for expansion, width, kernel, stride, count in _BLOCKS:
             for index in range(count):
-                blocks.append(_Block(width_in, width, kernel, stride if index == 0 else 1, expansion))
+                blocks.append(
+                    _Block(width_in, width, kernel, stride if index == 0 else 1, expansion)
+                )
                 width_in = width
         self.blocks = nn.ModuleList(blocks)
 

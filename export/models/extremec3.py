@@ -55,7 +55,9 @@ class _C3Block(nn.Module):
 class _Branches(nn.Module):
     """Reduce to a third of the width, then three C3-blocks side by side; the first one fills up the width."""
 
-    def __init__(self, in_channels: int, out_channels: int, rates: _Rates, kernel: int = 1, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, rates: _Rates, kernel: int = 1, stride: int = 1
+    ) -> None:
         super().__init__()
         third = out_channels // 3
         self.c1 = Conv(in_channels, third, kernel, stride)
@@ -131,7 +133,9 @@ class ExtremeC3Net(nn.Module):
         self.encoder = _Encoder(p, q)
         self.upsample = nn.Sequential(nn.Conv2d(112, 24, 1, bias=False), nn.BatchNorm2d(24))
         self.Fine = nn.Sequential(Conv(3, 24, kernel=3, stride=2), _C3Module(24, 24, _FINE))
-        self.classifier = nn.Sequential(NormAct(24), nn.Identity(), nn.Conv2d(24, classes, 1, bias=False))
+        self.classifier = nn.Sequential(
+            NormAct(24), nn.Identity(), nn.Conv2d(24, classes, 1, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         coarse = upsample(self.upsample(self.encoder(x)), 2)

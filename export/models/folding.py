@@ -35,7 +35,13 @@ def conv(weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: in
     """A convolution with these numbers, padded to keep the size: weight [O, I/groups, k, k], bias [O]."""
     out_channels, in_channels, kernel = weight.shape[:3]
     module = nn.Conv2d(
-        in_channels * groups, out_channels, kernel, stride, kernel // 2, groups=groups, bias=bias is not None
+        in_channels * groups,
+        out_channels,
+        kernel,
+        stride,
+        kernel // 2,
+        groups=groups,
+        bias=bias is not None,
     )
     module.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     if bias is not None:
@@ -53,13 +59,17 @@ class Slopes(nn.Module):
     Input and output: float [N, C, H, W]. `flip`: float [C], +1 or -1; the output is flip * PReLU(z).
     """
 
-    def __init__(self, slope: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> None:
+    def __init__(
+        self, slope: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> None:
         super().__init__()
         scale = torch.ones_like(slope) if scale is None else scale
         shift = torch.zeros_like(slope) if shift is None else shift
         self.flip = torch.where(slope > 1, -1.0, 1.0).to(slope.dtype)
         straight, bent, channels = self.flip * slope, (1 - slope).abs(), slope.numel()
-        self.straight = conv((straight * scale).view(-1, 1, 1, 1), straight * shift, groups=channels)
+        self.straight = conv(
+            (straight * scale).view(-1, 1, 1, 1), straight * shift, groups=channels
+        )
         self.bent = conv((bent * scale).view(-1, 1, 1, 1), bent * shift, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +80,9 @@ class Slopes(nn.Module):
 def bilinear(size_out: int, size_in: int) -> Tensor:
     """The matrix, float64 [out, in], of one axis of a bilinear enlargement with aligned corners."""
     eye = torch.eye(size_in, dtype=torch.float64)
-    return functional.interpolate(eye[None], size_out, mode="linear", align_corners=True)[0].T.contiguous()
+    return functional.interpolate(eye[None], size_out, mode="linear", align_corners=True)[
+        0
+    ].T.contiguous()
 
 
 class EnlargeConv(nn.Module):
@@ -92,7 +104,9 @@ class EnlargeConv(nn.Module):
         height, width = size
         kernel, scale, shift = kernel.double(), scale.double(), shift.double()
         down, across = _taps(height), _taps(width)
-        self.affine = conv(scale.view(-1, 1, 1, 1), shift, groups=len(scale))  # enlarging keeps it, the rows sum to 1
+        self.affine = conv(
+            scale.view(-1, 1, 1, 1), shift, groups=len(scale)
+        )  # enlarging keeps it, the rows sum to 1
         right = torch.einsum("cyt,tXx->cxyX", kernel, across)
         self.columns = nn.Buffer(right.reshape(-1, 3 * width).contiguous())
         left = down.permute(1, 2, 0).reshape(height, -1)
@@ -101,7 +115,9 @@ class EnlargeConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         side_by_side = self.affine(x).permute(0, 2, 1, 3).flatten(2)[0]
         wide = (side_by_side @ self.columns).view(-1, self._size[1])
-        blocks: Tensor = self.blocks @ wide.index_select(0, self.picks.flatten()).view(*self.picks.shape, -1)
+        blocks: Tensor = self.blocks @ wide.index_select(0, self.picks.flatten()).view(
+            *self.picks.shape, -1
+        )
         return blocks.view(1, *self._size)
 
 
@@ -118,6 +134,8 @@ def _row_blocks(matrix: Tensor, block: int) -> tuple[nn.Buffer, nn.Buffer]:
     used = [part.abs().sum(0).nonzero().flatten() for part in parts]
     wide = max(int(index[-1] - index[0]) + 1 for index in used)
     starts = [min(int(index[0]), matrix.shape[1] - wide) for index in used]
-    dense = torch.stack([part[:, start : start + wide] for part, start in zip(parts, starts, strict=True)])
+    dense = torch.stack(
+        [part[:, start : start + wide] for part, start in zip(parts, starts, strict=True)]
+    )
     picks = torch.stack([torch.arange(start, start + wide) for start in starts])
     return nn.Buffer(dense.contiguous()), nn.Buffer(picks)

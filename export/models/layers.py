@@ -33,10 +33,14 @@ class NormAct(nn.Module):
 class Conv(nn.Module):
     """A convolution without bias; a module of its own only for the parameter's name."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__()
         padding = kernel // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)  # type: ignore[no-any-return]

@@ -24,7 +24,9 @@ _LITE_LAST_WIDTH = 16
 def _conv_norm(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
+    )
     return conv, nn.BatchNorm2d(out_channels)
 
 
@@ -72,7 +74,9 @@ class _Transition(nn.Module):
 
 def _stage(in_channels: int, expansion: int, width: int, blocks: int, stride: int) -> nn.Sequential:
     first = _InvertedResidual(in_channels, width, stride, expansion)
-    return nn.Sequential(first, *(_InvertedResidual(width, width, 1, expansion) for _ in range(blocks - 1)))
+    return nn.Sequential(
+        first, *(_InvertedResidual(width, width, 1, expansion) for _ in range(blocks - 1))
+    )
 
 
 def _enlarge(channels: int) -> nn.ConvTranspose2d:

@@ -75,7 +75,11 @@ class _Projections(nn.Module):
 
     def forward(self, query: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         channels = query.shape[-1]
-        ends = (slice(0, channels), slice(channels, 2 * channels), slice(2 * channels, 3 * channels))
+        ends = (
+            slice(0, channels),
+            slice(channels, 2 * channels),
+            slice(2 * channels, 3 * channels),
+        )
         maps = [(self.in_proj_weight[end], self.in_proj_bias[end]) for end in ends]
         q, k, v = (functional.linear(x, *maps[i]) for i, x in enumerate((query, source, source)))
         return q, k, v
@@ -94,8 +98,12 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         source = self.norm(_tokens(self.sr(_plane(x, size)))) if self.reduction > 1 else x
-        query, key, value = (y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in self.attn(x, source))
-        scaled = query * (query.shape[-1] ** -0.5)  # before the product: smaller numbers in half precision
+        query, key, value = (
+            y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in self.attn(x, source)
+        )
+        scaled = query * (
+            query.shape[-1] ** -0.5
+        )  # before the product: smaller numbers in half precision
         weights = torch.softmax(scaled @ key.transpose(2, 3), dim=-1)
         y: Tensor = self.attn.out_proj((weights @ value).transpose(1, 2).flatten(2))
         return y
@@ -138,10 +146,14 @@ class _Backbone(nn.Module):
         super().__init__()
         stages: list[nn.Module] = []
         width_in = 3
-        settings = zip(mit.widths, mit.depths, _HEADS, _REDUCTIONS, _KERNELS_AND_STRIDES, strict=True)
+        settings = zip(
+            mit.widths, mit.depths, _HEADS, _REDUCTIONS, _KERNELS_AND_STRIDES, strict=True
+        )
         for width, depth, heads, reduction, (kernel, stride) in settings:
             blocks = nn.ModuleList(_Block(width, heads, reduction) for _ in range(depth))
-            stages.append(nn.ModuleList([_PatchEmbed(width_in, width, kernel, stride), blocks, _norm(width)]))
+            stages.append(
+                nn.ModuleList([_PatchEmbed(width_in, width, kernel, stride), blocks, _norm(width)])
+            )
             width_in = width
         self.layers = nn.ModuleList(stages)
 
@@ -180,7 +192,9 @@ class _Head(nn.Module):
         size = planes[0].shape[2:]
         narrowed = [conv(plane) for conv, plane in zip(self.convs, planes, strict=True)]
         enlarged = [
-            functional.interpolate(y, size=size, mode="bilinear", align_corners=False) if y.shape[2:] != size else y
+            functional.interpolate(y, size=size, mode="bilinear", align_corners=False)
+            if y.shape[2:] != size
+            else y
             for y in narrowed
         ]
         return self.conv_seg(self.fusion_conv(torch.cat(enlarged, dim=1)))  # type: ignore[no-any-return]

@@ -31,7 +31,9 @@ _SKIPS = (0, 2)
 class _Conv(nn.Module):
     """A convolution padded as TensorFlow's "same": at stride 2 the odd row and column go below and to the right."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
         before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
@@ -53,12 +55,21 @@ class _Gate(nn.Module):
         self.expand = _Conv(squeezed, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.expand(functional.relu(self.reduce(functional.adaptive_avg_pool2d(x, 1)))))
+        return torch.sigmoid(
+            self.expand(functional.relu(self.reduce(functional.adaptive_avg_pool2d(x, 1))))
+        )
 
 
 class _Block(nn.Module):
     def __init__(
-        self, inputs: int, kernel: int, stride: int, inside: int, outputs: int, squeezed: int, swish: bool
+        self,
+        inputs: int,
+        kernel: int,
+        stride: int,
+        inside: int,
+        outputs: int,
+        squeezed: int,
+        swish: bool,
     ) -> None:
         super().__init__()
         self.expand = _Conv(inputs, inside)
@@ -89,7 +100,9 @@ class _Decoder(nn.Module):
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         # the published graph enlarges first; both are linear and the weights of bilinear sampling add up to 1, so the
         # answer is the same for a quarter of the work
-        x = functional.interpolate(self.project(below), scale_factor=2.0, mode="bilinear", align_corners=False)
+        x = functional.interpolate(
+            self.project(below), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
         y = functional.relu(self.mix(skip * self.gate(skip + x) + x))
         return y + functional.relu(self.depthwise(y))
 

@@ -66,9 +66,13 @@ class _SpatialSqueeze(nn.Module):
     def __init__(self, channels: int, kernel: int, squeeze: int) -> None:
         super().__init__()
         self.squeeze = squeeze
-        depthwise = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=channels, bias=False)
+        depthwise = nn.Conv2d(
+            channels, channels, kernel, 1, kernel // 2, groups=channels, bias=False
+        )
         self.conv = nn.Sequential(depthwise, norm(channels))
-        self.act_conv1x1 = nn.Sequential(nn.PReLU(channels), nn.Conv2d(channels, channels, 1, bias=False))
+        self.act_conv1x1 = nn.Sequential(
+            nn.PReLU(channels), nn.Conv2d(channels, channels, 1, bias=False)
+        )
         self.bn = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,7 +87,9 @@ class _SpatialSqueeze(nn.Module):
 class _S2Module(nn.Module):
     """Grouped 1x1 with channel shuffle, two S2 blocks side by side, a residual where the width allows."""
 
-    def __init__(self, in_channels: int, out_channels: int, branches: tuple[tuple[int, int], ...]) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, branches: tuple[tuple[int, int], ...]
+    ) -> None:
         super().__init__()
         half = out_channels // 2
         self.c1 = Conv(in_channels, half, groups=2)
@@ -99,9 +105,13 @@ class _S2Module(nn.Module):
         return self.BR(x + y if self.residual else y)  # type: ignore[no-any-return]
 
 
-def _stage(in_channels: int, out_channels: int, config: tuple[tuple[tuple[int, int], ...], ...]) -> nn.ModuleList:
+def _stage(
+    in_channels: int, out_channels: int, config: tuple[tuple[tuple[int, int], ...], ...]
+) -> nn.ModuleList:
     widths = [in_channels] + [out_channels] * len(config)
-    return nn.ModuleList(_S2Module(a, b, branches) for (a, b), branches in zip(pairwise(widths), config, strict=True))
+    return nn.ModuleList(
+        _S2Module(a, b, branches) for (a, b), branches in zip(pairwise(widths), config, strict=True)
+    )
 
 
 class _Encoder(nn.Module):
@@ -142,7 +152,8 @@ class SINet(nn.Module):
         self.level2_C = ConvNormAct(48, classes, kernel=1)
         self.bn_2 = norm(classes)
         self.classifier = nn.Sequential(
-            nn.UpsamplingBilinear2d(scale_factor=2), nn.Conv2d(classes, classes, 3, padding=1, bias=False)
+            nn.UpsamplingBilinear2d(scale_factor=2),
+            nn.Conv2d(classes, classes, 3, padding=1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -60,10 +60,14 @@ class _Branch(nn.Module):
         assert isinstance(act, nn.PReLU)
         assert isinstance(pointwise, nn.Conv2d)
         scale, shift = affine(norm)
-        self.depthwise = conv(rows(depthwise.weight, scale)[order], shift[order], groups=depthwise.groups)
+        self.depthwise = conv(
+            rows(depthwise.weight, scale)[order], shift[order], groups=depthwise.groups
+        )
         self.act = Slopes(act.weight[order])
         scale, shift = (x * flip for x in affine(source.bn))
-        self.pointwise = conv(columns(rows(pointwise.weight[:, order], scale), self.act.flip), shift)
+        self.pointwise = conv(
+            columns(rows(pointwise.weight[:, order], scale), self.act.flip), shift
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.squeeze > 1:
@@ -80,9 +84,13 @@ class _Module(nn.Module):
         self.residual = source.residual
         weight = source.c1.conv.weight
         half, per_group = weight.shape[:2]
-        by_group = flip.view(2, 1, per_group).expand(2, half // 2, per_group).reshape(half, per_group)
+        by_group = (
+            flip.view(2, 1, per_group).expand(2, half // 2, per_group).reshape(half, per_group)
+        )
         self.reduce = conv(weight * by_group[:, :, None, None], groups=2)
-        order = torch.arange(half).view(-1, 2).T.flatten()  # the place behind the shuffle of each channel before it
+        order = (
+            torch.arange(half).view(-1, 2).T.flatten()
+        )  # the place behind the shuffle of each channel before it
         inner = flip if self.residual else flip.new_ones(2 * half)
         self.first = _Branch(source.d1, order, inner[:half])
         self.second = _Branch(source.d2, order, inner[half:])
@@ -124,7 +132,9 @@ class FoldedSINet(nn.Module):
     `mean`, `std` are of RGB on 0..255; a network trained on BGR has the channels of its first convolution reversed.
     """
 
-    def __init__(self, network: SINet, mean: Tensor, std: Tensor, bgr: bool, size: tuple[int, int]) -> None:
+    def __init__(
+        self, network: SINet, mean: Tensor, std: Tensor, bgr: bool, size: tuple[int, int]
+    ) -> None:
         super().__init__()
         exact = copy.deepcopy(network).double().eval()
         encoder = exact.encoder
@@ -137,7 +147,9 @@ class FoldedSINet(nn.Module):
         self.down3 = _Down(encoder.level3_0, self.stage2.act.flip)
         self.stage3 = _Stage(encoder.level3, encoder.BR3, self.down3.flip)
         scale, shift = affine(exact.bn_3)
-        self.coarse = conv(columns(rows(encoder.classifier.conv.weight, scale), self.stage3.act.flip), shift)
+        self.coarse = conv(
+            columns(rows(encoder.classifier.conv.weight, scale), self.stage3.act.flip), shift
+        )
         self._decoder(exact, size)
         self.float()
 

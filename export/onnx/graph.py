@@ -36,7 +36,9 @@ class ScoreNetwork(nn.Module):
         pixels = self._spec.normalise(image, *state)
         score = self._spec.score(self._network(pixels))
         if score.shape[2:] != pixels.shape[2:]:
-            score = functional.interpolate(score, size=pixels.shape[2:], mode="bilinear", align_corners=False)
+            score = functional.interpolate(
+                score, size=pixels.shape[2:], mode="bilinear", align_corners=False
+            )
         return score if self._spec.task == "face" else score.squeeze(1)
 
 
@@ -48,7 +50,9 @@ class _FoldedScore(nn.Module):
         self._folded = folded.eval()
 
     def forward(self, image: Tensor) -> Tensor:
-        score: Tensor = self._folded(image.float().permute(0, 3, 1, 2))  # in this order: TensorRT moves no uint8
+        score: Tensor = self._folded(
+            image.float().permute(0, 3, 1, 2)
+        )  # in this order: TensorRT moves no uint8
         return score
 
 
@@ -78,7 +82,9 @@ def check_size(size: tuple[int, int]) -> None:
         ExportError: a side is not a positive multiple of 32.
     """
     if any(side <= 0 or side % _SIZE_STEP for side in size):
-        raise ExportError(f"input size {size[0]}x{size[1]}: height and width must be multiples of {_SIZE_STEP}")
+        raise ExportError(
+            f"input size {size[0]}x{size[1]}: height and width must be multiples of {_SIZE_STEP}"
+        )
 
 
 def engine_graph(

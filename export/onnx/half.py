@@ -33,7 +33,9 @@ def to_half(plain: onnx.ModelProto, single: int = 0) -> onnx.ModelProto:
     model.CopyFrom(plain)
     graph = model.graph
     kept = (
-        _before_network(graph, single) | _from_answer(graph) | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
+        _before_network(graph, single)
+        | _from_answer(graph)
+        | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
     )
     halver = _Halver(graph, _float_values(model))
     for node in graph.node:
@@ -69,11 +71,17 @@ class _Halver:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         for index, name in enumerate(node.input):
-            copy.input[index] = self._value(name, half and index not in _FLOAT_INPUTS.get(node.op_type, ()))
+            copy.input[index] = self._value(
+                name, half and index not in _FLOAT_INPUTS.get(node.op_type, ())
+            )
         if half:
             self._halves |= self._floats & set(node.output)
             for attribute in copy.attribute:
-                if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                if (
+                    node.op_type == "Cast"
+                    and attribute.name == "to"
+                    and attribute.i == TensorProto.FLOAT
+                ):
                     attribute.i = TensorProto.FLOAT16
         self.nodes.append(copy)
 
@@ -84,7 +92,9 @@ class _Halver:
         if name not in self._converted:
             other = self._converted[name] = f"{name}_{'half' if half else 'single'}"
             if name in self._weights:
-                values = np.clip(numpy_helper.to_array(self._weights[name]), -_LARGEST, _LARGEST).astype(np.float16)
+                values = np.clip(
+                    numpy_helper.to_array(self._weights[name]), -_LARGEST, _LARGEST
+                ).astype(np.float16)
                 self._graph.initializer.append(numpy_helper.from_array(values, other))
             else:
                 to = TensorProto.FLOAT16 if half else TensorProto.FLOAT

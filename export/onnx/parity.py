@@ -99,9 +99,15 @@ class _Torch:
         inputs = [torch.from_numpy(x) for x in (image, state) if x is not None]
         with _one_thread(), torch.no_grad():
             score = self._network(*inputs)
-            share = torch.softmax(score, 1) if self._spec.task == "face" else torch.sigmoid(score.double())
+            share = (
+                torch.softmax(score, 1)
+                if self._spec.task == "face"
+                else torch.sigmoid(score.double())
+            )
         output = (share * 255).round().to(torch.uint8).numpy()
-        return _Answer(score.numpy(), output, None if state is None else share.float().unsqueeze(1).numpy())
+        return _Answer(
+            score.numpy(), output, None if state is None else share.float().unsqueeze(1).numpy()
+        )
 
 
 @contextmanager
@@ -115,7 +121,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def check_parity(network: nn.Module, spec: ModelSpec, model: onnx.ModelProto, images: NDArray[np.uint8]) -> Parity:
+def check_parity(
+    network: nn.Module, spec: ModelSpec, model: onnx.ModelProto, images: NDArray[np.uint8]
+) -> Parity:
     """Compare the untouched network in torch with the graph. images: uint8 [N, H, W, 3] RGB of the graph's size.
 
     Raises:
@@ -135,7 +143,9 @@ def check_parity(network: nn.Module, spec: ModelSpec, model: onnx.ModelProto, im
     return Parity("torch", len(images), _short(logit_max), output_max)
 
 
-def check_half(single: onnx.ModelProto, half: onnx.ModelProto, images: NDArray[np.uint8]) -> HalfParity:
+def check_half(
+    single: onnx.ModelProto, half: onnx.ModelProto, images: NDArray[np.uint8]
+) -> HalfParity:
     """Compare the float16 file with the float32 file of an engine. images: uint8 [N, H, W, 3] RGB of their size.
 
     Raises:
@@ -150,20 +160,32 @@ def check_half(single: onnx.ModelProto, half: onnx.ModelProto, images: NDArray[n
     parses = single.graph.output[0].name == "probs"
     metric, limit = ("agreement", AGREEMENT_LIMIT) if parses else ("iou", IOU_LIMIT)
     if not agreed:
-        raise ExportError("parity: the network finds a person in none of the pictures; name a folder with people")
+        raise ExportError(
+            "parity: the network finds a person in none of the pictures; name a folder with people"
+        )
     mean, worst = float(np.mean(agreed)), float(np.min(agreed))
     if mean < limit:
-        raise ExportError(f"parity: float16 and float32 differ: mean {metric} {mean:.4f} (limit {limit})")
-    return HalfParity("fp32", len(images), _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4))
+        raise ExportError(
+            f"parity: float16 and float32 differ: mean {metric} {mean:.4f} (limit {limit})"
+        )
+    return HalfParity(
+        "fp32", len(images), _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4)
+    )
 
 
-def _pairs(reference: _Torch | _Graph, graph: _Graph, images: NDArray[np.uint8]) -> Iterator[tuple[_Answer, _Answer]]:
+def _pairs(
+    reference: _Torch | _Graph, graph: _Graph, images: NDArray[np.uint8]
+) -> Iterator[tuple[_Answer, _Answer]]:
     """The answers of both, batch by batch; of a stateful network also to the same pictures once more."""
     if len(images) < FEWEST_IMAGES:
-        raise ExportError(f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more")
+        raise ExportError(
+            f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more"
+        )
     for start in range(0, len(images), graph.batch):
         image = images.take(range(start, start + graph.batch), axis=0, mode="wrap")
-        state = np.zeros((graph.batch, 1, *image.shape[1:3]), np.float32) if graph.stateful else None
+        state = (
+            np.zeros((graph.batch, 1, *image.shape[1:3]), np.float32) if graph.stateful else None
+        )
         for _ in range(2 if graph.stateful else 1):
             expected, actual = reference(image, state), graph(image, state)
             yield expected, actual
@@ -176,7 +198,9 @@ def _differences(expected: _Answer, actual: _Answer) -> tuple[float, int]:
     if expected.state is not None and actual.state is not None:
         pairs.append((expected.state, actual.state))
     if not all(np.isfinite(x).all() for pair in pairs for x in pair):
-        raise ExportError("parity: the network answers with numbers that are not finite; check the normalisation")
+        raise ExportError(
+            "parity: the network answers with numbers that are not finite; check the normalisation"
+        )
     steps = actual.output.astype(int) - expected.output.astype(int)
     return max(float(np.abs(a - b).max()) for a, b in pairs), int(np.abs(steps).max())
 
@@ -184,7 +208,10 @@ def _differences(expected: _Answer, actual: _Answer) -> tuple[float, int]:
 def _agreement(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> list[float]:
     """One number per picture, none for a picture with hardly a mask. expected, actual: alpha or probs."""
     if expected.ndim == 4:
-        return [float(np.mean(a.argmax(0) == b.argmax(0))) for a, b in zip(expected, actual, strict=True)]
+        return [
+            float(np.mean(a.argmax(0) == b.argmax(0)))
+            for a, b in zip(expected, actual, strict=True)
+        ]
     shares: list[float] = []
     for a, b in zip(expected >= 128, actual >= 128, strict=True):
         union = np.count_nonzero(a | b)

@@ -115,7 +115,9 @@ def score_variant(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     shape = [d.dim_value for d in copy.graph.output[0].type.tensor_type.shape.dim]
-    copy.graph.node.append(helper.make_node("Identity", [answer_node(copy.graph).input[0]], ["score"], name="score"))
+    copy.graph.node.append(
+        helper.make_node("Identity", [answer_node(copy.graph).input[0]], ["score"], name="score")
+    )
     others = list(copy.graph.output)[1:]
     del copy.graph.output[:]
     copy.graph.output.append(helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, shape))

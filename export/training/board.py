@@ -49,7 +49,9 @@ class Board:
 def overlays(image: Tensor, logits: Tensor) -> Tensor:
     """The first pictures, half covered with the colours of their classes: uint8 [n, H, W, 3] RGB, new."""
     image, logits = image[:_SHOWN], logits[:_SHOWN].detach().cpu()
-    large = torch.nn.functional.interpolate(logits, image.shape[1:3], mode="bilinear", align_corners=False)
+    large = torch.nn.functional.interpolate(
+        logits, image.shape[1:3], mode="bilinear", align_corners=False
+    )
     classes = large.argmax(1)
     colours = torch.tensor(_COLOURS, dtype=torch.float32)[classes]
     mixed = torch.where((classes > 0)[..., None], (image.float() + colours) / 2, image.float())

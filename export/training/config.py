@@ -14,7 +14,15 @@ from export.data.used import used_sets
 from export.errors import ExportError
 from export.models import ModelSpec
 from export.weights.files import sha256_of
-from export.weights.record import Record, horizon_of, is_clear, read_record, record_of, surroundings, warmup_of
+from export.weights.record import (
+    Record,
+    horizon_of,
+    is_clear,
+    read_record,
+    record_of,
+    surroundings,
+    warmup_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,17 @@ class TrainConfig:
         return self.bfloat16 or device.type == "cuda"
 
 
-_FREE = ("data", "out", "samples", "batch", "rate", "workers", "compile", "bfloat16", "checkpoint_s")
+_FREE = (
+    "data",
+    "out",
+    "samples",
+    "batch",
+    "rate",
+    "workers",
+    "compile",
+    "bfloat16",
+    "checkpoint_s",
+)
 """Settings that may change when a run goes on; its record keeps each change."""
 
 
@@ -78,7 +96,9 @@ def as_begun(config: TrainConfig, given: Collection[str]) -> TrainConfig:
 
 def _settings(record: Record) -> dict[str, Any]:
     """The fields of `TrainConfig` in a record, without the folder, which may have moved."""
-    known = {x.name: record[x.name] for x in fields(TrainConfig) if x.name in record and x.name != "out"}
+    known = {
+        x.name: record[x.name] for x in fields(TrainConfig) if x.name in record and x.name != "out"
+    }
     if "data" in known:
         known["data"] = tuple(Path(folder) for folder in known["data"])
     if known.get("teacher"):
@@ -88,18 +108,26 @@ def _settings(record: Record) -> dict[str, Any]:
     return known
 
 
-def check_folder(config: TrainConfig, resume: bool, init: Path | None, before: Record | None) -> None:
+def check_folder(
+    config: TrainConfig, resume: bool, init: Path | None, before: Record | None
+) -> None:
     """Refuse to write over a run, or to go on with one under other settings. before: the record of that run.
 
     Raises:
         ExportError: as said.
     """
     if resume and init is not None:
-        raise ExportError(f"--init {init}: a run that goes on has weights; leave it out, or begin without --resume")
+        raise ExportError(
+            f"--init {init}: a run that goes on has weights; leave it out, or begin without --resume"
+        )
     if resume and before is None and (config.out / "last.pt").exists():
-        raise ExportError(f"{config.out / 'run.json'}: not a record, so the run cannot go on; begin another with --out")
+        raise ExportError(
+            f"{config.out / 'run.json'}: not a record, so the run cannot go on; begin another with --out"
+        )
     if not resume and any((config.out / name).exists() for name in ("last.pt", "ema.safetensors")):
-        raise ExportError(f"{config.out}: holds a run; go on with --resume, or give another folder with --out")
+        raise ExportError(
+            f"{config.out}: holds a run; go on with --resume, or give another folder with --out"
+        )
     for name, begun in _settings(before or {}).items():
         if name not in _FREE and getattr(config, name) != begun:
             raise ExportError(
@@ -109,7 +137,12 @@ def check_folder(config: TrainConfig, resume: bool, init: Path | None, before: R
 
 
 def described(
-    config: TrainConfig, spec: ModelSpec, device: torch.device, seen: int, before: Record | None, init: Path | None
+    config: TrainConfig,
+    spec: ModelSpec,
+    device: torch.device,
+    seen: int,
+    before: Record | None,
+    init: Path | None,
 ) -> Record:
     """The record of a run that begins or goes on: its settings, its data, and under what each part of it ran."""
     record = dict(before or {})
@@ -132,7 +165,10 @@ def described(
             "spec": asdict(spec),
             "warmup": warmup_of(config.warmup_samples, config.samples),
             "horizon": horizon_of(config.ema_samples, config.samples),
-            "sets": [*sets, *(one for one in record.get("sets", []) if one["sha256"] not in present)],
+            "sets": [
+                *sets,
+                *(one for one in record.get("sets", []) if one["sha256"] not in present),
+            ],
             "draws": faces.draws(config.finish, config.occluders)
             if spec.task == "face"
             else people.draws(config.finish) | ({"before": prior.SHARES} if spec.stateful else {}),

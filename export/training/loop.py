@@ -48,7 +48,10 @@ class _Draws(IterableDataset[_Drawn]):
     """An endless stream of samples; `start` moves the seed so that a resumed run does not repeat itself."""
 
     def __init__(
-        self, draw_one: Callable[[np.random.Generator], Sample], seed: tuple[int, int], remembers: bool
+        self,
+        draw_one: Callable[[np.random.Generator], Sample],
+        seed: tuple[int, int],
+        remembers: bool,
     ) -> None:
         self._draw, self._seed, self._remembers = draw_one, seed, remembers
 
@@ -131,7 +134,9 @@ def _trained(config: TrainConfig) -> ModelSpec:
     spec = TRAINED.get(config.model)
     if spec is None:
         known = ", ".join(TRAINED)
-        raise ExportError(f"{config.model}: only {known} are trained here; convert published weights instead")
+        raise ExportError(
+            f"{config.model}: only {known} are trained here; convert published weights instead"
+        )
     if config.task not in ("", "person", spec.task):
         raise ExportError(f"--task {config.task}: {spec.name} learns {spec.task} or person")
     if config.size is not None:
@@ -148,7 +153,9 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
     network = spec.build()
     check_rights(config, init)
     if config.teacher is not None and spec.task != "person":
-        raise ExportError(f"--teacher {config.teacher}: knows people only; leave it out for {spec.name}")
+        raise ExportError(
+            f"--teacher {config.teacher}: knows people only; leave it out for {spec.name}"
+        )
     if init is not None:
         fresh = network.load_state_dict(start_weights(init, network), strict=False).missing_keys
         if fresh:
@@ -156,7 +163,9 @@ def _start(config: TrainConfig, init: Path | None) -> _Run:
             print(f"{init}: has no {parts} of {spec.name}; these start at random", flush=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.rate, weight_decay=config.weight_decay
+    )
     teacher = Teacher(config.teacher_model, config.teacher, device) if config.teacher else None
     return _Run(config, spec, network, optimiser, _Average(network), device, teacher)
 
@@ -165,17 +174,27 @@ def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
     """What draws one random sample for the network."""
     config, size, finish = run.config, run.spec.size, run.config.finish
     folders = [folder for folder in config.data if is_data_folder(folder)]
-    readers = [detect(x, glasses_out=not config.keep_glasses) for x in config.data if x not in folders]
+    readers = [
+        detect(x, glasses_out=not config.keep_glasses) for x in config.data if x not in folders
+    ]
     for reader in readers:
         if isinstance(reader, Unlabelled) and config.teacher is None:
-            raise ExportError(f"{reader.folder}: pictures without labels; give a --teacher, or leave the folder out")
+            raise ExportError(
+                f"{reader.folder}: pictures without labels; give a --teacher, or leave the folder out"
+            )
     data = folders[0] if folders else None
     if len(folders) > 1:
-        raise ExportError(f"--data {folders[1]}: a second folder with person/; give one of these, and others as sets")
+        raise ExportError(
+            f"--data {folders[1]}: a second folder with person/; give one of these, and others as sets"
+        )
     if run.spec.task == "face":
-        faces = FaceLibrary.read(data, "train", config.licence, LazyFaces(readers, "train", config.licence))
+        faces = FaceLibrary.read(
+            data, "train", config.licence, LazyFaces(readers, "train", config.licence)
+        )
         return lambda rng: draw_face(faces, size, rng, finish, config.occluders)
-    library = Library.read(data, "train", config.licence, LazyPeople(readers, "train", config.licence))
+    library = Library.read(
+        data, "train", config.licence, LazyPeople(readers, "train", config.licence)
+    )
     return lambda rng: draw(library, size, rng, finish)
 
 
@@ -193,7 +212,9 @@ def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
             done = run.seen >= config.samples
             if done or time.monotonic() - saved_at > config.checkpoint_s:
                 _save(run, sum(losses) / len(losses))
-                board.write(run.seen, sum(losses) / len(losses), _rate(config, run.seen), batch[0], logits)
+                board.write(
+                    run.seen, sum(losses) / len(losses), _rate(config, run.seen), batch[0], logits
+                )
                 saved_at, losses = time.monotonic(), []
             if done:
                 return
@@ -205,7 +226,9 @@ def _batches(loader: DataLoader[_Drawn]) -> Iterator[_Drawn]:
         yield from loader
     except ExportError as error:
         last = str(error).strip().splitlines()[-1]
-        raise ExportError(last.removeprefix(f"{ExportError.__module__}.{ExportError.__name__}: ")) from error
+        raise ExportError(
+            last.removeprefix(f"{ExportError.__module__}.{ExportError.__name__}: ")
+        ) from error
 
 
 def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
@@ -227,12 +250,20 @@ def _step(run: _Run, forward: Any, batch: _Drawn) -> tuple[float, Tensor]:
     run.seen += config.batch
     # at the start the average would otherwise remember the random weights for thousands of samples
     horizon = max(config.batch, horizon_of(config.ema_samples, config.samples))
-    run.average.update(run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch)))
+    run.average.update(
+        run.network, min(1 - config.batch / horizon, run.seen / (run.seen + 10 * config.batch))
+    )
     return value, logits
 
 
 def _loss(
-    run: _Run, forward: Any, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor, *before: Tensor
+    run: _Run,
+    forward: Any,
+    image: Tensor,
+    label: Tensor,
+    valid: Tensor,
+    clean: Tensor,
+    *before: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """The loss and the logits.
 
@@ -243,9 +274,13 @@ def _loss(
 
     def answer_to(pictures: Tensor) -> Any:
         pixels = run.spec.normalise(pictures, *state).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.in_bfloat16(run.device)):
+        with torch.autocast(
+            run.device.type, torch.bfloat16, enabled=run.config.in_bfloat16(run.device)
+        ):
             answer = forward(pixels)
-        return tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()
+        return (
+            tuple(part.float() for part in answer) if isinstance(answer, tuple) else answer.float()
+        )
 
     answer = answer_to(image)
     loss = total_loss(run.spec, answer, label, valid)
@@ -270,13 +305,17 @@ def _save(run: _Run, loss: float) -> None:
     weights = {k: v.cpu().contiguous() for k, v in average.items() if v.is_floating_point()}
     try:
         with (out / "log.csv").open("a", newline="") as file:
-            csv.writer(file).writerow([run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"])
+            csv.writer(file).writerow(
+                [run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"]
+            )
         metadata = as_metadata(read_record(out))
         save_whole(out / "last.pt", lambda path: torch.save(state, path))
         save_whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise ExportError(f"{out}: cannot be written ({reason}); make room and go on with --resume") from error
+        raise ExportError(
+            f"{out}: cannot be written ({reason}); make room and go on with --resume"
+        ) from error
     print(f"{run.seen} samples, loss {loss:.4f}", flush=True)
 
 
@@ -290,4 +329,6 @@ def _resume(run: _Run) -> None:
         run.optimiser.load_state_dict(state["optimiser"])
         run.average.state, run.seen = state["average"], int(state["seen"])
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise ExportError(f"{path}: not the state of a {run.spec.name} run; begin another with --out") from error
+        raise ExportError(
+            f"{path}: not the state of a {run.spec.name} run; begin another with --out"
+        ) from error

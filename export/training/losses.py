@@ -36,7 +36,9 @@ def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
     share = torch.sigmoid(score) * valid
     target = alpha * valid
-    overlap = (2 * (share * target).sum((1, 2)) + 100) / (share.sum((1, 2)) + target.sum((1, 2)) + 100)
+    overlap = (2 * (share * target).sum((1, 2)) + 100) / (
+        share.sum((1, 2)) + target.sum((1, 2)) + 100
+    )
     return fine + (1 - overlap).mean()
 
 
@@ -46,10 +48,13 @@ def coarse_loss(coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     coarse float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
     """
     person, weight = (
-        functional.interpolate(x[:, None], coarse.shape[2:], mode="area")[:, 0] for x in (alpha * valid, valid)
+        functional.interpolate(x[:, None], coarse.shape[2:], mode="area")[:, 0]
+        for x in (alpha * valid, valid)
     )
     wanted = person / weight.clamp(min=1e-6)
-    entropy = functional.binary_cross_entropy_with_logits(coarse[:, 1] - coarse[:, 0], wanted, reduction="none")
+    entropy = functional.binary_cross_entropy_with_logits(
+        coarse[:, 1] - coarse[:, 0], wanted, reduction="none"
+    )
     return (entropy * weight).sum() / weight.sum().clamp(min=1)
 
 
@@ -72,7 +77,13 @@ def consistency_loss(logits: Tensor, clean: Tensor) -> Tensor:
     Both float [N, K, H, W]; no gradient flows to `clean`.
     """
     wanted = torch.log_softmax(clean.detach(), dim=1)
-    return functional.kl_div(torch.log_softmax(logits, dim=1), wanted, log_target=True, reduction="none").sum(1).mean()
+    return (
+        functional.kl_div(
+            torch.log_softmax(logits, dim=1), wanted, log_target=True, reduction="none"
+        )
+        .sum(1)
+        .mean()
+    )
 
 
 def face_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -80,12 +91,18 @@ def face_loss(logits: Tensor, label: Tensor) -> Tensor:
 
     logits float [N, 9, H, W]; label int64 [N, H, W], 0..8 or `IGNORED`.
     """
-    entropy = functional.cross_entropy(logits, label, logits.new_tensor(_FACE_WEIGHTS), ignore_index=IGNORED)
+    entropy = functional.cross_entropy(
+        logits, label, logits.new_tensor(_FACE_WEIGHTS), ignore_index=IGNORED
+    )
     known = (label != IGNORED)[:, None]
     share = (torch.softmax(logits, dim=1) * known)[:, _PARTS]
-    target = functional.one_hot(label.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(0, 3, 1, 2)
+    target = functional.one_hot(label.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(
+        0, 3, 1, 2
+    )
     target = (target * known)[:, _PARTS]
-    overlap = (2 * (share * target).sum((0, 2, 3)) + 10) / (share.sum((0, 2, 3)) + target.sum((0, 2, 3)) + 10)
+    overlap = (2 * (share * target).sum((0, 2, 3)) + 10) / (
+        share.sum((0, 2, 3)) + target.sum((0, 2, 3)) + 10
+    )
     return entropy + (1 - overlap).mean()
 
 
@@ -97,7 +114,9 @@ def teacher_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     """
     if logits.shape[2:] != alpha.shape[1:]:
         logits = _resized(logits, alpha.shape[1:])
-    entropy = functional.binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], alpha, reduction="none")
+    entropy = functional.binary_cross_entropy_with_logits(
+        logits[:, 1] - logits[:, 0], alpha, reduction="none"
+    )
     return (entropy * (1 - valid)).mean()
 
 
@@ -110,7 +129,9 @@ def _resized(planes: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
     return functional.interpolate(planes, list(size), mode="bilinear", align_corners=False)
 
 
-def total_loss(spec: ModelSpec, answer: Tensor | tuple[Tensor, Tensor], label: Tensor, valid: Tensor) -> Tensor:
+def total_loss(
+    spec: ModelSpec, answer: Tensor | tuple[Tensor, Tensor], label: Tensor, valid: Tensor
+) -> Tensor:
     """The whole loss of a network's answer in training mode.
 
     answer: logits float [N, K, h, w], alone or with SINet's coarse or PortraitNet's boundary logits. label: uint8

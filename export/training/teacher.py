@@ -32,7 +32,9 @@ class Teacher:
             return
         self._spec, network = load_network(model, source)
         if self._spec.task != "person" or self._spec.stateful:
-            raise ExportError(f"{source}: {self._spec.name} cannot teach; give a person network without memory")
+            raise ExportError(
+                f"{source}: {self._spec.name} cannot teach; give a person network without memory"
+            )
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
@@ -44,5 +46,7 @@ class Teacher:
         pixels = self._spec.normalise(image).contiguous(memory_format=torch.channels_last)
         score = self._spec.score(self._network(pixels))
         if score.shape[2:] != image.shape[1:3]:
-            score = functional.interpolate(score, list(image.shape[1:3]), mode="bilinear", align_corners=False)
+            score = functional.interpolate(
+                score, list(image.shape[1:3]), mode="bilinear", align_corners=False
+            )
         return torch.sigmoid(score)[:, 0]

@@ -84,14 +84,20 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     weights = {k: _with_prior(v, wanted[k]) for k, v in weights.items() if k in wanted}
     found = {k: v.to(wanted[k].dtype) for k, v in weights.items() if v.shape == wanted[k].shape}
     if len(found) < len([k for k in wanted if not k.endswith(_COUNTER)]) / 2:
-        raise ExportError(f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without")
+        raise ExportError(
+            f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without"
+        )
     _check_finite(path, found)
     return found
 
 
 def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
     """Weights of a first convolution of three channels as those of one with a fourth; other weights as they are."""
-    if value.ndim == 4 and wanted.shape == (len(value), 4, *value.shape[2:]) and value.shape[1] == 3:
+    if (
+        value.ndim == 4
+        and wanted.shape == (len(value), 4, *value.shape[2:])
+        and value.shape[1] == 3
+    ):
         return functional.pad(value, (0, 0, 0, 0, 0, 1))
     return value
 
@@ -102,7 +108,10 @@ def write_half(path: Path, out: Path) -> None:
     Raises:
         ExportError: not a checkpoint, or the file cannot be written.
     """
-    weights = {key: value.half() if value.is_floating_point() else value for key, value in read_weights(path).items()}
+    weights = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in read_weights(path).items()
+    }
     weights = {key: value.contiguous() for key, value in weights.items()}
     _write(out, weights, record_of(path))
 
@@ -121,11 +130,17 @@ def write_average(paths: Sequence[Path], out: Path) -> None:
     started_from = {run.get("init_sha256") for run in phases(record)}
     for path in earlier:
         if sha256_of(path) not in started_from:
-            raise ExportError(f"{path}: {last} did not start from it; give weights of one training, the last ones last")
-    states = [{k: v for k, v in read_weights(path).items() if v.is_floating_point()} for path in paths]
+            raise ExportError(
+                f"{path}: {last} did not start from it; give weights of one training, the last ones last"
+            )
+    states = [
+        {k: v for k, v in read_weights(path).items() if v.is_floating_point()} for path in paths
+    ]
     for path, state in zip(paths, states, strict=True):
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[0].items()}:
-            raise ExportError(f"{path}: not the network of {paths[0]}; weights of one network can be averaged")
+            raise ExportError(
+                f"{path}: not the network of {paths[0]}; weights of one network can be averaged"
+            )
     mean = {key: torch.stack([state[key].float() for state in states]).mean(0) for key in states[0]}
     _write(out, mean, record and record | {"averaged": len(paths)})
 
@@ -165,15 +180,21 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(512)
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+        raise ExportError(
+            f"{path}: cannot be read ({error.strerror}); give a checkpoint file"
+        ) from error
 
 
 def _is_safetensors(path: Path) -> bool:
     head = _head(path)
     if head.lstrip()[:1] == b"<":
-        raise ExportError(f"{path}: a web page, not a checkpoint; the download needs a login or another address")
+        raise ExportError(
+            f"{path}: a web page, not a checkpoint; the download needs a login or another address"
+        )
     if head.startswith(b"version https://git-lfs"):
-        raise ExportError(f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs pull`")
+        raise ExportError(
+            f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs pull`"
+        )
     return path.suffix == ".safetensors" or head[8:9] == b"{"
 
 
@@ -181,7 +202,9 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ExportError(f"{path}: not a complete safetensors file ({error}); fetch or save it again") from error
+        raise ExportError(
+            f"{path}: not a complete safetensors file ({error}); fetch or save it again"
+        ) from error
 
 
 class _Ignored:
@@ -212,10 +235,16 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except pickle.UnpicklingError as error:
         found = _GLOBAL.search(str(error))
-        reason = f"would run code when loaded ({found[1]})" if found else "is not a torch checkpoint"
-        raise ExportError(f"{path}: {reason}; save its state_dict alone, best as safetensors") from error
+        reason = (
+            f"would run code when loaded ({found[1]})" if found else "is not a torch checkpoint"
+        )
+        raise ExportError(
+            f"{path}: {reason}; save its state_dict alone, best as safetensors"
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ExportError(f"{path}: damaged or not a torch checkpoint; fetch or save it again") from error
+        raise ExportError(
+            f"{path}: damaged or not a torch checkpoint; fetch or save it again"
+        ) from error
 
 
 def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
@@ -223,14 +252,18 @@ def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping):
-        raise ExportError(f"{path}: holds a {type(loaded).__name__}, not named weights; save a state_dict")
+        raise ExportError(
+            f"{path}: holds a {type(loaded).__name__}, not named weights; save a state_dict"
+        )
     state = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
     if not state:
         raise ExportError(f"{path}: holds no weights; give a checkpoint file")
     return state
 
 
-def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _compare(
+    path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> None:
     missing = [key for key in wanted if key not in state]
     unknown = [key for key in state if key not in wanted]
     shapes = [
@@ -247,9 +280,15 @@ def _compare(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], wanted: M
 
 
 def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
-    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [
+        key
+        for key, value in state.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
     if broken:
-        raise ExportError(f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged")
+        raise ExportError(
+            f"{path}: {len(broken)} weights are not finite ({_few(broken)}); the training diverged"
+        )
 
 
 def _few(keys: list[str]) -> str:

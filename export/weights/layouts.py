@@ -37,7 +37,9 @@ def identify(state: Mapping[str, Tensor]) -> str | None:
     family = next((name for key, name in _MARKS.items() if key in state), None)
     if family == "portraitnet" and len(state.get(_PREDICTION, ())) > 2:
         return "portraitnet_face"
-    if family == "portraitnet" and any(len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state):
+    if family == "portraitnet" and any(
+        len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state
+    ):
         return "portraitnet_prior"
     if family != "segformer" or _EMBED not in state:
         return family
@@ -51,7 +53,9 @@ def is_weights_of(spec: ModelSpec, state: Mapping[str, Tensor]) -> bool:
     return found in {None, spec.name} or (found, spec.name) == ("portraitnet_prior", "portraitnet")
 
 
-def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: str | None = None) -> ModelSpec:
+def resolve(
+    path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: str | None = None
+) -> ModelSpec:
     """The variant of `spec` that a checkpoint holds: prior channel and boundary head, classes, width of the decoder.
 
     classes: names with commas between, or their number; None takes the usual ones for the number in the file.
@@ -64,7 +68,9 @@ def resolve(path: Path, spec: ModelSpec, state: Mapping[str, Tensor], classes: s
         return _named(path, spec, classes, len(state.get(_PREDICTION, spec.classes)))
     if spec.name.startswith("segformer") and _CLASSIFIER in state and is_weights_of(spec, state):
         count, head = state[_CLASSIFIER].shape[:2]
-        spec = replace(spec, classes=SEGFORMER_CLASSES.get(count, ()), options=(*spec.options, ("head", head)))
+        spec = replace(
+            spec, classes=SEGFORMER_CLASSES.get(count, ()), options=(*spec.options, ("head", head))
+        )
         return _named(path, spec, classes, count)
     return _named(path, spec, classes, len(spec.classes))
 
@@ -85,7 +91,9 @@ def _named(path: Path, spec: ModelSpec, classes: str | None, count: int) -> Mode
         spec = replace(spec, classes=tuple(name.strip() for name in classes.split(",")))
     asked = int(classes) if classes is not None and classes.isdecimal() else len(spec.classes)
     if classes is not None and asked != count:
-        raise ExportError(f"{path}: holds {count} classes, --classes says {asked}; name as many as it holds")
+        raise ExportError(
+            f"{path}: holds {count} classes, --classes says {asked}; name as many as it holds"
+        )
     if not spec.classes:
         known = ", ".join(map(str, SEGFORMER_CLASSES))
         raise ExportError(

@@ -55,7 +55,10 @@ def _progress(log: Path) -> Record:
     except (OSError, ValueError, IndexError):  # nothing has been saved yet
         rows = []
     count = min(_CURVE_POINTS, len(rows))
-    return {"seen": rows[-1][0] if rows else 0, "curve": [rows[(i + 1) * len(rows) // count - 1] for i in range(count)]}
+    return {
+        "seen": rows[-1][0] if rows else 0,
+        "curve": [rows[(i + 1) * len(rows) // count - 1] for i in range(count)],
+    }
 
 
 def record_of(checkpoint: Path) -> Record | None:
@@ -96,7 +99,9 @@ def write_record(folder: Path, record: Record) -> None:
 def surroundings(device: torch.device) -> Record:
     """What a run's numbers depend on besides its settings: code, versions, threads, the card or processor."""
     return {
-        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else describe_machine()["cpu"],
+        "machine": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else describe_machine()["cpu"],
         "code": _revision(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -138,7 +143,11 @@ def is_clear(record: Record | None) -> bool:
     known = bool(runs) and all("segments" in run for run in runs)  # older records do not tell all
     started_alone = known and not runs[0].get("init_file")
     taught = [run.get("teacher_record") for run in runs if run.get("teacher")]
-    return started_alone and all(run.get("licence") == "clear" for run in runs) and all(map(is_clear, taught))
+    return (
+        started_alone
+        and all(run.get("licence") == "clear" for run in runs)
+        and all(map(is_clear, taught))
+    )
 
 
 def warmup_of(wanted: int, samples: int) -> int:

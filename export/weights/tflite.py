@@ -21,7 +21,16 @@ from export.errors import ExportError
 _MAGIC = b"TFL3"
 _LARGEST_BYTES = 256 * 2**20
 _MOST_VALUES = 2**28
-_DAMAGED = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, AssertionError)
+_DAMAGED = (
+    struct.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    AssertionError,
+)
 """What the flatbuffers package and NumPy raise when offsets, lengths or shapes point outside of the file."""
 
 
@@ -76,7 +85,9 @@ def read_tflite(path: Path) -> TfliteGraph:
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise ExportError(f"{path}: larger than {_LARGEST_BYTES >> 20} MiB; give a .tflite file of a small network")
+            raise ExportError(
+                f"{path}: larger than {_LARGEST_BYTES >> 20} MiB; give a .tflite file of a small network"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise ExportError(f"{path}: {error.strerror}; give a .tflite file") from error
@@ -92,7 +103,9 @@ def parse_tflite(data: bytes, name: str) -> TfliteGraph:
     try:
         import tflite
     except ImportError as error:
-        raise ExportError(f"{name}: reading it needs the package tflite; pip install 'vcam[export]'") from error
+        raise ExportError(
+            f"{name}: reading it needs the package tflite; pip install 'vcam[export]'"
+        ) from error
     if data[4:8] != _MAGIC:
         raise ExportError(f"{name}: not a TensorFlow Lite model; give a .tflite file")
     try:
@@ -106,8 +119,17 @@ class _Reader:
         self._tflite, self._size = tflite, len(data)
         self._model = tflite.Model.GetRootAs(data, 0)
         self._kinds = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
-        self._option_kinds = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
-        types = {"FLOAT32": "f4", "FLOAT16": "f2", "INT32": "i4", "INT64": "i8", "UINT8": "u1", "INT8": "i1"}
+        self._option_kinds = {
+            v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)
+        }
+        types = {
+            "FLOAT32": "f4",
+            "FLOAT16": "f2",
+            "INT32": "i4",
+            "INT64": "i8",
+            "UINT8": "u1",
+            "INT8": "i1",
+        }
         types |= {"BOOL": "?", "INT16": "i2"}
         self._types = {getattr(tflite.TensorType, k): np.dtype(v) for k, v in types.items()}
 
@@ -116,9 +138,15 @@ class _Reader:
             raise ValueError("no subgraph")
         graph = self._model.Subgraphs(0)
         tensors = [self._tensor(graph.Tensors(i)) for i in self._range(graph.TensorsLength())]
-        operators = [self._operator(graph.Operators(i), len(tensors)) for i in self._range(graph.OperatorsLength())]
+        operators = [
+            self._operator(graph.Operators(i), len(tensors))
+            for i in self._range(graph.OperatorsLength())
+        ]
         left = tuple(x for x in operators if not _fold(x, tensors))
-        ends = (_numbers(graph.InputsAsNumpy(), len(tensors)), _numbers(graph.OutputsAsNumpy(), len(tensors)))
+        ends = (
+            _numbers(graph.InputsAsNumpy(), len(tensors)),
+            _numbers(graph.OutputsAsNumpy(), len(tensors)),
+        )
         return TfliteGraph(tuple(tensors), left, *ends)
 
     def _range(self, length: int) -> range:
@@ -130,7 +158,11 @@ class _Reader:
     def _tensor(self, tensor: Any) -> TfliteTensor:
         dtype = self._types[tensor.Type()]
         shape = tuple(int(x) for x in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
-        if len(shape) > 8 or any(x < 0 for x in shape) or np.prod(shape, dtype=np.float64) > _MOST_VALUES:
+        if (
+            len(shape) > 8
+            or any(x < 0 for x in shape)
+            or np.prod(shape, dtype=np.float64) > _MOST_VALUES
+        ):
             raise ValueError("a shape that no tensor has")
         if not 0 <= tensor.Buffer() < self._model.BuffersLength():
             raise ValueError("a buffer that the file lacks")
@@ -154,7 +186,10 @@ class _Reader:
         kind = self._kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         if kind == "CUSTOM":
             kind = code.CustomCode().decode("utf-8", "replace")
-        ends = (_numbers(operator.InputsAsNumpy(), tensors), _numbers(operator.OutputsAsNumpy(), tensors))
+        ends = (
+            _numbers(operator.InputsAsNumpy(), tensors),
+            _numbers(operator.OutputsAsNumpy(), tensors),
+        )
         return TfliteOperator(kind, *ends, dict(self._options(operator)))
 
     def _options(self, operator: Any) -> Iterator[tuple[str, Any]]:
@@ -167,9 +202,15 @@ class _Reader:
         names = [x for x in vars(type(options)) if x[0].isupper() and not x.startswith("GetRoot")]
         vectors = {x.removesuffix("AsNumpy") for x in names if x.endswith("AsNumpy")}
         for name in names:
-            if name in {"Init"} or name.endswith(("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")):
+            if name in {"Init"} or name.endswith(
+                ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
+            ):
                 continue
-            vector = np.asarray(getattr(options, f"{name}AsNumpy")()).tolist() if name in vectors else None
+            vector = (
+                np.asarray(getattr(options, f"{name}AsNumpy")()).tolist()
+                if name in vectors
+                else None
+            )
             yield name, vector if name in vectors else getattr(options, name)()
 
 

@@ -22,7 +22,9 @@ IMAGE = {"image": np.full((1, 32, 32, 3), 9, np.uint8)}
 
 @pytest.fixture
 def half(tmp_path: Path) -> EngineSpec:
-    return find_engine("green_fp16", [write_catalogue(tmp_path / "engines", precisions=("fp32", "fp16"))])
+    return find_engine(
+        "green_fp16", [write_catalogue(tmp_path / "engines", precisions=("fp32", "fp16"))]
+    )
 
 
 def refused(backend: Backend) -> dict[str, str]:
@@ -39,7 +41,10 @@ def test_without_a_gpu_the_cpu_runs_the_single_precision_file(
         about = backend.about()
         assert backend.run(IMAGE)["alpha"].max() == 9
     assert (about["backend"], about["engine"]) == ("onnxruntime", "green_fp32")
-    assert about["refused"] == {"tensorrt": "fake: no GPU here", "onnxruntime-cuda": "fake: no GPU here"}
+    assert about["refused"] == {
+        "tensorrt": "fake: no GPU here",
+        "onnxruntime-cuda": "fake: no GPU here",
+    }
     assert caplog.messages == [
         "green_fp32 by onnxruntime; not tensorrt: fake: no GPU here; not onnxruntime-cuda: fake: no GPU here"
     ]
@@ -67,13 +72,18 @@ def test_with_a_gpu_an_impatient_caller_is_served_at_once(half: EngineSpec, tmp_
     assert machine.builds == 1
 
 
-def test_a_card_that_refuses_leaves_the_cpu_serving_and_is_not_asked_again(half: EngineSpec, tmp_path: Path) -> None:
+def test_a_card_that_refuses_leaves_the_cpu_serving_and_is_not_asked_again(
+    half: EngineSpec, tmp_path: Path
+) -> None:
     machine = FakeGpuMachine()
     machine.refuses = True
     stack = machine.stack(tmp_path / "plans")
     with make_backend("auto", half, stack=stack, patient=False) as backend:
         deadline = time.monotonic() + 10
-        while "cannot run on this GPU" not in refused(backend)["tensorrt"] and time.monotonic() < deadline:
+        while (
+            "cannot run on this GPU" not in refused(backend)["tensorrt"]
+            and time.monotonic() < deadline
+        ):
             backend.run(IMAGE)
         assert backend.name == "onnxruntime"
     for patient in (True, False):
@@ -83,14 +93,18 @@ def test_a_card_that_refuses_leaves_the_cpu_serving_and_is_not_asked_again(half:
     assert machine.builds == 1
 
 
-def test_a_plan_that_does_not_build_is_a_reason_for_a_patient_caller(half: EngineSpec, tmp_path: Path) -> None:
+def test_a_plan_that_does_not_build_is_a_reason_for_a_patient_caller(
+    half: EngineSpec, tmp_path: Path
+) -> None:
     stack = FakeGpuMachine(half_share=0.0).stack(tmp_path / "plans")
     with make_backend("auto", half, stack=stack) as backend:
         assert backend.name == "onnxruntime"
         assert "only 0% of it is half precision" in refused(backend)["tensorrt"]
 
 
-def test_a_single_precision_engine_is_not_run_by_tensorrt_unless_asked(half: EngineSpec, tmp_path: Path) -> None:
+def test_a_single_precision_engine_is_not_run_by_tensorrt_unless_asked(
+    half: EngineSpec, tmp_path: Path
+) -> None:
     single = runs_as("onnxruntime", half)
     stack = FakeGpuMachine().stack(tmp_path / "plans")
     with make_backend("auto", single, stack=stack) as backend:
@@ -103,10 +117,14 @@ def test_a_single_precision_engine_is_not_run_by_tensorrt_unless_asked(half: Eng
 def test_a_backend_that_is_forced_and_cannot_is_one_line(half: EngineSpec, tmp_path: Path) -> None:
     stack = FakeGpuMachine(has_gpu=False).stack(tmp_path)
     for name in ("tensorrt", "onnxruntime-cuda"):
-        with pytest.raises(UsageError, match=f"^--backend {name} cannot run green_fp16 here: fake: no GPU here$"):
+        with pytest.raises(
+            UsageError, match=f"^--backend {name} cannot run green_fp16 here: fake: no GPU here$"
+        ):
             make_backend(name, half, stack=stack)
     stack = FakeGpuMachine().stack(tmp_path)
-    with pytest.raises(UsageError, match="no CUDA provider; install onnxruntime-gpu in place of onnxruntime"):
+    with pytest.raises(
+        UsageError, match="no CUDA provider; install onnxruntime-gpu in place of onnxruntime"
+    ):
         make_backend("onnxruntime-cuda", half, stack=stack)
 
 

@@ -40,7 +40,10 @@ def test_what_goes_up_comes_down(binding: str) -> None:
 
 @pytest.mark.parametrize("binding", MAKERS)
 def test_too_little_memory_is_one_line(binding: str) -> None:
-    with MAKERS[binding](100) as cuda, pytest.raises(EngineError, match=r"CUDA: .*memory.*--backend onnxruntime"):
+    with (
+        MAKERS[binding](100) as cuda,
+        pytest.raises(EngineError, match=r"CUDA: .*memory.*--backend onnxruntime"),
+    ):
         cuda.buffer((1000,), np.uint8)
 
 
@@ -53,7 +56,13 @@ def test_cuda_python_frees_everything_once() -> None:
     cuda.__exit__(None, None, None)
     assert runtime.blocks == {}
     freed = [name for name in runtime.calls if "Free" in name or "Destroy" in name]
-    assert freed == ["cudaGraphDestroy", "cudaGraphExecDestroy", "cudaFreeHost", "cudaFree", "cudaStreamDestroy"]
+    assert freed == [
+        "cudaGraphDestroy",
+        "cudaGraphExecDestroy",
+        "cudaFreeHost",
+        "cudaFree",
+        "cudaStreamDestroy",
+    ]
 
 
 def test_a_graph_repeats_what_was_recorded() -> None:

@@ -26,7 +26,11 @@ from vcam.stats import Percentiles
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 
-HALF = [spec for spec in read_catalogue(shipped_engines()) if (spec.precision, spec.task) == ("fp16", "person")]
+HALF = [
+    spec
+    for spec in read_catalogue(shipped_engines())
+    if (spec.precision, spec.task) == ("fp16", "person")
+]
 ON_GPU = ("tensorrt", "onnxruntime-cuda")
 MIN_IOU = 0.985
 """The gate of half precision against single precision; the export stage uses the same."""
@@ -42,14 +46,22 @@ def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
     height, width = whole.shape[:2]
     views = []
     for cut, mirrored in itertools.product((0.0, 0.1, 0.2, 0.3), (False, True)):
-        view = whole[: height - round(cut * height), round(cut * width / 2) : width - round(cut * width / 2)]
-        view = np.asarray(cv2.resize(view, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
+        view = whole[
+            : height - round(cut * height), round(cut * width / 2) : width - round(cut * width / 2)
+        ]
+        view = np.asarray(
+            cv2.resize(view, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8
+        )
         views.append(np.ascontiguousarray(view[:, ::-1] if mirrored else view)[None])
     return views
 
 
 def inputs_of(backend: Backend, picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    states = {name: np.zeros(shape, np.float32) for name, shape in backend.inputs.items() if name != "image"}
+    states = {
+        name: np.zeros(shape, np.float32)
+        for name, shape in backend.inputs.items()
+        if name != "image"
+    }
     return {**states, "image": picture}
 
 

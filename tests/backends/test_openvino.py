@@ -28,7 +28,10 @@ def openvino_is_here(request: pytest.FixtureRequest) -> None:
 def test_an_absent_openvino_says_what_to_install(tmp_path: Path) -> None:
     if importlib.util.find_spec("openvino") is not None:
         pytest.skip("OpenVINO is installed")
-    with pytest.raises(UsageError, match=r"--backend openvino cannot run .*pip install '\.\[openvino\]' in the folder"):
+    with pytest.raises(
+        UsageError,
+        match=r"--backend openvino cannot run .*pip install '\.\[openvino\]' in the folder",
+    ):
         make_backend("openvino", spec_of(tmp_path / "x_fp32.onnx"))
 
 
@@ -45,8 +48,14 @@ def test_it_runs_an_engine(tmp_path: Path, threads: int) -> None:
         backend.run({"image": 255 - image})
         assert (first == kept).all(), "outputs belong to the caller"
         assert (first == image[..., 1]).all()
-        assert backend.about() == {"backend": "openvino", "engine": "green_fp32", "threads": threads}
-        with pytest.raises(EngineError, match=r"green_fp32\.onnx: the run failed .*--backend onnxruntime") as caught:
+        assert backend.about() == {
+            "backend": "openvino",
+            "engine": "green_fp32",
+            "threads": threads,
+        }
+        with pytest.raises(
+            EngineError, match=r"green_fp32\.onnx: the run failed .*--backend onnxruntime"
+        ) as caught:
             backend.run({"image": image[:, :8]})
         assert "\n" not in str(caught.value)
     backend.__exit__(None, None, None)

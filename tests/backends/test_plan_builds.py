@@ -35,20 +35,28 @@ def write_engine(path: Path, half: bool = True, cast_first: bool = True) -> Path
         helper.make_node("Cast", ["d"], ["alpha"], to=types.UINT8),
     ]
     graph = helper.make_graph(nodes, "mean", [image], [alpha], [axes, last])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
     return path
 
 
 @pytest.mark.parametrize("spec", HALF, ids=lambda spec: spec.name)
-def test_every_half_precision_engine_of_the_catalogue_builds(tensorrt_rtx: TensorRt, spec: EngineSpec) -> None:
+def test_every_half_precision_engine_of_the_catalogue_builds(
+    tensorrt_rtx: TensorRt, spec: EngineSpec
+) -> None:
     plan = build_plan(tensorrt_rtx, spec.verify())
     assert len(plan.data) > 10_000
     assert plan.half_share >= MIN_HALF_SHARE
 
 
-def test_a_plan_reports_progress_and_is_half_precision(tensorrt_rtx: TensorRt, tmp_path: Path) -> None:
+def test_a_plan_reports_progress_and_is_half_precision(
+    tensorrt_rtx: TensorRt, tmp_path: Path
+) -> None:
     shares: list[float] = []
-    plan = build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), on_progress=shares.append)
+    plan = build_plan(
+        tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), on_progress=shares.append
+    )
     assert plan.half_share == 1.0
     assert shares == sorted(shares)
     assert 0.5 < shares[-1] <= 1.0
@@ -56,17 +64,25 @@ def test_a_plan_reports_progress_and_is_half_precision(tensorrt_rtx: TensorRt, t
     assert old.data != plan.data
 
 
-def test_single_precision_under_a_half_precision_name_is_refused(tensorrt_rtx: TensorRt, tmp_path: Path) -> None:
+def test_single_precision_under_a_half_precision_name_is_refused(
+    tensorrt_rtx: TensorRt, tmp_path: Path
+) -> None:
     with pytest.raises(EngineError, match=r"mean_fp16\.onnx: only 0% of it is half precision"):
         build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx", half=False))
-    assert build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp32.onnx", half=False)).half_share == 0
+    assert (
+        build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp32.onnx", half=False)).half_share
+        == 0
+    )
 
 
 def test_what_does_not_parse_is_one_line(tensorrt_rtx: TensorRt, tmp_path: Path) -> None:
     broken = tmp_path / "broken_fp16.onnx"
     broken.write_bytes(b"this is no graph")
     pixels_moved_first = write_engine(tmp_path / "moved_fp16.onnx", cast_first=False)
-    for path, reason in ((broken, "finds no network in it"), (pixels_moved_first, "does not parse it .*UInt8")):
+    for path, reason in (
+        (broken, "finds no network in it"),
+        (pixels_moved_first, "does not parse it .*UInt8"),
+    ):
         with pytest.raises(EngineError, match=rf"{path.stem}\.onnx: TensorRT {reason}") as caught:
             build_plan(tensorrt_rtx, path)
         assert "\n" not in str(caught.value)

@@ -42,7 +42,9 @@ def test_whatever_a_plan_depends_on_is_in_its_name(tmp_path: Path, other: PlanKe
     assert store.load(other) is None
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: b"", lambda d: d[:-1] + b"\0", lambda d: b"x" * 99])
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: b"", lambda d: d[:-1] + b"\0", lambda d: b"x" * 99]
+)
 def test_a_damaged_plan_is_no_plan(tmp_path: Path, damage: type[bytes]) -> None:
     store = PlanStore(tmp_path)
     path = store.save(KEY, b"plan")

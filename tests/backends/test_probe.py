@@ -25,7 +25,10 @@ def no_library() -> FakeDriver:
         (no_library, r"^no NVIDIA driver \((libcuda\.so\.1|nvcuda\.dll) is not installed\)$"),
         (lambda: FakeDriver(status=100), "^the NVIDIA driver finds no GPU$"),
         (lambda: FakeDriver(devices=0), "^the NVIDIA driver finds no GPU$"),
-        (lambda: FakeDriver(status=802), r"does not start \(error 802: system not yet initialized\)$"),
+        (
+            lambda: FakeDriver(status=802),
+            r"does not start \(error 802: system not yet initialized\)$",
+        ),
     ],
 )
 def test_without_a_gpu_there_is_a_reason(load: type[FakeDriver], reason: str) -> None:

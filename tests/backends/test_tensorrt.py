@@ -18,7 +18,9 @@ from vcam.catalogue import EngineSpec
 from vcam.errors import EngineError
 
 
-def engine(tmp_path: Path, content: bytes = b"a graph", name: str = "green_fp16.onnx") -> EngineSpec:
+def engine(
+    tmp_path: Path, content: bytes = b"a graph", name: str = "green_fp16.onnx"
+) -> EngineSpec:
     path = tmp_path / name
     path.write_bytes(content)
     return spec_of(path)
@@ -75,7 +77,9 @@ def test_a_graph_that_cannot_be_recorded_is_no_failure(tmp_path: Path) -> None:
 def test_another_version_or_card_needs_another_plan(tmp_path: Path) -> None:
     machine = FakeGpuMachine()
     spec, stack = engine(tmp_path), machine.stack(tmp_path / "plans")
-    for builds, (version, capability) in enumerate([("11.4.0", (8, 9)), ("11.5.0", (8, 9)), ("11.5.0", (8, 6))], 1):
+    for builds, (version, capability) in enumerate(
+        [("11.4.0", (8, 9)), ("11.5.0", (8, 9)), ("11.5.0", (8, 6))], 1
+    ):
         machine.version, machine.capability = version, capability
         for _ in range(2):
             with TensorRtBackend(spec, stack=stack):
@@ -107,7 +111,9 @@ def test_a_card_that_refuses_a_fresh_plan_is_remembered(tmp_path: Path) -> None:
     machine = FakeGpuMachine()
     machine.refuses = True
     spec, stack = engine(tmp_path), machine.stack(tmp_path / "plans")
-    with pytest.raises(EngineError, match=r"does not load its plan \(The engine cannot run on this GPU\)"):
+    with pytest.raises(
+        EngineError, match=r"does not load its plan \(The engine cannot run on this GPU\)"
+    ):
         TensorRtBackend(spec, stack=stack).__enter__()
     assert not machine.cuda.is_open
     assert "vcam engines build green_fp16" in TensorRtBackend.why_not(spec, stack)
@@ -133,7 +139,9 @@ def test_half_precision_is_asserted_where_the_name_promises_it(tmp_path: Path) -
 
 def test_a_graph_that_does_not_parse_is_one_line(tmp_path: Path) -> None:
     spec, stack = engine(tmp_path, b"not a graph"), FakeGpuMachine().stack(tmp_path / "plans")
-    with pytest.raises(EngineError, match=r"does not parse it \(Invalid Node - fake at line 1\); export") as caught:
+    with pytest.raises(
+        EngineError, match=r"does not parse it \(Invalid Node - fake at line 1\); export"
+    ) as caught:
         TensorRtBackend(spec, stack=stack).__enter__()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "plans").exists()
@@ -195,9 +203,12 @@ def test_the_first_tensorrt_that_loads_serves() -> None:
         raise ModuleNotFoundError(name)
 
     assert load_tensorrt(load=only_rtx).flavour == "tensorrt_rtx"
-    with pytest.raises(EngineError, match=r"^tensorrt is installed but does not load \(libnvonnxparser[^\n]*\)$"):
+    with pytest.raises(
+        EngineError, match=r"^tensorrt is installed but does not load \(libnvonnxparser[^\n]*\)$"
+    ):
         load_tensorrt(load=broken)
     with pytest.raises(
-        EngineError, match=r"^TensorRT is not installed; pip install '\.\[gpu\]' in the folder of vcam's source$"
+        EngineError,
+        match=r"^TensorRT is not installed; pip install '\.\[gpu\]' in the folder of vcam's source$",
     ):
         load_tensorrt(load=none)

@@ -49,7 +49,11 @@ def video_info(path: Path) -> tuple[int, tuple[int, int], float]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = sum(1 for _ in container.decode(video=0))
-        return frames, (stream.codec_context.width, stream.codec_context.height), float(stream.average_rate or 0)
+        return (
+            frames,
+            (stream.codec_context.width, stream.codec_context.height),
+            float(stream.average_rate or 0),
+        )
 
 
 def refused(done: Done, *words: str) -> None:
@@ -64,7 +68,19 @@ def refused(done: Done, *words: str) -> None:
 
 def test_the_main_job_makes_a_video(tmp_path: Path) -> None:
     out = tmp_path / "demo.mp4"
-    done = vcam("run", "--source", "demo", "--effect", "blur", "--sink", out, "--duration", 1, "--size", "640x360")
+    done = vcam(
+        "run",
+        "--source",
+        "demo",
+        "--effect",
+        "blur",
+        "--sink",
+        out,
+        "--duration",
+        1,
+        "--size",
+        "640x360",
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert video_info(out) == (30, (640, 360), 30.0)
     assert [p.name for p in tmp_path.iterdir()] == ["demo.mp4"]
@@ -72,7 +88,21 @@ def test_the_main_job_makes_a_video(tmp_path: Path) -> None:
 
 def test_a_long_file_keeps_every_frame_and_a_duration_is_in_its_own_time(tmp_path: Path) -> None:
     long, out, short = (tmp_path / name for name in ("long.mp4", "out.mp4", "short.mp4"))
-    made = vcam("run", "-s", "pattern", "-e", "none", "-o", long, "--duration", 16, "--fps", 25, "--size", "64x64")
+    made = vcam(
+        "run",
+        "-s",
+        "pattern",
+        "-e",
+        "none",
+        "-o",
+        long,
+        "--duration",
+        16,
+        "--fps",
+        25,
+        "--size",
+        "64x64",
+    )
     assert made.returncode == 0, made.stderr
     assert vcam("run", "-s", long, "-e", "none", "-o", out).returncode == 0
     assert vcam("run", "-s", long, "-e", "none", "-o", short, "--duration", 2).returncode == 0
@@ -118,27 +148,53 @@ def test_interrupting_finishes_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "--effect", "blurr", "-s", "demo", "-o", "null"), ("unknown effect 'blurr'", "blur")),
-        (("run", "--effect", "blur:sigma=2", "-s", "demo", "-o", "null"), ("no key 'sigma'", "strength")),
-        (("run", "--engine", "nope_fp32", "-s", "demo", "-o", "null"), ("unknown engine 'nope_fp32'", "sinet_fp32")),
-        (("run", "--backend", "abacus", "-s", "demo", "-o", "null"), ("unknown backend", "onnxruntime")),
+        (
+            ("run", "--effect", "blurr", "-s", "demo", "-o", "null"),
+            ("unknown effect 'blurr'", "blur"),
+        ),
+        (
+            ("run", "--effect", "blur:sigma=2", "-s", "demo", "-o", "null"),
+            ("no key 'sigma'", "strength"),
+        ),
+        (
+            ("run", "--engine", "nope_fp32", "-s", "demo", "-o", "null"),
+            ("unknown engine 'nope_fp32'", "sinet_fp32"),
+        ),
+        (
+            ("run", "--backend", "abacus", "-s", "demo", "-o", "null"),
+            ("unknown backend", "onnxruntime"),
+        ),
         (("run", "--size", "640", "-s", "demo", "-o", "null"), ("--size", "1280x720")),
         (("run", "--size", "641x360", "-s", "demo", "-o", "null"), ("even", "640x360")),
         (("run", "-s", "nothing.mp4", "-o", "null"), ("nothing.mp4",)),
         (("run", "-s", "demo", "-o", "out.xyz"), (".xyz", ".mp4")),
-        (("run", "-s", "demo", "-o", "null", "--engines", "nowhere"), ("nowhere", "no such folder")),
+        (
+            ("run", "-s", "demo", "-o", "null", "--engines", "nowhere"),
+            ("nowhere", "no such folder"),
+        ),
         (("run", "-s", "demo", "-o", "missing/out.mp4"), ("missing",)),
         (("mask", "nothing.jpg", "--out", "masks"), ("nothing.jpg",)),
-        (("mask", "x.jpg", "--out", "m", "--heatmap", "person", "--threshold", "0.2"), ("--heatmap", "--threshold")),
+        (
+            ("mask", "x.jpg", "--out", "m", "--heatmap", "person", "--threshold", "0.2"),
+            ("--heatmap", "--threshold"),
+        ),
         (("mask", "x.jpg", "--out", "m", "--labels", "--palette"), ("--labels and --palette",)),
         (("run", "-e", "eyes:color=mauve", "-s", "demo", "-o", "null"), ("'mauve'", "blue")),
         (("run", "-e", "teeth:1.5", "-s", "demo", "-o", "null"), ("strength '1.5'", "0 to 1")),
-        (("run", "-e", "teeth", "--face-engine", "sinet_fp32", "-s", "demo", "-o", "null"), ("person engine", "face")),
-        (("run", "-e", "teeth", "--face-engine", "nope_fp32", "-s", "demo", "-o", "null"), ("'nope_fp32'", "known")),
+        (
+            ("run", "-e", "teeth", "--face-engine", "sinet_fp32", "-s", "demo", "-o", "null"),
+            ("person engine", "face"),
+        ),
+        (
+            ("run", "-e", "teeth", "--face-engine", "nope_fp32", "-s", "demo", "-o", "null"),
+            ("'nope_fp32'", "known"),
+        ),
         (("--config", "nothing.toml", "engines"), ("nothing.toml", "--config")),
     ],
 )
-def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
     refused(vcam(*arguments, cwd=tmp_path), *words)
     assert not list(tmp_path.glob("*.mp4*"))
 
@@ -170,10 +226,17 @@ def test_a_file_that_is_no_video(tmp_path: Path, content: bytes | None) -> None:
 
 def test_a_truncated_video_leaves_nothing_behind(tmp_path: Path) -> None:
     whole = tmp_path / "whole.mkv"
-    assert vcam("run", "-s", "pattern", "-e", "none", "-o", whole, "--duration", 2, "--size", "320x180").returncode == 0
+    assert (
+        vcam(
+            "run", "-s", "pattern", "-e", "none", "-o", whole, "--duration", 2, "--size", "320x180"
+        ).returncode
+        == 0
+    )
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    refused(vcam("run", "-s", cut, "-e", "color", "-o", tmp_path / "out.mp4"), "cut.mkv", "truncated")
+    refused(
+        vcam("run", "-s", cut, "-e", "color", "-o", tmp_path / "out.mp4"), "cut.mkv", "truncated"
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.mkv", "whole.mkv"]
 
 
@@ -206,7 +269,11 @@ def test_a_damaged_engine_is_refused(tmp_path: Path) -> None:
     folder = write_catalogue(tmp_path)
     file = folder / "green" / "green_fp32.onnx"
     file.write_bytes(file.read_bytes()[:-5])
-    refused(vcam("run", "--engines", folder, "--engine", "green_fp32", "-s", "demo", "-o", "null"), "sha256", "green")
+    refused(
+        vcam("run", "--engines", folder, "--engine", "green_fp32", "-s", "demo", "-o", "null"),
+        "sha256",
+        "green",
+    )
 
 
 def test_masks_have_the_pictures_own_size_and_stem(tmp_path: Path, engines: Path) -> None:
@@ -221,7 +288,16 @@ def test_masks_have_the_pictures_own_size_and_stem(tmp_path: Path, engines: Path
         cv2.imwrite(str(pictures / name), rng.integers(0, 256, shape, np.uint8) if "large" not in name else
                     np.full(shape, 200, np.uint8))  # fmt: skip
     cv2.imwrite(str(pictures / "deep.png"), rng.integers(0, 65536, (30, 20), np.uint16))
-    done = vcam("mask", pictures, "--out", tmp_path / "masks", "--engines", engines, "--engine", "green_fp32")
+    done = vcam(
+        "mask",
+        pictures,
+        "--out",
+        tmp_path / "masks",
+        "--engines",
+        engines,
+        "--engine",
+        "green_fp32",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     for name, shape in {**shapes, "deep.png": (30, 20)}.items():
         mask = cv2.imread(str(tmp_path / "masks" / f"{Path(name).stem}.png"), cv2.IMREAD_UNCHANGED)
@@ -236,10 +312,21 @@ def test_a_heatmap_is_soft_and_a_threshold_cuts(tmp_path: Path, engines: Path) -
     ramp = np.zeros((64, 256, 3), np.uint8)
     ramp[..., 1] = np.arange(256)
     cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
-    common = ("mask", tmp_path / "ramp.png", "--engines", engines, "--engine", "green_fp32", "--out")
+    common = (
+        "mask",
+        tmp_path / "ramp.png",
+        "--engines",
+        engines,
+        "--engine",
+        "green_fp32",
+        "--out",
+    )
     assert vcam(*common, tmp_path / "soft", "--heatmap", "person").returncode == 0
     assert vcam(*common, tmp_path / "hard", "--threshold", "0.75").returncode == 0
-    soft, hard = (cv2.imread(str(tmp_path / kind / "ramp.png"), cv2.IMREAD_UNCHANGED) for kind in ("soft", "hard"))
+    soft, hard = (
+        cv2.imread(str(tmp_path / kind / "ramp.png"), cv2.IMREAD_UNCHANGED)
+        for kind in ("soft", "hard")
+    )
     assert soft is not None
     assert hard is not None
     assert len(np.unique(soft)) > 50
@@ -249,7 +336,16 @@ def test_a_heatmap_is_soft_and_a_threshold_cuts(tmp_path: Path, engines: Path) -
 def test_one_bad_picture_does_not_stop_the_others(tmp_path: Path, engines: Path) -> None:
     cv2.imwrite(str(tmp_path / "good.png"), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "bad.png").write_bytes(b"")
-    done = vcam("mask", tmp_path, "--out", tmp_path / "masks", "--engines", engines, "--engine", "green_fp32")
+    done = vcam(
+        "mask",
+        tmp_path,
+        "--out",
+        tmp_path / "masks",
+        "--engines",
+        engines,
+        "--engine",
+        "green_fp32",
+    )
     refused(done, "bad.png")
     assert [p.name for p in (tmp_path / "masks").iterdir()] == ["good.png"]
 
@@ -274,7 +370,9 @@ def test_bench_of_an_engine_and_of_the_pipeline(engines: Path) -> None:
     assert 0 < report["latency"]["p50_ms"] <= report["latency"]["p99_ms"]
     assert report["images_per_s"] > 0
     assert report["machine"]["versions"]["onnxruntime"]
-    report = json.loads(vcam("bench", "--pipeline", "--runs", 20, "--json", "--size", "320x180").stdout)
+    report = json.loads(
+        vcam("bench", "--pipeline", "--runs", 20, "--json", "--size", "320x180").stdout
+    )
     assert report["frames"] == 20
     assert report["size"] == [320, 180]
     assert {"infer", "refine", "effects"} <= set(report["stages"])
@@ -282,7 +380,9 @@ def test_bench_of_an_engine_and_of_the_pipeline(engines: Path) -> None:
 
 def test_an_engine_is_measured_on_whatever_can_run_it(tmp_path: Path) -> None:
     folder = write_catalogue(tmp_path / "engines", precisions=("fp32", "fp16"))
-    report = json.loads(vcam("bench", "--engines", folder, "--engine", "green_fp16", "--runs", 3, "--json").stdout)
+    report = json.loads(
+        vcam("bench", "--engines", folder, "--engine", "green_fp16", "--runs", 3, "--json").stdout
+    )
     assert report["asked_for"] == "green_fp16"
     if report["backend"] == "onnxruntime":
         assert report["engine"] == "green_fp32"
@@ -299,7 +399,19 @@ def test_an_engine_is_measured_on_whatever_can_run_it(tmp_path: Path) -> None:
 
 
 def test_verbose_says_what_runs_and_why(engines: Path) -> None:
-    plain = ("run", "-s", "pattern", "-o", "null", "--duration", 0.1, "--engines", engines, "--engine", "green_fp32")
+    plain = (
+        "run",
+        "-s",
+        "pattern",
+        "-o",
+        "null",
+        "--duration",
+        0.1,
+        "--engines",
+        engines,
+        "--engine",
+        "green_fp32",
+    )
     assert vcam(*plain).stderr == ""
     (line,) = vcam(*plain, "-v").stderr.splitlines()
     assert line.startswith("vcam: green_fp32 by onnxruntime")
@@ -323,7 +435,9 @@ def test_a_thread_that_hangs_in_a_library_does_not_keep_vcam_from_ending() -> No
         "threading.Thread(target=threading.Event().wait, args=(60,), name='vcam-infer').start()\n"
         "print('said'); app._leave(3)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
+    )
     assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")
 
 
@@ -333,23 +447,37 @@ def test_what_needs_a_gpu_is_refused_in_one_line_without_one() -> None:
         pytest.skip("this machine has a GPU")
     refused(vcam("engines", "build", "sinet_fp32"), "no plan can be built here", reason)
     for backend in ("tensorrt", "onnxruntime-cuda"):
-        refused(vcam("run", "-s", "demo", "-o", "null", "--backend", backend), f"--backend {backend}", reason)
+        refused(
+            vcam("run", "-s", "demo", "-o", "null", "--backend", backend),
+            f"--backend {backend}",
+            reason,
+        )
     refused(vcam("engines", "build", "nope_fp16"), "unknown engine 'nope_fp16'")
 
 
 def test_settings_come_from_flag_then_environment_then_profile_then_file(tmp_path: Path) -> None:
     folder = tmp_path / "vcam"
     folder.mkdir()
-    (folder / "config.toml").write_text('[run]\nsource = "file-a"\n[profile.b.run]\nsource = "file-b"\n')
+    (folder / "config.toml").write_text(
+        '[run]\nsource = "file-a"\n[profile.b.run]\nsource = "file-b"\n'
+    )
 
     def source_used(*arguments: str, env: dict[str, str] | None = None) -> str:
         return vcam(*arguments, env={"XDG_CONFIG_HOME": str(tmp_path), **(env or {})}).stderr
 
     assert "file-a" in source_used("run", "-o", "null")
     assert "file-b" in source_used("--profile", "b", "run", "-o", "null")
-    assert "file-c" in source_used("--profile", "b", "run", "-o", "null", env={"VCAM_RUN_SOURCE": "file-c"})
-    assert "file-d" in source_used("run", "-o", "null", "-s", "file-d", env={"VCAM_RUN_SOURCE": "file-c"})
-    refused(vcam("--profile", "z", "run", env={"XDG_CONFIG_HOME": str(tmp_path)}), "no profile 'z'", "known: b")
+    assert "file-c" in source_used(
+        "--profile", "b", "run", "-o", "null", env={"VCAM_RUN_SOURCE": "file-c"}
+    )
+    assert "file-d" in source_used(
+        "run", "-o", "null", "-s", "file-d", env={"VCAM_RUN_SOURCE": "file-c"}
+    )
+    refused(
+        vcam("--profile", "z", "run", env={"XDG_CONFIG_HOME": str(tmp_path)}),
+        "no profile 'z'",
+        "known: b",
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "devices", "engines", "mask", "bench"])

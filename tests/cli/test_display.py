@@ -14,7 +14,9 @@ from vcam.stats import Stats
 AWAY = State("no camera", "C920: the camera is gone; plug it in again")
 
 
-def test_trouble_and_its_end_are_told_once_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_trouble_and_its_end_are_told_once_where_no_terminal_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     snapshot, source = Stats().snapshot(), FakeSource([])
     states = [State("starting"), State("running"), AWAY, AWAY, State("no camera", "busy"), State("starting"),
               State("running"), State("running"), State("idle"), State("running")]  # fmt: skip

@@ -40,7 +40,10 @@ def test_doctor_in_words_has_a_line_for_each_check(tmp_path: Path) -> None:
 def test_setup_prints_and_writes_nothing(tmp_path: Path) -> None:
     done = vcam("setup", "--root", tmp_path, "--label", "Desk", "--devices", 2, "--number", 20)
     assert done.returncode == 0, done.stderr
-    assert 'options v4l2loopback devices=2 video_nr=20,21 card_label="Desk,Desk 2" exclusive_caps=1,1' in done.stdout
+    assert (
+        'options v4l2loopback devices=2 video_nr=20,21 card_label="Desk,Desk 2" exclusive_caps=1,1'
+        in done.stdout
+    )
     assert "etc/modules-load.d/vcam.conf" in done.stdout
     assert "modprobe v4l2loopback devices=2" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -49,8 +52,16 @@ def test_setup_prints_and_writes_nothing(tmp_path: Path) -> None:
 def test_setup_writes_once_and_asks_before_it_replaces(tmp_path: Path) -> None:
     assert "wrote" in vcam("setup", "--write", "--root", tmp_path).stdout
     assert "nothing to write" in vcam("setup", "--write", "--root", tmp_path).stdout
-    refused(vcam("setup", "--write", "--root", tmp_path, "--label", "other"), "vcam.conf", "other", "--overwrite")
-    assert "wrote" in vcam("setup", "--write", "--overwrite", "--root", tmp_path, "--label", "other").stdout
+    refused(
+        vcam("setup", "--write", "--root", tmp_path, "--label", "other"),
+        "vcam.conf",
+        "other",
+        "--overwrite",
+    )
+    assert (
+        "wrote"
+        in vcam("setup", "--write", "--overwrite", "--root", tmp_path, "--label", "other").stdout
+    )
     assert "card_label=other" in (tmp_path / "etc/modprobe.d/vcam.conf").read_text()
 
 
@@ -63,7 +74,9 @@ def test_setup_names_another_file_with_options_and_refuses_what_cannot_be(tmp_pa
     refused(vcam("setup", "--label", 'a"b'), "--label")
 
 
-def test_fix_runs_what_it_may_and_prints_the_rest(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fix_runs_what_it_may_and_prints_the_rest(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     mends = [
         Mend(f"touch {tmp_path / 'anybody'}"),
         Mend(f"touch {tmp_path / 'root'}", root=True),

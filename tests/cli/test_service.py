@@ -75,12 +75,23 @@ def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
     path = tmp_path / "vcam.service"
-    words = [sys.executable, "run", "--effect", "image:a b%c$d.jpg", "--effect", "color:#00ff00", 'q"\\']
+    words = [
+        sys.executable,
+        "run",
+        "--effect",
+        "image:a b%c$d.jpg",
+        "--effect",
+        "color:#00ff00",
+        'q"\\',
+    ]
     path.write_text(unit_text(words, tmp_path))
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "SYSTEMD_LOG_LEVEL": "warning"}
     command = [analyze, "--user", "--man=no", "--recursive-errors=no", "verify", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
-    assert (done.returncode, [line for line in done.stderr.splitlines() if "vcam.service" in line]) == (0, [])
+    assert (
+        done.returncode,
+        [line for line in done.stderr.splitlines() if "vcam.service" in line],
+    ) == (0, [])
 
 
 def test_units_are_where_the_user_keeps_them() -> None:
@@ -95,7 +106,11 @@ def test_install_writes_the_unit_and_starts_it(home: Path) -> None:
     assert exec_start(home).endswith(' run --effect "image:my room.jpg" --mirror')
     assert exec_start(home).startswith("ExecStart=/")
     assert f"WorkingDirectory=-{home}\n" in (home / "config/systemd/user/vcam.service").read_text()
-    assert asked(home) == ["--user daemon-reload", "--user enable vcam.service", "--user restart vcam.service"]
+    assert asked(home) == [
+        "--user daemon-reload",
+        "--user enable vcam.service",
+        "--user restart vcam.service",
+    ]
 
 
 def test_install_alone_asks_systemd_for_nothing(home: Path) -> None:
@@ -122,7 +137,9 @@ def test_install_with_a_profile(home: Path) -> None:
     assert exec_start(home).endswith(" --profile meeting run")
 
 
-@pytest.mark.parametrize(("said", "word"), [('efect = ["blur"]', "'efect'"), ('effect = ["blurr"]', "'blurr'")])
+@pytest.mark.parametrize(
+    ("said", "word"), [('efect = ["blur"]', "'efect'"), ('effect = ["blurr"]', "'blurr'")]
+)
 def test_a_mistake_in_the_profile_is_told_at_once(home: Path, said: str, word: str) -> None:
     settings = home / "config/vcam/config.toml"
     settings.parent.mkdir(parents=True)
@@ -182,7 +199,10 @@ def test_a_run_tells_systemd_and_other_terminals_how_it_is(tmp_path: Path) -> No
             assert (record["pid"], record["source"], record["sink"]) == (run.pid, "demo", "null")
             assert record["frames"] > 0
             in_words = vcam("status", env=env)
-            assert (in_words.returncode, in_words.stdout.split()[:4]) == (0, [str(run.pid), "demo", "->", "null"])
+            assert (in_words.returncode, in_words.stdout.split()[:4]) == (
+                0,
+                [str(run.pid), "demo", "->", "null"],
+            )
             for _ in range(12):  # what came meanwhile, and one more
                 hear(systemd, b"STATUS=")
             run.send_signal(signal.SIGTERM)

@@ -44,17 +44,25 @@ def test_every_option_is_called_as_it_is_typed() -> None:
 
 
 def test_flags_are_set_by_file_and_environment(tmp_path: Path) -> None:
-    assert set(json.loads(with_settings(tmp_path, "[devices]\njson = true\n", "devices").stdout)) == {
+    assert set(
+        json.loads(with_settings(tmp_path, "[devices]\njson = true\n", "devices").stdout)
+    ) == {
         "cameras",
         "virtual_cameras",
     }
     assert json.loads(vcam("engines", env={"VCAM_ENGINES_JSON": "1"}).stdout)
-    refused(with_settings(tmp_path, "[bench]\nall = true\n", "bench", "--pipeline"), "--all", "--pipeline")
+    refused(
+        with_settings(tmp_path, "[bench]\nall = true\n", "bench", "--pipeline"),
+        "--all",
+        "--pipeline",
+    )
     assert vcam("devices", env={"VCAM_VERSION": "0.3"}).stdout.startswith("Cameras")
 
 
 def test_verbose_is_a_setting_too(tmp_path: Path) -> None:
-    done = with_settings(tmp_path, "[run]\nverbose = true\n", "run", "-s", "demo", "-o", "null", "--duration", 0.1)
+    done = with_settings(
+        tmp_path, "[run]\nverbose = true\n", "run", "-s", "demo", "-o", "null", "--duration", 0.1
+    )
     assert done.stderr.startswith("vcam: sinet_fp32 by ")
 
 
@@ -62,17 +70,28 @@ def test_verbose_is_a_setting_too(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('[run]\nsiez = "64x64"', "unknown key 'siez' in [run]; did you mean 'size'?"),
-        ('[run]\nface_egine = "a"', "unknown key 'face_egine' in [run]; did you mean 'face-engine'?"),
+        (
+            '[run]\nface_egine = "a"',
+            "unknown key 'face_egine' in [run]; did you mean 'face-engine'?",
+        ),
         ("[run]\nzzz = 1", "unknown key 'zzz' in [run]; known: size, effect, face-engine"),
         ('[rum]\nsize = "64x64"', "unknown table 'rum'; did you mean 'run'?"),
-        ('[profile.a.run]\nsiez = "64x64"', "unknown key 'siez' in [profile.a.run]; did you mean 'size'?"),
+        (
+            '[profile.a.run]\nsiez = "64x64"',
+            "unknown key 'siez' in [profile.a.run]; did you mean 'size'?",
+        ),
         ('effect = ["blur"]', "'effect' is not a table; write options below [run]"),
-        ("[run.size]\nwidth = 64", "'run.size' is an option and no table; write size = VALUE in [run]"),
+        (
+            "[run.size]\nwidth = 64",
+            "'run.size' is an option and no table; write size = VALUE in [run]",
+        ),
         ('profile = "a"', "'profile' is not a table; write [profile.NAME.run]"),
         ("[profile]\na = 1", "'profile.a' is not a table"),
     ],
 )
-def test_what_is_not_known_is_named_with_what_may_have_been_meant(tmp_path: Path, text: str, words: str) -> None:
+def test_what_is_not_known_is_named_with_what_may_have_been_meant(
+    tmp_path: Path, text: str, words: str
+) -> None:
     file = settings(tmp_path, text)
     with pytest.raises(UsageError) as caught:
         read_defaults(file, None, KNOWN)
@@ -82,10 +101,13 @@ def test_what_is_not_known_is_named_with_what_may_have_been_meant(tmp_path: Path
 
 def test_a_profile_lies_over_the_file(tmp_path: Path) -> None:
     file = settings(
-        tmp_path, '[run]\nsize = "64x64"\nface-engine = "a"\n[profile.b.run]\neffect = "blur"\nface_engine = "b"\n'
+        tmp_path,
+        '[run]\nsize = "64x64"\nface-engine = "a"\n[profile.b.run]\neffect = "blur"\nface_engine = "b"\n',
     )
     assert read_defaults(file, None, KNOWN) == {"run": {"size": "64x64", "face_engine": "a"}}
-    assert read_defaults(file, "b", KNOWN) == {"run": {"size": "64x64", "effect": ["blur"], "face_engine": "b"}}
+    assert read_defaults(file, "b", KNOWN) == {
+        "run": {"size": "64x64", "effect": ["blur"], "face_engine": "b"}
+    }
 
 
 def test_a_run_with_an_unknown_setting_ends_before_it_makes_anything(tmp_path: Path) -> None:
@@ -95,7 +117,18 @@ def test_a_run_with_an_unknown_setting_ends_before_it_makes_anything(tmp_path: P
         systemd.bind(str(tmp_path / "notify"))
         systemd.setblocking(False)
         env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "XDG_RUNTIME_DIR": str(tmp_path)}
-        done = vcam("--config", file, "run", "-s", "demo", "-o", tmp_path / "out.mp4", "--duration", 0.1, env=env)
+        done = vcam(
+            "--config",
+            file,
+            "run",
+            "-s",
+            "demo",
+            "-o",
+            tmp_path / "out.mp4",
+            "--duration",
+            0.1,
+            env=env,
+        )
         refused(done, str(file), "'siez'", "'size'")
         assert done.returncode == 2
         with pytest.raises(BlockingIOError):

@@ -14,7 +14,10 @@ from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER
 RELEASE = "6.1.0-56-amd64"
 OPTIONS = "etc/modprobe.d/vcam.conf"
 GOOD_OPTIONS = "options v4l2loopback devices=1 video_nr=10 card_label=vcam exclusive_caps=1\n"
-LOADED = {"sys/module/v4l2loopback/version": "0.15.0\n", "sys/module/v4l2loopback/parameters/exclusive_caps": "Y,N\n"}
+LOADED = {
+    "sys/module/v4l2loopback/version": "0.15.0\n",
+    "sys/module/v4l2loopback/parameters/exclusive_caps": "Y,N\n",
+}
 
 IDLE = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=CAP_VIDEO_OUTPUT)
 WRITTEN = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=CAP_VIDEO_CAPTURE)
@@ -30,7 +33,13 @@ def machine(root: Path, files: Mapping[str, str] | None = None, /, **about: Any)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return Machine(
-        **{"root": root, "release": RELEASE, "program": "/opt/vcam/bin/vcam", "python": "/opt/vcam/bin/python", **about}
+        **{
+            "root": root,
+            "release": RELEASE,
+            "program": "/opt/vcam/bin/vcam",
+            "python": "/opt/vcam/bin/python",
+            **about,
+        }
     )
 
 
@@ -39,6 +48,8 @@ def commands(verdict: Verdict) -> list[str]:
     return [mend.typed for mend in verdict.mends]
 
 
-def verdict_of(check: str, root: Path, files: Mapping[str, str] | None = None, /, **about: Any) -> Verdict:
+def verdict_of(
+    check: str, root: Path, files: Mapping[str, str] | None = None, /, **about: Any
+) -> Verdict:
     """What the Linux check of that name says of such a machine."""
     return ON_LINUX[check](machine(root, files, **about))

@@ -22,7 +22,9 @@ def test_a_user_who_may_not_open_a_device(tmp_path: Path) -> None:
     assert verdict_of("permissions", tmp_path).state == "skipped"
     assert verdict_of("permissions", tmp_path, nodes=(CAMERA,)).state == "ok"
     nodes = {"nodes": (DENIED, IDLE), "user": "ada"}
-    verdict = verdict_of("permissions", tmp_path, {"etc/group": "root:x:0:\nvideo:x:44:bob\n"}, **nodes)
+    verdict = verdict_of(
+        "permissions", tmp_path, {"etc/group": "root:x:0:\nvideo:x:44:bob\n"}, **nodes
+    )
     assert (verdict.state, commands(verdict)) == ("problem", ["sudo usermod -aG video ada"])
     assert "/dev/video0" in verdict.reason
     verdict = verdict_of("permissions", tmp_path, {"etc/group": "video:x:44:bob,ada\n"}, **nodes)
@@ -37,20 +39,33 @@ def test_a_user_who_may_not_open_a_device(tmp_path: Path) -> None:
 def test_the_virtual_camera_and_who_holds_it(tmp_path: Path) -> None:
     assert verdict_of("virtual-camera", tmp_path).state == "problem"
     assert "none of its devices" in verdict_of("virtual-camera", tmp_path, LOADED).reason
-    verdict = verdict_of("virtual-camera", tmp_path, nodes=(IDLE,), holders={IDLE.path: ["firefox (12)"]})
+    verdict = verdict_of(
+        "virtual-camera", tmp_path, nodes=(IDLE,), holders={IDLE.path: ["firefox (12)"]}
+    )
     assert (verdict.state, verdict.reason) == ("ok", "/dev/video10 vcam (held by firefox (12))")
-    assert verdict_of("virtual-camera", tmp_path, nodes=(WRITTEN,), holders={IDLE.path: ["vcam (9)"]}).state == "ok"
-    verdict = verdict_of("virtual-camera", tmp_path, nodes=(WRITTEN,), holders={IDLE.path: ["obs (9)"]})
+    assert (
+        verdict_of(
+            "virtual-camera", tmp_path, nodes=(WRITTEN,), holders={IDLE.path: ["vcam (9)"]}
+        ).state
+        == "ok"
+    )
+    verdict = verdict_of(
+        "virtual-camera", tmp_path, nodes=(WRITTEN,), holders={IDLE.path: ["obs (9)"]}
+    )
     assert verdict.state == "warning"
     assert "obs (9)" in verdict.reason
 
 
 def test_cameras_their_best_mode_and_who_holds_them(tmp_path: Path) -> None:
-    assert verdict_of("cameras", tmp_path, nodes=(WRITTEN,)).reason.startswith("no camera: plug one in")
+    assert verdict_of("cameras", tmp_path, nodes=(WRITTEN,)).reason.startswith(
+        "no camera: plug one in"
+    )
     refused = verdict_of("cameras", tmp_path, nodes=(DENIED, WRITTEN))
     assert (refused.state, "HD Webcam: permission denied" in refused.reason) == ("problem", True)
     held = {CAMERA.path: ["zoom (5)"]}
-    verdict = verdict_of("cameras", tmp_path, nodes=(CAMERA, IDLE), modes={CAMERA.path: HD}, holders=held)
+    verdict = verdict_of(
+        "cameras", tmp_path, nodes=(CAMERA, IDLE), modes={CAMERA.path: HD}, holders=held
+    )
     expected = "/dev/video0 HD Webcam: 1280x720 MJPG at 30 fps (held by zoom (5))"
     assert (verdict.state, verdict.reason) == ("ok", expected)
     slow = {CAMERA.path: [Mode("YUYV", 1280, 720, 10.0)]}
@@ -77,4 +92,7 @@ def test_a_program_that_was_once_refused_the_camera(tmp_path: Path) -> None:
     assert verdict_of("portal", tmp_path, home=tmp_path).state == "ok"
     store.write_bytes(b"GVariant....camera\0org.mozilla.firefox\0no\0\x03")
     verdict = verdict_of("portal", tmp_path, home=tmp_path)
-    assert (verdict.state, commands(verdict)) == ("warning", ["flatpak permission-remove devices camera"])
+    assert (verdict.state, commands(verdict)) == (
+        "warning",
+        ["flatpak permission-remove devices camera"],
+    )

@@ -38,7 +38,9 @@ def test_a_loaded_module_is_well(tmp_path: Path) -> None:
 
 
 def test_a_module_that_is_installed_but_not_loaded(tmp_path: Path) -> None:
-    files = {DEP: "kernel/fs/fuse.ko:\nextra/v4l2loopback.ko.xz: kernel/drivers/media/v4l2-core/videodev.ko\n"}
+    files = {
+        DEP: "kernel/fs/fuse.ko:\nextra/v4l2loopback.ko.xz: kernel/drivers/media/v4l2-core/videodev.ko\n"
+    }
     verdict = verdict_of("module", tmp_path, files)
     assert verdict.state == "problem"
     assert "not loaded" in verdict.reason
@@ -47,7 +49,9 @@ def test_a_module_that_is_installed_but_not_loaded(tmp_path: Path) -> None:
     assert commands(verdict) == ["sudo modprobe v4l2loopback"]  # the options are in the file
 
 
-@pytest.mark.parametrize("where", ["var/lib/dkms/v4l2loopback/0.12.7/source", "usr/src/v4l2loopback-0.12.7/dkms.conf"])
+@pytest.mark.parametrize(
+    "where", ["var/lib/dkms/v4l2loopback/0.12.7/source", "usr/src/v4l2loopback-0.12.7/dkms.conf"]
+)
 def test_a_module_that_was_built_for_another_kernel(tmp_path: Path, where: str) -> None:
     verdict = verdict_of("module", tmp_path, {**DEBIAN, where: "", DEP: "kernel/fs/fuse.ko:\n"})
     assert verdict.state == "problem"
@@ -70,7 +74,9 @@ def test_a_module_that_was_built_for_another_kernel(tmp_path: Path, where: str) 
         (UNHEARD_OF, LOAD),
     ],
 )
-def test_a_module_that_is_not_installed(tmp_path: Path, files: dict[str, str], command: str) -> None:
+def test_a_module_that_is_not_installed(
+    tmp_path: Path, files: dict[str, str], command: str
+) -> None:
     verdict = verdict_of("module", tmp_path, files)
     assert verdict.state == "problem"
     assert "not installed" in verdict.reason
@@ -89,13 +95,23 @@ def test_in_a_container_only_the_host_can_load_the_module(tmp_path: Path) -> Non
         ({"sys/module/v4l2loopback/version": "0.15.0"}, "ok", "0.15.0"),
         ({"sys/module/v4l2loopback/version": "v0.13.2-7-gabc"}, "ok", "0.13.2"),
         ({"sys/module/v4l2loopback/initstate": "live"}, "warning", "0.12 or older"),
-        ({"sys/module/v4l2loopback/initstate": "live", "usr/src/v4l2loopback-0.12.7/x": ""}, "warning", "0.12.7"),
-        ({"sys/module/v4l2loopback/initstate": "live", "usr/src/v4l2loopback-0.15.0/x": ""}, "warning", "0.12 or"),
+        (
+            {"sys/module/v4l2loopback/initstate": "live", "usr/src/v4l2loopback-0.12.7/x": ""},
+            "warning",
+            "0.12.7",
+        ),
+        (
+            {"sys/module/v4l2loopback/initstate": "live", "usr/src/v4l2loopback-0.15.0/x": ""},
+            "warning",
+            "0.12 or",
+        ),
         ({"usr/src/v4l2loopback-0.12.7/x": ""}, "warning", "0.12.7"),
         ({}, "skipped", "not here"),
     ],
 )
-def test_versions_before_0_13_are_a_warning(tmp_path: Path, files: dict[str, str], state: str, words: str) -> None:
+def test_versions_before_0_13_are_a_warning(
+    tmp_path: Path, files: dict[str, str], state: str, words: str
+) -> None:
     verdict = verdict_of("module-version", tmp_path, files)
     assert verdict.state == state
     assert words in verdict.reason
@@ -118,7 +134,10 @@ def test_secure_boot_on(tmp_path: Path) -> None:
     efi(tmp_path, b"\1")
     verdict = verdict_of("secure-boot", tmp_path)
     assert verdict.state == "warning"
-    assert commands(verdict) == ["sudo dkms generate_mok", "sudo mokutil --import /var/lib/dkms/mok.pub"]
+    assert commands(verdict) == [
+        "sudo dkms generate_mok",
+        "sudo mokutil --import /var/lib/dkms/mok.pub",
+    ]
     assert all(mend.by_hand for mend in verdict.mends)
     verdict = verdict_of("secure-boot", tmp_path, {"var/lib/shim-signed/mok/MOK.der": ""})
     assert commands(verdict) == ["sudo mokutil --import /var/lib/shim-signed/mok/MOK.der"]
@@ -132,7 +151,9 @@ def test_exclusive_caps_of_the_nodes(tmp_path: Path) -> None:
     verdict = verdict_of("exclusive-caps", tmp_path, nodes=(IDLE, BOTH))
     assert verdict.state == "ok"
     assert "exclusive_caps=0 for /dev/video11" in verdict.reason
-    verdict = verdict_of("exclusive-caps", tmp_path, nodes=(BOTH,), holders={BOTH.path: ["obs (77)"]})
+    verdict = verdict_of(
+        "exclusive-caps", tmp_path, nodes=(BOTH,), holders={BOTH.path: ["obs (77)"]}
+    )
     assert verdict.state == "problem"
     assert "stop obs (77) first" in verdict.reason
     assert commands(verdict) == ["sudo modprobe -r v4l2loopback", LOAD]
@@ -146,9 +167,14 @@ def test_exclusive_caps_where_no_node_can_be_asked(tmp_path: Path, flags: str, s
 
 def test_options_for_the_next_start(tmp_path: Path) -> None:
     verdict = verdict_of("module-options", tmp_path)
-    assert (verdict.state, commands(verdict)) == ("warning", ["sudo /opt/vcam/bin/vcam setup --write"])
+    assert (verdict.state, commands(verdict)) == (
+        "warning",
+        ["sudo /opt/vcam/bin/vcam setup --write"],
+    )
     assert verdict_of("module-options", tmp_path, {OPTIONS: GOOD_OPTIONS}).state == "ok"
-    other = {"etc/modprobe.d/zz-obs.conf": "options v4l2loopback exclusive_caps=0\n"}  # the later file holds
+    other = {
+        "etc/modprobe.d/zz-obs.conf": "options v4l2loopback exclusive_caps=0\n"
+    }  # the later file holds
     verdict = verdict_of("module-options", tmp_path, other)
     assert verdict.state == "warning"
     assert "remove that line" in verdict.reason
@@ -157,8 +183,13 @@ def test_options_for_the_next_start(tmp_path: Path) -> None:
 
 
 def test_loading_at_the_next_start(tmp_path: Path) -> None:
-    verdict = verdict_of("module-autoload", tmp_path, {"etc/modules-load.d/other.conf": "# v4l2loopback\nloop\n"})
-    assert (verdict.state, commands(verdict)) == ("warning", ["sudo /opt/vcam/bin/vcam setup --write"])
+    verdict = verdict_of(
+        "module-autoload", tmp_path, {"etc/modules-load.d/other.conf": "# v4l2loopback\nloop\n"}
+    )
+    assert (verdict.state, commands(verdict)) == (
+        "warning",
+        ["sudo /opt/vcam/bin/vcam setup --write"],
+    )
     assert verdict_of("module-autoload", tmp_path, {"etc/modules": "v4l2loopback\n"}).state == "ok"
 
 
@@ -173,12 +204,16 @@ def test_a_number_that_another_device_has(tmp_path: Path) -> None:
         "sudo /opt/vcam/bin/vcam setup --write --devices 1 --number 12 --overwrite",
         "sudo modprobe v4l2loopback",
     ]
-    named = {OPTIONS: 'options v4l2loopback video_nr=10,11 card_label="Desk,Stage left" exclusive_caps=1,1\n'}
+    named = {
+        OPTIONS: 'options v4l2loopback video_nr=10,11 card_label="Desk,Stage left" exclusive_caps=1,1\n'
+    }
     verdict = verdict_of("node-number", tmp_path, named, nodes=(decoder, encoder))
     wanted = "sudo /opt/vcam/bin/vcam setup --write --label Desk --label 'Stage left' --number 12 --overwrite"
     assert commands(verdict)[0] == wanted
     assert (
-        verdict_of("node-number", tmp_path, {OPTIONS: "options v4l2loopback video_nr=42"}, nodes=(decoder,)).state
+        verdict_of(
+            "node-number", tmp_path, {OPTIONS: "options v4l2loopback video_nr=42"}, nodes=(decoder,)
+        ).state
         == "ok"
     )
     assert free_number(machine(tmp_path, nodes=(decoder,)), 2) == 11

@@ -20,7 +20,9 @@ CPU = ("CPUExecutionProvider",)
 
 def test_a_gpu_its_driver_and_what_uses_it(tmp_path: Path) -> None:
     gpu = EVERYWHERE["gpu"]
-    assert gpu(machine(tmp_path, gpu=CARD)).reason == "NVIDIA RTX 4060 (sm_89), driver for CUDA 13.0"
+    assert (
+        gpu(machine(tmp_path, gpu=CARD)).reason == "NVIDIA RTX 4060 (sm_89), driver for CUDA 13.0"
+    )
     assert gpu(machine(tmp_path, gpu=NO_CARD)).state == "skipped"
     pci = "sys/bus/pci/devices/0000:01:00"
     sound = {f"{pci}.1/vendor": "0x10de\n", f"{pci}.1/class": "0x040300\n"}
@@ -49,7 +51,10 @@ def test_a_refused_backend_is_a_warning_only_with_a_gpu(tmp_path: Path, name: st
 def test_onnxruntime_cannot_be_done_without(tmp_path: Path) -> None:
     check = EVERYWHERE["onnxruntime"]
     missing = check(machine(tmp_path))
-    assert (missing.state, commands(missing)) == ("problem", ["/opt/vcam/bin/python -m pip install onnxruntime"])
+    assert (missing.state, commands(missing)) == (
+        "problem",
+        ["/opt/vcam/bin/python -m pip install onnxruntime"],
+    )
     assert "CPU" in check(machine(tmp_path, providers=CPU)).reason
 
 
@@ -68,19 +73,29 @@ def test_folders_that_can_be_written_to(tmp_path: Path, name: str) -> None:
 def test_obs_matters_on_windows_and_macos_only(tmp_path: Path) -> None:
     check = EVERYWHERE["obs-camera"]
     assert check(machine(tmp_path)).state == "skipped"
-    states = [check(machine(tmp_path, system="win32", obs_camera=there)).state for there in (True, False, None)]
+    states = [
+        check(machine(tmp_path, system="win32", obs_camera=there)).state
+        for there in (True, False, None)
+    ]
     assert states == ["ok", "problem", "unknown"]
 
 
 def test_on_other_systems_the_checks_of_linux_are_skipped(tmp_path: Path) -> None:
-    findings = {f.name: f.verdict for f in examine(machine(tmp_path, system="darwin", obs_camera=True))}
+    findings = {
+        f.name: f.verdict for f in examine(machine(tmp_path, system="darwin", obs_camera=True))
+    }
     assert {findings[name].state for name in ON_LINUX} == {"skipped"}
     assert findings["obs-camera"].state == "ok"
 
 
 def test_a_machine_that_is_set_up_has_no_problem(tmp_path: Path) -> None:
     files = {**LOADED, OPTIONS: GOOD_OPTIONS, "etc/modules": "v4l2loopback"}
-    about = {"nodes": (CAMERA, IDLE), "modes": {CAMERA.path: HD}, "providers": CPU, "refusals": {"onnxruntime": ""}}
+    about = {
+        "nodes": (CAMERA, IDLE),
+        "modes": {CAMERA.path: HD},
+        "providers": CPU,
+        "refusals": {"onnxruntime": ""},
+    }
     findings = examine(machine(tmp_path, files, cache=tmp_path, config=tmp_path, **about))
     needy = [f for f in findings if f.verdict.state in {"problem", "warning"}]
     assert (needy, has_problem(findings)) == ([], False)
@@ -94,8 +109,16 @@ def test_mends_come_once_in_order_and_root_is_not_taken(tmp_path: Path) -> None:
         Finding("three", ok("fine")),
     ]
     assert mends_of(findings) == [first, second, third]
-    assert [may_run(mend, machine(tmp_path, uid=1000)) for mend in mends_of(findings)] == [False, True, False]
-    assert [may_run(mend, machine(tmp_path, uid=0)) for mend in mends_of(findings)] == [True, True, False]
+    assert [may_run(mend, machine(tmp_path, uid=1000)) for mend in mends_of(findings)] == [
+        False,
+        True,
+        False,
+    ]
+    assert [may_run(mend, machine(tmp_path, uid=0)) for mend in mends_of(findings)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_json_has_every_part(tmp_path: Path) -> None:
@@ -113,15 +136,22 @@ def test_this_machine_can_be_examined() -> None:
     assert next(f.verdict.state for f in findings if f.name == "onnxruntime") == "ok"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else"
+)
 def test_folders_that_are_hidden_from_the_user(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     tmp_path.chmod(0o700)
-    described = machine(tmp_path, {"etc/group": ""}, cache=tmp_path / "inner/vcam", config=tmp_path / "inner")
+    described = machine(
+        tmp_path, {"etc/group": ""}, cache=tmp_path / "inner/vcam", config=tmp_path / "inner"
+    )
     os.seteuid(65534)
     try:
         findings = {f.name: f.verdict for f in examine(described)}
     finally:
         os.seteuid(0)
-    assert (findings["cache"].state, "permission denied" in findings["cache"].reason) == ("problem", True)
+    assert (findings["cache"].state, "permission denied" in findings["cache"].reason) == (
+        "problem",
+        True,
+    )
     assert findings["config"].state == "problem"

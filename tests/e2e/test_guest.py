@@ -23,10 +23,13 @@ _THOROUGH = pytest.mark.skipif(
 def _runs() -> list[Any]:
     """Every file with the version of v4l2loopback that most users have, and two with the newer ones."""
     usual = [
-        pytest.param(path, USUAL, id=path.stem, marks=_THOROUGH if path.stem in _PATIENT else ()) for path in FILES
+        pytest.param(path, USUAL, id=path.stem, marks=_THOROUGH if path.stem in _PATIENT else ())
+        for path in FILES
     ]
     newer = [
-        pytest.param(FILES[0].with_name(f"{stem}.py"), version, id=f"{stem}-{version}", marks=_THOROUGH)
+        pytest.param(
+            FILES[0].with_name(f"{stem}.py"), version, id=f"{stem}-{version}", marks=_THOROUGH
+        )
         for stem in ("test_v4l2_sink", "test_on_demand")
         for version in NEWER
     ]
@@ -39,7 +42,9 @@ _PASSED_ON = ("VCAM_REPLUGS",)
 
 
 @pytest.mark.vm
-@pytest.mark.timeout(TIMEOUT_S + 120)  # the first time, the kernel is downloaded and the module built
+@pytest.mark.timeout(
+    TIMEOUT_S + 120
+)  # the first time, the kernel is downloaded and the module built
 @pytest.mark.parametrize(("path", "vm"), _runs(), indirect=["vm"])
 def test_in_the_guest(vm: Vm, path: Path) -> None:
     settings = [f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ]

@@ -30,7 +30,17 @@ LOOPBACKS = {"0.12.7": "bookworm", "0.13.2": "bookworm-backports", "0.15.0": "tr
 """Versions of v4l2loopback and the Debian suites that have them. The first is the one that most users have."""
 _SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n"
 _MODULES = ("9p", "9pnet_virtio", "virtio_pci", "overlay", "videodev", "vivid")
-_TOOLS = ("apt-get", "busybox", "cpio", "depmod", "dpkg", "gcc", "make", "modprobe", "qemu-system-x86_64")
+_TOOLS = (
+    "apt-get",
+    "busybox",
+    "cpio",
+    "depmod",
+    "dpkg",
+    "gcc",
+    "make",
+    "modprobe",
+    "qemu-system-x86_64",
+)
 _INSTALL = "run tests/e2e/install-vm as root"
 
 
@@ -103,7 +113,10 @@ def prepare(loopback: str = "0.12.7", cache: Path | None = None) -> Vm:
     version = _kernel_version()
     cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vcam-vm")
     root = cache / version
-    kernel, module = root / f"boot/vmlinuz-{version}", root / f"v4l2loopback-{loopback}/v4l2loopback.ko"
+    kernel, module = (
+        root / f"boot/vmlinuz-{version}",
+        root / f"v4l2loopback-{loopback}/v4l2loopback.ko",
+    )
     if not kernel.exists():
         _unpack(root, f"linux-image-{version}")
         _do(["depmod", "--basedir", str(root), version])
@@ -123,7 +136,10 @@ def _kernel_version() -> str:
     missing = [tool for tool in _TOOLS if shutil.which(tool, path=_path()) is None]
     if missing:
         raise VmUnavailableError(f"{', '.join(missing)} not installed; {_INSTALL}")
-    found = [re.fullmatch(r"linux-headers-(\d.*\d-amd64)", path.name) for path in Path("/usr/src").iterdir()]
+    found = [
+        re.fullmatch(r"linux-headers-(\d.*\d-amd64)", path.name)
+        for path in Path("/usr/src").iterdir()
+    ]
     versions = [match[1] for match in found if match]
     if not versions:
         raise VmUnavailableError(f"no kernel headers in /usr/src; {_INSTALL}")
@@ -159,7 +175,11 @@ def _archive() -> str:
     Raises:
         VmUnavailableError: it knows no place.
     """
-    known = _do(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian"]).decode().split()
+    known = (
+        _do(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian"])
+        .decode()
+        .split()
+    )
     places = [place for place in known if "security" not in place]
     if not places:
         raise VmUnavailableError(f"apt-get knows no Debian archive; {_INSTALL}")
@@ -171,7 +191,9 @@ def _build_loopback(module: Path, version: str, loopback: str) -> None:
         _unpack(Path(folder), "v4l2loopback-dkms", LOOPBACKS[loopback])
         (source,) = Path(folder, "usr/src").glob("v4l2loopback-*")
         if source.name != f"v4l2loopback-{loopback}":
-            raise VmUnavailableError(f"{LOOPBACKS[loopback]} has {source.name}, not {loopback}; correct LOOPBACKS")
+            raise VmUnavailableError(
+                f"{LOOPBACKS[loopback]} has {source.name}, not {loopback}; correct LOOPBACKS"
+            )
         _do(["make", "-C", f"/usr/src/linux-headers-{version}", f"M={source}", "modules"])
         module.parent.mkdir(exist_ok=True)
         shutil.copy(source / "v4l2loopback.ko", module)
@@ -189,8 +211,13 @@ def _build_initramfs(root: Path, version: str, loopback: Path) -> Path:
         order = {}
         for module in [*_modules(root, version), loopback]:
             shutil.copy(module, tree / "modules")
-            order[module.name] = {"v4l2loopback.ko": LOOPBACK_OPTIONS, "vivid.ko": VIVID_OPTIONS}.get(module.name, "")
-        (tree / "modules/order").write_text("".join(f"{name} {options}\n" for name, options in order.items()))
+            order[module.name] = {
+                "v4l2loopback.ko": LOOPBACK_OPTIONS,
+                "vivid.ko": VIVID_OPTIONS,
+            }.get(module.name, "")
+        (tree / "modules/order").write_text(
+            "".join(f"{name} {options}\n" for name, options in order.items())
+        )
         archive = _do(["sh", "-c", "find . | cpio --quiet -o -H newc | gzip -1"], cwd=tree)
     image = loopback.with_name("initramfs")
     partial = image.with_suffix(f".{os.getpid()}")
@@ -202,8 +229,12 @@ def _modules(root: Path, version: str) -> list[Path]:
     """The files of `_MODULES` and of what they need, each after those that it needs."""
     files = []
     for name in _MODULES:
-        shown = _do(["modprobe", "--show-depends", "--dirname", str(root), "--set-version", version, name]).decode()
-        files += [Path(line.split()[1]) for line in shown.splitlines() if line.startswith("insmod ")]
+        shown = _do(
+            ["modprobe", "--show-depends", "--dirname", str(root), "--set-version", version, name]
+        ).decode()
+        files += [
+            Path(line.split()[1]) for line in shown.splitlines() if line.startswith("insmod ")
+        ]
     return list(dict.fromkeys(files))
 
 
@@ -213,7 +244,9 @@ def _do(command: list[str], cwd: Path | None = None) -> bytes:
     Raises:
         VmUnavailableError: it failed; the message ends with what it said.
     """
-    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, env={**os.environ, "PATH": _path()})
+    done = subprocess.run(
+        command, cwd=cwd, check=False, capture_output=True, env={**os.environ, "PATH": _path()}
+    )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise VmUnavailableError(f"`{shlex.join(command)}` failed: {' | '.join(said)}; {_INSTALL}")

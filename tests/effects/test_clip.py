@@ -35,7 +35,9 @@ def write_clip(path: Path) -> None:
         stream = cast(VideoStream, container.add_stream(codec, CLIP_FPS))
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         for level in LEVELS:
-            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), level, np.uint8), format="rgb24"
+            )
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
 
@@ -47,7 +49,9 @@ def composer_of(path: Path, *, live: bool = False) -> Composer:
 
 def at(seconds: float) -> Frame:
     frame = frame_of()
-    return Frame(frame.data, frame.matrix, t_capture_ns=round(seconds * 1e9), pts_ns=round(seconds * 1e9))
+    return Frame(
+        frame.data, frame.matrix, t_capture_ns=round(seconds * 1e9), pts_ns=round(seconds * 1e9)
+    )
 
 
 def room_level(composer: Composer, seconds: float) -> float:
@@ -70,7 +74,9 @@ def test_a_live_picture_waits_for_no_clip(tmp_path: Path) -> None:
     with composer_of(tmp_path / "room.mp4", live=True) as composer:
         room_level(composer, 100.0)
         start = time.monotonic()
-        room_level(composer, 100.0 + 3600.0)  # an hour later: no catching up through an hour of clip
+        room_level(
+            composer, 100.0 + 3600.0
+        )  # an hour later: no catching up through an hour of clip
         assert time.monotonic() - start < 1.0
 
 

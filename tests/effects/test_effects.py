@@ -23,7 +23,13 @@ MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))
 
 
 def _compose(*effects: str, frame: Frame | None = None, transparent: bool = False) -> Frame:
-    composer = Composer([make_effect(e) for e in effects], RefineConfig(), Stats(), transparent=transparent, live=False)
+    composer = Composer(
+        [make_effect(e) for e in effects],
+        RefineConfig(),
+        Stats(),
+        transparent=transparent,
+        live=False,
+    )
     with composer:
         shown = frame or frame_of()
         return composer.compose(shown, Pyramid.of(shown), MATTE)
@@ -45,7 +51,11 @@ def test_the_person_stays_and_the_room_goes(text: str) -> None:
     centre = np.s_[36:60, 60:100]
     assert np.abs(after.y[centre].astype(int) - before.y[centre]).max() <= 1
     stripes = after.y[4:20, 4:30].astype(int)
-    assert np.abs(np.diff(stripes, axis=1)).max() < 60 < np.abs(np.diff(before.y[4:20, 4:30].astype(int), axis=1)).max()
+    assert (
+        np.abs(np.diff(stripes, axis=1)).max()
+        < 60
+        < np.abs(np.diff(before.y[4:20, 4:30].astype(int), axis=1)).max()
+    )
     assert (after.size, after.matrix, after.index) == (before.size, before.matrix, before.index)
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.face.drawing import SKIN, TEETH, Face, apply, checked, draw, photographs, regions_of, scene_of
+from tests.face.drawing import (
+    SKIN,
+    TEETH,
+    Face,
+    apply,
+    checked,
+    draw,
+    photographs,
+    regions_of,
+    scene_of,
+)
 from vcam.effects import FACE_EFFECTS, make_effect, make_effects
 from vcam.effects.eyes import find_iris
 from vcam.effects.face import FaceEffect
@@ -59,7 +69,9 @@ def test_the_captured_frame_is_not_written_to(text: str) -> None:
     assert (frame.data == copy).all()
 
 
-@pytest.mark.parametrize("name", ["teeth:0", "skin:0", "eyes:blue,strength=0", "redeye:0", "lips:red,strength=0"])
+@pytest.mark.parametrize(
+    "name", ["teeth:0", "skin:0", "eyes:blue,strength=0", "redeye:0", "lips:red,strength=0"]
+)
 def test_without_strength_or_face_the_frame_itself_comes_back(name: str) -> None:
     frame, labels = _drawn()
     assert apply(name, frame, regions_of(labels)) is frame
@@ -71,9 +83,14 @@ def test_without_strength_or_face_the_frame_itself_comes_back(name: str) -> None
 def test_an_effect_grows_with_strength_and_with_presence() -> None:
     frame, labels = _drawn()
     teeth = checked(labels, (FaceClass.TEETH,), inner=1)
-    gains = [_change(frame, apply(f"teeth:{s}", frame, regions_of(labels)))[0][teeth].mean() for s in (0.2, 0.5, 1)]
+    gains = [
+        _change(frame, apply(f"teeth:{s}", frame, regions_of(labels)))[0][teeth].mean()
+        for s in (0.2, 0.5, 1)
+    ]
     assert 0 < gains[0] < gains[1] < gains[2]
-    faded = _change(frame, apply("teeth:1", frame, regions_of(labels, presence=0.5)))[0][teeth].mean()
+    faded = _change(frame, apply("teeth:1", frame, regions_of(labels, presence=0.5)))[0][
+        teeth
+    ].mean()
     assert faded == pytest.approx(gains[1], abs=0.3)
 
 
@@ -107,7 +124,9 @@ def test_teeth_get_brighter_and_less_yellow_but_lips_tongue_and_throat_do_not() 
     assert u[half].mean() > 5
     others = checked(labels, (FaceClass.LIPS, FaceClass.PERSON, FaceClass.SKIN), inner=2)
     assert np.abs(y[others]).max() <= 1
-    assert np.abs(v[checked(labels, (FaceClass.LIPS, FaceClass.PERSON), shrink=2, inner=2)]).max() <= 1
+    assert (
+        np.abs(v[checked(labels, (FaceClass.LIPS, FaceClass.PERSON), shrink=2, inner=2)]).max() <= 1
+    )
 
 
 def test_whitening_keeps_order_and_never_clips() -> None:
@@ -139,7 +158,9 @@ def _spotted() -> tuple[Frame, Plane, np.ndarray]:
     picture, labels = draw(Face(height=200))
     blotches = np.random.default_rng(3).normal(0, 1, (60, 80)).repeat(4, axis=0).repeat(4, axis=1)
     cheeks = checked(labels, (FaceClass.SKIN,), inner=6)
-    picture = np.where(cheeks[..., None], np.clip(picture + 7 * blotches[..., None], 0, 255), picture).astype(np.uint8)
+    picture = np.where(
+        cheeks[..., None], np.clip(picture + 7 * blotches[..., None], 0, 255), picture
+    ).astype(np.uint8)
     return from_rgb(picture, Matrix.BT601), labels, cheeks
 
 
@@ -197,7 +218,9 @@ def test_eyes_change_inside_the_iris_only() -> None:
     assert u[iris].mean() > 4
     assert v[iris].mean() < -4
     assert abs(after.u[iris].mean() - blue[1]) < abs(frame.u[iris].mean() - blue[1])
-    assert max(np.abs(y[white]).mean(), np.abs(u[white_half]).mean(), np.abs(v[white_half]).mean()) < 2
+    assert (
+        max(np.abs(y[white]).mean(), np.abs(u[white_half]).mean(), np.abs(v[white_half]).mean()) < 2
+    )
     ranks = [np.argsort(f.y[dark].astype(int), kind="stable") for f in (frame, after)]
     assert np.corrcoef(frame.y[dark], after.y[dark])[0, 1] > 0.9, ranks
 
@@ -211,7 +234,9 @@ def test_closed_eyes_stay_as_they_are() -> None:
 def test_only_red_pupils_lose_their_red() -> None:
     frame, labels = _drawn(Face(height=240, red=True))
     after = apply("redeye", frame, regions_of(labels))
-    red = (frame.v.astype(int) > 190) & checked(labels, (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), shrink=2)
+    red = (frame.v.astype(int) > 190) & checked(
+        labels, (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), shrink=2
+    )
     assert red.sum() > 4
     assert np.abs(after.v[red].astype(int) - 128).max() < 12
     healthy, labels = _drawn(Face(height=240))
@@ -221,7 +246,9 @@ def test_only_red_pupils_lose_their_red() -> None:
 def test_lips_take_the_colour_and_keep_light_and_shade() -> None:
     picture, labels = draw(Face(height=200))
     rows, columns = np.nonzero(labels == FaceClass.LIPS)
-    picture[rows, columns] = np.clip(picture[rows, columns] * np.linspace(0.6, 1.1, 320)[columns, None], 0, 255)
+    picture[rows, columns] = np.clip(
+        picture[rows, columns] * np.linspace(0.6, 1.1, 320)[columns, None], 0, 255
+    )
     shine = (columns > 165) & (columns < 172) & (rows > np.percentile(rows, 80))
     picture[rows[shine], columns[shine]] = (250, 245, 245)
     frame = from_rgb(picture, Matrix.BT601)
@@ -271,7 +298,8 @@ def test_face_effects_alone_blur_the_room_and_none_shows_it() -> None:
     assert (isinstance(alone[0], Teeth), isinstance(alone[1], Blur)) == (True, True)
     assert (isinstance(open_room[0], Teeth), isinstance(open_room[1], NoEffect)) == (True, True)
     assert all(
-        isinstance(make_effect(f"{n}:red" if n in ("eyes", "lips") else n), FaceEffect) is (n in FACE_EFFECTS)
+        isinstance(make_effect(f"{n}:red" if n in ("eyes", "lips") else n), FaceEffect)
+        is (n in FACE_EFFECTS)
         for n in ("teeth", "skin", "redeye", "blur", "none")
     )
 
@@ -295,7 +323,9 @@ def test_what_cannot_be_is_refused_in_one_line(text: str, message: str) -> None:
 
 def test_real_smiles_get_whiter_and_nothing_else_does() -> None:
     gains = []
-    for name, frame, labels in photographs("london_00*_smile", "london_09*_smile", "london_12*_smile"):
+    for name, frame, labels in photographs(
+        "london_00*_smile", "london_09*_smile", "london_12*_smile"
+    ):
         teeth = checked(labels, (FaceClass.TEETH,), inner=1)
         if teeth.sum() < 200:
             continue
@@ -322,7 +352,9 @@ def test_real_eyes_change_colour_and_their_white_does_not() -> None:
         small = checked(labels, (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), shrink=2, inner=2)
         luma = frame.y.reshape(frame.u.shape[0], 2, -1, 2).mean(axis=(1, 3))
         moved.append(u[small & (luma < dark)].mean())
-        white_changes.append(max(abs(y[eyes & (frame.y > bright)].mean()), abs(u[small & (luma > bright)].mean())))
+        white_changes.append(
+            max(abs(y[eyes & (frame.y > bright)].mean()), abs(u[small & (luma > bright)].mean()))
+        )
     assert np.mean(moved) > 4
     assert np.mean(white_changes) < 2
 

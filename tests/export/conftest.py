@@ -84,7 +84,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_data(folder: Path) -> Path:
     for name in ("person/ccp", "person/cutouts", "person/wild", "backgrounds", "backgrounds_rooms"):
-        make_set(folder / name, people=not name.startswith("backgrounds"), empty_too=name == "person/wild")
+        make_set(
+            folder / name,
+            people=not name.startswith("backgrounds"),
+            empty_too=name == "person/wild",
+        )
     for name in ("face/real", "face/avatars"):
         make_faces(folder / name)
     return folder
@@ -115,9 +119,13 @@ def make_faces(folder: Path) -> None:
             image[top:bottom, left:right], label[top:bottom, left:right] = colour, value
         cv2.imwrite(str(folder / f"images/{index}.png"), image[..., ::-1])
         cv2.imwrite(str(folder / f"labels/{index}.png"), label)
-        cv2.imwrite(str(folder / f"alpha/{index}.png"), np.where(label > 0, 255, 0).astype(np.uint8))
+        cv2.imwrite(
+            str(folder / f"alpha/{index}.png"), np.where(label > 0, 255, 0).astype(np.uint8)
+        )
         notes = f"alpha alpha/{index}.png; teeth_checked"
-        lines.append(f"images/{index}.png,labels/{index}.png,{folder.name}_{index},{split},64,60,{notes}")
+        lines.append(
+            f"images/{index}.png,labels/{index}.png,{folder.name}_{index},{split},64,60,{notes}"
+        )
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
 
 

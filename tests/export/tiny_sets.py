@@ -36,5 +36,10 @@ def palette_png(indices: Image, colours: bytes) -> bytes:
     height, width = indices.shape
     head = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 3, 0, 0, 0])
     rows = zlib.compress(b"".join(b"\x00" + row.tobytes() for row in indices))
-    parts = (chunk(b"IHDR", head), chunk(b"PLTE", colours), chunk(b"IDAT", rows), chunk(b"IEND", b""))
+    parts = (
+        chunk(b"IHDR", head),
+        chunk(b"PLTE", colours),
+        chunk(b"IDAT", rows),
+        chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

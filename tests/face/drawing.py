@@ -30,7 +30,13 @@ ROOM, HAIR, SKIN, BROW, WHITE, IRIS = (
     (225, 222, 220),
     (95, 60, 40),
 )
-LIPS, TEETH, THROAT, TONGUE, RED = (175, 80, 80), (215, 205, 165), (50, 15, 15), (180, 75, 75), (215, 30, 40)
+LIPS, TEETH, THROAT, TONGUE, RED = (
+    (175, 80, 80),
+    (215, 205, 165),
+    (50, 15, 15),
+    (180, 75, 75),
+    (215, 30, 40),
+)
 
 PAINTS = (
     (ROOM, FaceClass.BACKGROUND),
@@ -128,7 +134,9 @@ def regions_of(labels: Plane, presence: float = 1.0) -> FaceRegions:
 
 def scene_of(frame: Frame, *faces: FaceRegions, time_ns: int = 0) -> Scene:
     """What a face effect sees."""
-    return Scene(frame, Pyramid.of(frame).low, Mask((), np.zeros((1, 1), np.float32)), time_ns, faces=faces)
+    return Scene(
+        frame, Pyramid.of(frame).low, Mask((), np.zeros((1, 1), np.float32)), time_ns, faces=faces
+    )
 
 
 def apply(text: str, frame: Frame, *faces: FaceRegions) -> Frame:

@@ -45,7 +45,17 @@ def test_a_photograph_gets_whiter_teeth_and_nothing_else(
     tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]
 ) -> None:
     path, labels = photo
-    common = ("run", "-s", path, "--engines", engines, "--face-engine", "paint_fp32", "--engine", "green_fp32")
+    common = (
+        "run",
+        "-s",
+        path,
+        "--engines",
+        engines,
+        "--face-engine",
+        "paint_fp32",
+        "--engine",
+        "green_fp32",
+    )
     assert vcam(*common, "-o", tmp_path / "plain.png", "-e", "none").returncode == 0
     done = vcam(*common, "-o", tmp_path / "white.png", "-e", "none", "-e", "teeth:1", "--json")
     assert done.returncode == 0, done.stderr
@@ -54,26 +64,54 @@ def test_a_photograph_gets_whiter_teeth_and_nothing_else(
     for half in (np.s_[:, :230], np.s_[:, 230:]):
         teeth = checked(labels, (FaceClass.TEETH,), inner=1)[half]
         assert (after - before)[half][teeth].mean(axis=0)[0] > 15  # blue
-    far = ~checked(labels, (FaceClass.TEETH, FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), outer=8)  # mixed colours
+    far = ~checked(
+        labels, (FaceClass.TEETH, FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), outer=8
+    )  # mixed colours
     assert not (after - before)[far].any()
 
 
-def test_a_video_gets_the_effect_in_every_frame(tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]) -> None:
-    common = ("--engines", engines, "--face-engine", "paint_fp32", "--engine", "green_fp32", "--backend", "onnxruntime")
+def test_a_video_gets_the_effect_in_every_frame(
+    tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]
+) -> None:
+    common = (
+        "--engines",
+        engines,
+        "--face-engine",
+        "paint_fp32",
+        "--engine",
+        "green_fp32",
+        "--backend",
+        "onnxruntime",
+    )
     done = vcam(
-        "run", "-s", "demo", "-o", tmp_path / "out.mp4", "--duration", 0.2, "-e", "skin", "--size", "320x180", *common
+        "run",
+        "-s",
+        "demo",
+        "-o",
+        tmp_path / "out.mp4",
+        "--duration",
+        0.2,
+        "-e",
+        "skin",
+        "--size",
+        "320x180",
+        *common,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.mp4").exists()
 
 
-def test_labels_colours_and_heatmaps(tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]) -> None:
+def test_labels_colours_and_heatmaps(
+    tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]
+) -> None:
     path, labels = photo
     common = ("mask", path, "--engines", engines, "--engine", "paint_fp32", "--out")
     for kind in (("labels", "--labels"), ("palette", "--palette"), ("lips", "--heatmap", "lips")):
         done = vcam(*common, tmp_path / kind[0], *kind[1:])
         assert (done.returncode, done.stderr) == (0, "")
-    found, colours, lips = (_read(tmp_path / kind / "photo.png") for kind in ("labels", "palette", "lips"))
+    found, colours, lips = (
+        _read(tmp_path / kind / "photo.png") for kind in ("labels", "palette", "lips")
+    )
     assert found.shape == labels.shape
     assert found.max() <= 8
     for which in (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.TEETH):
@@ -90,12 +128,24 @@ def test_a_picture_of_odd_size_gets_labels_of_its_size(
 ) -> None:
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), _read(photo[0])[:-1, :-1])
-    done = vcam("mask", odd, "--engines", engines, "--engine", "paint_fp32", "--labels", "--out", tmp_path / "m")
+    done = vcam(
+        "mask",
+        odd,
+        "--engines",
+        engines,
+        "--engine",
+        "paint_fp32",
+        "--labels",
+        "--out",
+        tmp_path / "m",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert _read(tmp_path / "m" / "odd.png").shape == (239, 459)
 
 
-def test_no_mask_replaces_its_own_picture(tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]) -> None:
+def test_no_mask_replaces_its_own_picture(
+    tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray]
+) -> None:
     before = photo[0].read_bytes()
     done = vcam("mask", photo[0], "--engines", engines, "--engine", "green_fp32", "--out", tmp_path)
     refused(done, "photo.png", "its mask would replace it", "--out")
@@ -111,22 +161,32 @@ def test_no_mask_replaces_its_own_picture(tmp_path: Path, engines: Path, photo: 
     ],
 )
 def test_masks_that_an_engine_does_not_have_are_one_line(
-    tmp_path: Path, engines: Path, photo: tuple[Path, np.ndarray], arguments: tuple[str, ...], words: tuple[str, ...]
+    tmp_path: Path,
+    engines: Path,
+    photo: tuple[Path, np.ndarray],
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
 ) -> None:
-    refused(vcam("mask", photo[0], "--engines", engines, "--out", tmp_path / "m", *arguments), *words)
+    refused(
+        vcam("mask", photo[0], "--engines", engines, "--out", tmp_path / "m", *arguments), *words
+    )
 
 
 def test_another_face_engine_takes_the_place_of_a_missing_default_only(engines: Path) -> None:
     assert find_face_engine(DEFAULT_FACE_ENGINE, [engines]).name == "paint_fp32"
     with pytest.raises(UsageError, match=r"unknown engine 'other_fp32'; known: paint_fp32"):
         find_face_engine("other_fp32", [engines])
-    with pytest.raises(UsageError, match="green_fp32 is a person engine, and a face engine is wanted"):
+    with pytest.raises(
+        UsageError, match="green_fp32 is a person engine, and a face engine is wanted"
+    ):
         find_face_engine("green_fp32", [engines])
 
 
 def test_without_any_face_engine_the_message_says_how_to_add_one(tmp_path: Path) -> None:
     folder = write_catalogue(tmp_path)
-    with pytest.raises(UsageError, match="no face engine at all; name a folder that has one with --engines"):
+    with pytest.raises(
+        UsageError, match="no face engine at all; name a folder that has one with --engines"
+    ):
         find_face_engine(DEFAULT_FACE_ENGINE, [folder])
 
 

@@ -44,7 +44,11 @@ def _parser(fail_at: int | None = None, stall_at: int | None = None) -> KnownFac
 
 
 def _pipeline(
-    parser: Parser, source: MemorySource, sink: RecordingSink, *effects: str, config: PipelineConfig | None = None
+    parser: Parser,
+    source: MemorySource,
+    sink: RecordingSink,
+    *effects: str,
+    config: PipelineConfig | None = None,
 ) -> tuple[Pipeline, FakeBackend]:
     stats, backend = Stats(), FakeBackend()
 
@@ -52,9 +56,13 @@ def _pipeline(
         return FaceStage(FaceTracker(parser, 1, live), live, stats)
 
     def make_composer(transparent: bool, live: bool) -> Composer:
-        return Composer(make_effects(effects), RefineConfig(), stats, transparent=transparent, live=live)
+        return Composer(
+            make_effects(effects), RefineConfig(), stats, transparent=transparent, live=live
+        )
 
-    run = partial(Pipeline, lambda _: source, SourceRequest(), Matter(backend), make_composer, sink, stats)
+    run = partial(
+        Pipeline, lambda _: source, SourceRequest(), Matter(backend), make_composer, sink, stats
+    )
     return run(config or PipelineConfig(max_frames=10), make_faces=make_faces), backend
 
 
@@ -74,7 +82,9 @@ def test_in_a_file_every_frame_gets_its_own_parse(room: str) -> None:
         teeth = checked(labels, (FaceClass.TEETH,), inner=1)
         assert after.y[teeth].mean() - before.y[teeth].mean() > 8
         if room == "none":
-            assert not (after.y.astype(int) - before.y)[~checked(labels, (FaceClass.TEETH,), outer=4)].any()
+            assert not (after.y.astype(int) - before.y)[
+                ~checked(labels, (FaceClass.TEETH,), outer=4)
+            ].any()
     assert (backend.runs > 0) is (room == "blur")
     assert {index for index, _ in parser.parses} == set(range(10))
     assert len(parser.threads) == 1
@@ -85,7 +95,14 @@ def test_in_a_file_every_frame_gets_its_own_parse(room: str) -> None:
 def test_a_single_picture_gets_the_whole_effect() -> None:
     sink = RecordingSink()
     frames = _frames()[:1]
-    _pipeline(_parser(), MemorySource(frames), sink, "none", "teeth:1", config=PipelineConfig(max_frames=1))[0].run()
+    _pipeline(
+        _parser(),
+        MemorySource(frames),
+        sink,
+        "none",
+        "teeth:1",
+        config=PipelineConfig(max_frames=1),
+    )[0].run()
     assert _whitened(frames[0], sink.frames[0], FILM[0][1]) > 8
 
 
@@ -102,7 +119,12 @@ def test_live_nobody_waits_for_a_slow_face_engine() -> None:
     parser = KnownFaces(lambda _: FILM[0][1], stall_at=4)
     frames = _frames()[:1]
     pipeline, _ = _pipeline(
-        parser, MemorySource(frames, fps=60, live=True), sink, "none", "teeth:1", config=PipelineConfig()
+        parser,
+        MemorySource(frames, fps=60, live=True),
+        sink,
+        "none",
+        "teeth:1",
+        config=PipelineConfig(),
     )
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(pipeline.run)
@@ -111,7 +133,9 @@ def test_live_nobody_waits_for_a_slow_face_engine() -> None:
         parser.release.set()
         final = running.result(20)
     assert final.latency.p50_ms < 300
-    gains = [_whitened(frames[0], frame, FILM[0][1]) for frame in sink.frames[:150] if frame.index > 0]
+    gains = [
+        _whitened(frames[0], frame, FILM[0][1]) for frame in sink.frames[:150] if frame.index > 0
+    ]
     assert max(gains) > 5
     assert gains[-5:] == [0.0] * 5
     assert np.abs(np.diff(gains)).max() < max(gains)
@@ -121,7 +145,12 @@ def test_a_failing_face_engine_ends_the_run_with_its_reason_and_no_raw_room() ->
     sink = RecordingSink(size=SIZE, matrix=Matrix.BT601)
     parser = _parser(fail_at=3)
     pipeline, backend = _pipeline(
-        parser, MemorySource(_frames(), fps=100), sink, "color:#203040", "teeth", config=PipelineConfig()
+        parser,
+        MemorySource(_frames(), fps=100),
+        sink,
+        "color:#203040",
+        "teeth",
+        config=PipelineConfig(),
     )
     with pytest.raises(StageError, match="face: known faces: parse 3 fails") as caught:
         pipeline.run()
@@ -160,7 +189,9 @@ def test_stopping_is_bounded_while_the_face_engine_hangs() -> None:
         sink = RecordingSink(live=live, size=SIZE, matrix=Matrix.BT601)
         parser = _parser(stall_at=2)
         config = PipelineConfig(stop_s=0.5)
-        pipeline, _ = _pipeline(parser, MemorySource(_frames(), fps=50, live=live), sink, "none", "skin", config=config)
+        pipeline, _ = _pipeline(
+            parser, MemorySource(_frames(), fps=50, live=live), sink, "none", "skin", config=config
+        )
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(pipeline.run)
             deadline = time.monotonic() + 20

@@ -23,12 +23,20 @@ def test_a_good_parse_stays_as_it_is() -> None:
 
 def test_left_and_right_go_by_place() -> None:
     good, probs = _probs(), _probs()
-    probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE] = good[FaceClass.RIGHT_EYE], good[FaceClass.LEFT_EYE]
+    probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE] = (
+        good[FaceClass.RIGHT_EYE],
+        good[FaceClass.LEFT_EYE],
+    )
     half = good[FaceClass.RIGHT_BROW] // 2
     probs[FaceClass.LEFT_BROW] = good[FaceClass.LEFT_BROW] + half
     probs[FaceClass.RIGHT_BROW] = good[FaceClass.RIGHT_BROW] - half
     tidy(probs)
-    for which in (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE, FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW):
+    for which in (
+        FaceClass.LEFT_EYE,
+        FaceClass.RIGHT_EYE,
+        FaceClass.LEFT_BROW,
+        FaceClass.RIGHT_BROW,
+    ):
         assert np.abs(probs[which].astype(int) - good[which]).max() < 70, which
 
 
@@ -51,7 +59,9 @@ def test_a_mouth_that_something_divides_keeps_both_halves() -> None:
     between = np.zeros(mouth.shape, bool)
     between[:, middle - 6 : middle + 7] = True
     for which in (FaceClass.LIPS, FaceClass.TEETH):
-        probs[FaceClass.PERSON][between] = np.maximum(probs[FaceClass.PERSON], probs[which])[between]
+        probs[FaceClass.PERSON][between] = np.maximum(probs[FaceClass.PERSON], probs[which])[
+            between
+        ]
         probs[which][between] = 0
     before = probs[FaceClass.LIPS] > 200
     tidy(probs)
@@ -62,7 +72,10 @@ def test_a_mouth_that_something_divides_keeps_both_halves() -> None:
 def test_a_third_eye_becomes_skin() -> None:
     good, probs = _probs(), _probs()
     rows, columns = np.nonzero(good[FaceClass.LEFT_EYE] > 127)
-    spot = np.s_[int(rows.min()) - 30 : int(rows.min()) - 24, int(columns.mean()) + 28 : int(columns.mean()) + 34]
+    spot = np.s_[
+        int(rows.min()) - 30 : int(rows.min()) - 24,
+        int(columns.mean()) + 28 : int(columns.mean()) + 34,
+    ]
     assert good[FaceClass.SKIN][spot].min() > 200
     probs[FaceClass.SKIN][spot], probs[FaceClass.LEFT_EYE][spot] = 0, 255
     tidy(probs)

@@ -59,7 +59,10 @@ def _overlap(face: FaceRegions, labels: Plane, which: FaceClass) -> float:
     """Intersection over union of a class with its true labels."""
     box = region_box(face, [which], SIZE, margin=0.5)
     assert box is not None
-    found, true = region_mask(face, [which], box) > 127, box.of((labels == which).astype(np.uint8)) > 0
+    found, true = (
+        region_mask(face, [which], box) > 127,
+        box.of((labels == which).astype(np.uint8)) > 0,
+    )
     return float((found & true).sum() / (found | true).sum())
 
 
@@ -201,10 +204,15 @@ def test_a_still_face_does_not_flicker() -> None:
         def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> np.ndarray:
             probs = super().parse(frame, pyramid, crop).astype(float)
             wobble = random.normal(0, 12, (probs.shape[0], 28, 28)).repeat(8, 1).repeat(8, 2)
-            return np.where((probs > 25) & (probs < 230), np.clip(probs + wobble, 0, 255), probs).astype(np.uint8)
+            return np.where(
+                (probs > 25) & (probs < 230), np.clip(probs + wobble, 0, 255), probs
+            ).astype(np.uint8)
 
     raw, steady = [], []
-    with FaceTracker(Trembling(film.labels), 1, live=True) as tracker, Trembling(film.labels) as parser:
+    with (
+        FaceTracker(Trembling(film.labels), 1, live=True) as tracker,
+        Trembling(film.labels) as parser,
+    ):
         for index in range(12):
             parse = _follow(film, tracker, index)
             frame = film.frame(index)
@@ -223,7 +231,9 @@ def _moved(face: Face, shift: tuple[float, float], zoom: float = 1.0) -> Face:
     return replace(face, x=face.x + shift[0], y=face.y + shift[1], height=face.height * zoom)
 
 
-@pytest.mark.parametrize(("shift", "zoom"), [((0, 0), 1.0), ((7, -3), 1.0), ((-12, 6), 1.0), ((3, 2), 1.05)])
+@pytest.mark.parametrize(
+    ("shift", "zoom"), [((0, 0), 1.0), ((7, -3), 1.0), ((-12, 6), 1.0), ((3, 2), 1.05)]
+)
 def test_masks_are_carried_along_between_parses(shift: tuple[float, float], zoom: float) -> None:
     face = Face(320, 180, 150)
     film = Film((face,), (_moved(face, shift, zoom),), noise=1.0)
@@ -286,7 +296,9 @@ def test_a_stale_parse_fades_out() -> None:
 @pytest.mark.parametrize("side", [80.0, 200.0, 500.0])
 def test_a_square_is_cut_where_it_is_asked_for(side: float, matrix: Matrix) -> None:
     rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
-    picture = np.stack([columns * 255 // SIZE[0], rows * 255 // SIZE[1], np.full_like(rows, 90)], axis=-1)
+    picture = np.stack(
+        [columns * 255 // SIZE[0], rows * 255 // SIZE[1], np.full_like(rows, 90)], axis=-1
+    )
     frame = from_rgb(picture.astype(np.uint8), matrix)
     crop = Crop(330, 170, side)
     cut = cut_rgb(frame, Pyramid.of(frame), crop, (64, 64)).astype(int)

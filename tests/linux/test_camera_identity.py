@@ -37,7 +37,9 @@ def test_it_is_found(nodes: list[Node], path: str, tmp_path: Path) -> None:
     assert find_again(CAMERA, lambda: nodes, tmp_path) == path
 
 
-@pytest.mark.parametrize("nodes", [[], [node("/dev/video0", "Laptop")], [node("/dev/video0", bus=OTHER_BUS)]])
+@pytest.mark.parametrize(
+    "nodes", [[], [node("/dev/video0", "Laptop")], [node("/dev/video0", bus=OTHER_BUS)]]
+)
 def test_another_camera_is_not_taken_for_it(nodes: list[Node], tmp_path: Path) -> None:
     camera = CameraId("C920", BUS, twins=frozenset({OTHER_BUS}))
     with pytest.raises(SourceError, match="C920: the camera is gone; plug it in"):
@@ -52,7 +54,9 @@ def test_of_several_alike_the_one_that_udev_names_is_taken(tmp_path: Path) -> No
         path.touch()
     link = by_id / "usb-046d_C920_1234-video-index0"
     link.symlink_to(paths[0])
-    camera = identify(str(paths[0]), lambda: [node(str(paths[0])), node(str(paths[1]), "Laptop")], by_id)
+    camera = identify(
+        str(paths[0]), lambda: [node(str(paths[0])), node(str(paths[1]), "Laptop")], by_id
+    )
     assert camera == CameraId("C920", BUS, link.name)
     link.unlink()
     link.symlink_to(paths[1])
@@ -80,10 +84,17 @@ def test_one_of_the_same_model_is_not_taken_where_udev_knows_them_apart(tmp_path
     assert find_again(camera, lambda: elsewhere, tmp_path / "none") == "/dev/video0", "without udev"
 
 
-def test_a_camera_by_its_link_is_identified_and_one_that_cannot_be_asked_is_not(tmp_path: Path) -> None:
+def test_a_camera_by_its_link_is_identified_and_one_that_cannot_be_asked_is_not(
+    tmp_path: Path,
+) -> None:
     real, link = tmp_path / "video0", tmp_path / "link"
     real.touch()
     link.symlink_to(real)
     nodes = [node(str(real)), node(str(tmp_path / "video1"), bus=OTHER_BUS)]
-    assert identify(str(link), lambda: nodes, tmp_path / "none") == CameraId("C920", BUS, "", frozenset({OTHER_BUS}))
-    assert identify(str(real), lambda: [Node(str(real), problem="permission denied")], tmp_path) is None
+    assert identify(str(link), lambda: nodes, tmp_path / "none") == CameraId(
+        "C920", BUS, "", frozenset({OTHER_BUS})
+    )
+    assert (
+        identify(str(real), lambda: [Node(str(real), problem="permission denied")], tmp_path)
+        is None
+    )

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from vcam.errors import UsageError
-from vcam.linux.loopback import LOAD_FILE, OPTIONS_FILE, Loopback, loads_at_start, read_options, write_files
+from vcam.linux.loopback import (
+    LOAD_FILE,
+    OPTIONS_FILE,
+    Loopback,
+    loads_at_start,
+    read_options,
+    write_files,
+)
 
 SEVERAL = Loopback(("Desk camera", "Stage"), 20)
 SEVERAL_OPTIONS = 'devices=2 video_nr=20,21 card_label="Desk camera,Stage" exclusive_caps=1,1'
@@ -55,7 +62,10 @@ def test_files_are_written_once(tmp_path: Path) -> None:
     assert write_files(files, tmp_path) == [tmp_path / OPTIONS_FILE, tmp_path / LOAD_FILE]
     assert (tmp_path / OPTIONS_FILE).stat().st_mode & 0o777 == 0o644
     assert write_files(files, tmp_path) == []
-    assert sorted(p.name for p in (tmp_path / "etc").rglob("*") if p.is_file()) == ["vcam.conf", "vcam.conf"]
+    assert sorted(p.name for p in (tmp_path / "etc").rglob("*") if p.is_file()) == [
+        "vcam.conf",
+        "vcam.conf",
+    ]
     assert read_options(tmp_path)["exclusive_caps"] == ("1", tmp_path / OPTIONS_FILE)
     assert loads_at_start(tmp_path) == tmp_path / LOAD_FILE
 
@@ -89,4 +99,7 @@ def test_files_are_read_in_the_order_of_their_names_and_hide_each_other(tmp_path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     last = tmp_path / "usr/lib/modprobe.d/c.conf"
-    assert read_options(tmp_path) == {"exclusive_caps": ("0", last), "card_label": ("two words", last)}
+    assert read_options(tmp_path) == {
+        "exclusive_caps": ("0", last),
+        "card_label": ("two words", last),
+    }

@@ -36,7 +36,9 @@ def test_requests_have_the_numbers_of_the_kernel_header() -> None:
     assert v4l2.VIDIOC_ENUM_FRAMEINTERVALS == 0xC034564B
 
 
-@pytest.mark.parametrize(("name", "code"), [("YU12", 0x32315559), ("MJPG", 0x47504A4D), ("YUYV", 0x56595559)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("YU12", 0x32315559), ("MJPG", 0x47504A4D), ("YUYV", 0x56595559)]
+)
 def test_four_character_codes(name: str, code: int) -> None:
     assert v4l2.fourcc_code(name) == code
     assert v4l2.fourcc_name(code) == name
@@ -63,7 +65,9 @@ def test_a_file_without_modes_has_none() -> None:
 
 
 def test_every_node_of_this_machine_is_listed() -> None:
-    paths = {str(path) for path in Path("/dev").glob("video[0-9]*") if stat.S_ISCHR(path.stat().st_mode)}
+    paths = {
+        str(path) for path in Path("/dev").glob("video[0-9]*") if stat.S_ISCHR(path.stat().st_mode)
+    }
     assert {node.path for node in v4l2.list_nodes()} == paths
 
 

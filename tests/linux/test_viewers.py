@@ -84,7 +84,9 @@ def test_a_program_that_only_has_it_open_does_not_read_it(node: Path) -> None:
 def test_this_program_itself_does_not_count(node: Path) -> None:
     with node.open("r+b"), LoopbackReaders(str(node)) as watch:
         assert not watch.wait(0.3)
-        assert str(os.getpid()) not in [process.name for process in readers.processes_with(str(node))]
+        assert str(os.getpid()) not in [
+            process.name for process in readers.processes_with(str(node))
+        ]
 
 
 def test_a_device_that_is_gone_is_told(node: Path) -> None:

@@ -55,11 +55,15 @@ def test_a_real_graph_runs_in_onnx_runtime(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph", None])
-def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_no_graph_is_refused_in_one_line(
+    tmp_path: Path, content: bytes | None
+) -> None:
     path = tmp_path / "broken_fp32.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(EngineError, match=r"broken_fp32\.onnx: ONNX Runtime cannot load it") as caught:
+    with pytest.raises(
+        EngineError, match=r"broken_fp32\.onnx: ONNX Runtime cannot load it"
+    ) as caught:
         OnnxRuntimeBackend(spec_of(path)).__enter__()
     assert "\n" not in str(caught.value)
 

@@ -64,7 +64,10 @@ def test_the_parts_hold_the_whole_person_and_not_the_whole_frame() -> None:
 def test_the_borders_between_parts_are_not_seen() -> None:
     """A person that fills the frame's width: at the borders alpha changes no more than within the parts."""
     ramp = np.tile(np.linspace(0, 255, 224), (224, 1)).astype(np.uint8)
-    frame = from_rgb(np.tile(np.linspace(40, 220, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, 1, 3)), Matrix.BT601)
+    frame = from_rgb(
+        np.tile(np.linspace(40, 220, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, 1, 3)),
+        Matrix.BT601,
+    )
     mask = refine(Matte(ramp), frame.y, Pyramid.of(frame).low.y, RefineConfig())
     assert len(mask.parts) > 1
     plane = mask.full(frame.size)[20:-20, 80:-80].astype(int)
@@ -73,7 +76,9 @@ def test_the_borders_between_parts_are_not_seen() -> None:
 
 def test_nobody_means_an_empty_mask() -> None:
     frame, alpha = _scene()
-    mask = refine(Matte(np.zeros((56, 56), np.uint8)), frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    mask = refine(
+        Matte(np.zeros((56, 56), np.uint8)), frame.y, Pyramid.of(frame).low.y, RefineConfig()
+    )
     assert mask.parts == ()
     assert mask.full(frame.size).max() == 0
     assert alpha.any()
@@ -113,7 +118,9 @@ def test_smoothing_calms_a_trembling_matte_of_a_still_picture() -> None:
     rng = np.random.default_rng(1)
     luma = np.full((HEIGHT, WIDTH), 100, np.uint8)
     smoother = MatteSmoother()
-    mattes = [np.clip(128 + rng.normal(0, 12, (56, 56)), 0, 255).astype(np.uint8) for _ in range(40)]
+    mattes = [
+        np.clip(128 + rng.normal(0, 12, (56, 56)), 0, 255).astype(np.uint8) for _ in range(40)
+    ]
     smooth = [smoother.smooth(Matte(m), luma).alpha.astype(float) for m in mattes]
     raw_change = np.abs(np.diff([m.astype(float) for m in mattes[10:]], axis=0)).mean()
     assert np.abs(np.diff(smooth[10:], axis=0)).mean() < 0.45 * raw_change
@@ -148,7 +155,9 @@ def test_smoothing_does_not_change_its_input() -> None:
 
 def test_blend_is_exact_at_both_ends_and_within_a_level_between() -> None:
     rng = np.random.default_rng(2)
-    person, room = (Frame(rng.integers(16, 236, (96, 64), np.uint8), Matrix.BT601) for _ in range(2))
+    person, room = (
+        Frame(rng.integers(16, 236, (96, 64), np.uint8), Matrix.BT601) for _ in range(2)
+    )
     alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     alpha[:, :8], alpha[:, -8:] = 0, 255
     out = Frame(room.data.copy(), Matrix.BT601)

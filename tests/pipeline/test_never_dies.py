@@ -62,7 +62,11 @@ def live_sink(**failures: object) -> RecordingSink:
 def shows_person(frame: Frame) -> bool:
     width, height = SIZE
     wanted = ycbcr_of(PERSON, Matrix.BT601)
-    seen = (frame.y[height // 2, width // 2], frame.u[height // 4, width // 4], frame.v[height // 4, width // 4])
+    seen = (
+        frame.y[height // 2, width // 2],
+        frame.u[height // 4, width // 4],
+        frame.v[height // 4, width // 4],
+    )
     return all(abs(int(a) - b) < 8 for a, b in zip(seen, wanted, strict=True))
 
 
@@ -70,7 +74,9 @@ def shows_person(frame: Frame) -> bool:
 def running(pipeline: Pipeline, states: list[State] | None = None) -> Iterator[Future[Snapshot]]:
     """The pipeline runs while the block does, and ends soon after it."""
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(pipeline.run, lambda _, now: states.append(now.state) if states is not None else None)
+        future = pool.submit(
+            pipeline.run, lambda _, now: states.append(now.state) if states is not None else None
+        )
         try:
             yield future
         finally:
@@ -92,7 +98,9 @@ def assert_nothing_raw(sink: RecordingSink) -> None:
 
 @pytest.mark.parametrize("what", ["unplugged", "busy", "ended", "close"])
 def test_a_camera_that_fails_is_opened_again(what: str) -> None:
-    busy = SourceError("cam: Device or resource busy; it is held by zoom (7): stop that program first")
+    busy = SourceError(
+        "cam: Device or resource busy; it is held by zoom (7): stop that program first"
+    )
     source = FakeSource(
         [*camera(10), *([UNPLUGGED] if what != "ended" else []), *camera(2000)],
         refusals=[busy, busy] if what == "busy" else [],
@@ -104,7 +112,9 @@ def test_a_camera_that_fails_is_opened_again(what: str) -> None:
     sink = live_sink()
     pipeline = pipeline_of(source, sink, config=QUICK)
     with running(pipeline):
-        assert until(lambda: source.opened >= (4 if what == "busy" else 1 if what == "ended" else 2))
+        assert until(
+            lambda: source.opened >= (4 if what == "busy" else 1 if what == "ended" else 2)
+        )
         assert pictures_follow(sink)
         assert until(lambda: pipeline.state == State("running"))
     assert_nothing_raw(sink)
@@ -127,7 +137,11 @@ def test_while_the_camera_is_away_the_last_picture_stays_and_then_a_card_tells_t
     assert kinds[first:gap] == [True] * (gap - first)
     assert sink.frames[gap - 1].index == sink.frames[gap - 5].index, "the last picture is repeated"
     assert True in kinds[gap:], "pictures go on"
-    assert all((frame.u == 128).all() for frame, person in zip(sink.frames, kinds, strict=True) if not person)
+    assert all(
+        (frame.u == 128).all()
+        for frame, person in zip(sink.frames, kinds, strict=True)
+        if not person
+    )
     assert_nothing_raw(sink)
 
 
@@ -172,7 +186,9 @@ def test_a_live_run_ends_when_its_time_is_up_though_no_picture_comes() -> None:
 def test_an_engine_that_fails_is_opened_again(refuse: tuple[int, ...]) -> None:
     backend = FakeBackend(fail_at=5, refuse=refuse)
     sink = live_sink()
-    pipeline = pipeline_of(MemorySource([frame_of()], fps=100, live=True), sink, backend=backend, config=QUICK)
+    pipeline = pipeline_of(
+        MemorySource([frame_of()], fps=100, live=True), sink, backend=backend, config=QUICK
+    )
     with running(pipeline):
         assert until(lambda: pipeline.state.name == "no engine")
         assert "fake engine: " in pipeline.state.reason
@@ -185,14 +201,18 @@ def test_an_engine_that_fails_is_opened_again(refuse: tuple[int, ...]) -> None:
 
 def test_an_engine_that_never_opened_ends_the_run() -> None:
     with pytest.raises(StageError, match="infer: fake engine: opening 0") as caught:
-        pipeline_of(MemorySource([frame_of()], live=True), live_sink(), backend=FakeBackend(refuse=(0,))).run()
+        pipeline_of(
+            MemorySource([frame_of()], live=True), live_sink(), backend=FakeBackend(refuse=(0,))
+        ).run()
     assert isinstance(caught.value.__cause__, EngineError)
 
 
 def test_an_engine_that_hangs_is_told() -> None:
     backend = FakeBackend(stall_at=5)
     sink = live_sink()
-    pipeline = pipeline_of(MemorySource([frame_of()], fps=100, live=True), sink, backend=backend, config=QUICK)
+    pipeline = pipeline_of(
+        MemorySource([frame_of()], fps=100, live=True), sink, backend=backend, config=QUICK
+    )
     with running(pipeline):
         assert until(lambda: pipeline.state.name == "waiting")
         backend.release.set()
@@ -280,7 +300,9 @@ def with_effect(effect: FragileEffect, sink: RecordingSink) -> Pipeline:
         lambda _: MemorySource([frame_of()], fps=100, live=True),
         SourceRequest(),
         Matter(FakeBackend()),
-        lambda transparent, live: Composer([effect], RefineConfig(), stats, transparent=transparent, live=live),
+        lambda transparent, live: Composer(
+            [effect], RefineConfig(), stats, transparent=transparent, live=live
+        ),
         sink,
         stats,
         QUICK,
@@ -321,7 +343,9 @@ def test_everything_at_once_is_survived() -> None:
 @pytest.mark.parametrize("step", [Deaf(4.0), Block()], ids=["deaf", "blocked"])
 def test_stop_is_quick_though_the_camera_hangs(step: Step) -> None:
     sink = live_sink()
-    pipeline = pipeline_of(FakeSource([*camera(3), step, *camera(10)], live=True), sink, config=QUICK)
+    pipeline = pipeline_of(
+        FakeSource([*camera(3), step, *camera(10)], live=True), sink, config=QUICK
+    )
     with running(pipeline):  # asserts that it ends within two seconds
         assert pictures_follow(sink, 1)
 
@@ -362,7 +386,9 @@ with _stop_on_signal(pipeline.stop):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
-@pytest.mark.parametrize(("hangs", "lose_at"), [(True, ()), (False, ()), (False, (1,))], ids=["hang", "none", "sink"])
+@pytest.mark.parametrize(
+    ("hangs", "lose_at"), [(True, ()), (False, ()), (False, (1,))], ids=["hang", "none", "sink"]
+)
 def test_sigterm_ends_the_program_within_two_seconds(hangs: bool, lose_at: tuple[int, ...]) -> None:
     program = HANGING.format(hangs=hangs, lose_at=lose_at)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
@@ -413,7 +439,13 @@ def test_the_first_picture_comes_soon_after_the_reader_and_no_old_one_stays() ->
     pipeline = on_demand(source, sink, readers, PipelineConfig(card_after_s=60, linger_s=0.3))
     with running(pipeline):
         for _ in range(2):
-            assert until(lambda: pipeline.state == State("idle") and sink.frames and not shows_person(sink.frames[-1]))
+            assert until(
+                lambda: (
+                    pipeline.state == State("idle")
+                    and sink.frames
+                    and not shows_person(sink.frames[-1])
+                )
+            )
             start = time.monotonic()
             readers.set(True)
             assert pictures_follow(sink, 1)
@@ -423,7 +455,9 @@ def test_the_first_picture_comes_soon_after_the_reader_and_no_old_one_stays() ->
 
 def test_an_idle_run_sends_a_card_now_and_then_and_computes_nothing() -> None:
     source, sink, backend = FakeSource(camera(10), live=True), live_sink(), FakeBackend()
-    pipeline = pipeline_of(source, sink, backend=backend, config=QUICK, watch=lambda _: FakeReaders())
+    pipeline = pipeline_of(
+        source, sink, backend=backend, config=QUICK, watch=lambda _: FakeReaders()
+    )
     with running(pipeline):
         assert until(lambda: pipeline.state == State("idle") and len(sink.frames) >= 2)
         before, cpu = len(sink.frames), time.process_time()

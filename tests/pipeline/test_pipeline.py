@@ -50,7 +50,11 @@ class BrokenSource(MemorySource):
 
 def _is_card(frame: Frame) -> bool:
     card = make_card(SIZE, Matrix.BT601, "")
-    return bool((frame.u == 128).all() and (frame.v == 128).all() and np.median(frame.y) == np.median(card.y))
+    return bool(
+        (frame.u == 128).all()
+        and (frame.v == 128).all()
+        and np.median(frame.y) == np.median(card.y)
+    )
 
 
 def test_a_file_loses_no_frame_and_keeps_their_order() -> None:
@@ -146,10 +150,16 @@ def test_a_live_sink_has_a_card_before_the_first_matte() -> None:
 @pytest.mark.parametrize(
     ("stage", "live"), [("capture", False), ("infer", False), ("compose", False), ("capture", True)]
 )
-def test_the_first_failure_is_raised_with_its_stage_and_cause_and_no_room_is_sent(stage: str, live: bool) -> None:
-    source = BrokenSource(5, SourceLost("cam: unplugged; plug it in")) if stage == "capture" else None
+def test_the_first_failure_is_raised_with_its_stage_and_cause_and_no_room_is_sent(
+    stage: str, live: bool
+) -> None:
+    source = (
+        BrokenSource(5, SourceLost("cam: unplugged; plug it in")) if stage == "capture" else None
+    )
     backend = FakeBackend(fail_at=5 if stage == "infer" else None)
-    sink = RecordingSink(live=live, size=SIZE, matrix=Matrix.BT601, fail_at=5 if stage == "compose" else None)
+    sink = RecordingSink(
+        live=live, size=SIZE, matrix=Matrix.BT601, fail_at=5 if stage == "compose" else None
+    )
     expected = {"capture": SourceLost, "infer": EngineError, "compose": SinkLost}[stage]
     with pytest.raises(StageError) as caught:
         pipeline_of(source or MemorySource([frame_of()]), sink, backend=backend).run()
@@ -199,13 +209,20 @@ def test_the_source_opens_after_the_engine() -> None:
             super().__enter__()
             return self
 
-    pipeline_of(Source([frame_of()]), Sink(), backend=Engine(), config=PipelineConfig(max_frames=2)).run()
+    pipeline_of(
+        Source([frame_of()]), Sink(), backend=Engine(), config=PipelineConfig(max_frames=2)
+    ).run()
     assert order == ["sink", "engine", "source"]
 
 
 def test_an_engine_runs_in_one_thread_only_and_not_in_the_main_one() -> None:
     backend = FakeBackend()
-    pipeline_of(MemorySource([frame_of()]), RecordingSink(), backend=backend, config=PipelineConfig(max_frames=9)).run()
+    pipeline_of(
+        MemorySource([frame_of()]),
+        RecordingSink(),
+        backend=backend,
+        config=PipelineConfig(max_frames=9),
+    ).run()
     assert len(backend.threads) == 1
     assert threading.get_ident() not in backend.threads
 
@@ -213,7 +230,9 @@ def test_an_engine_runs_in_one_thread_only_and_not_in_the_main_one() -> None:
 def test_no_engine_runs_when_no_effect_looks_at_a_matte() -> None:
     backend = FakeBackend()
     sink = RecordingSink()
-    pipeline_of(MemorySource([frame_of()]), sink, ("none",), backend, PipelineConfig(max_frames=3)).run()
+    pipeline_of(
+        MemorySource([frame_of()]), sink, ("none",), backend, PipelineConfig(max_frames=3)
+    ).run()
     assert backend.runs == 0
     assert (sink.frames[0].data == frame_of().data).all()
 
@@ -232,8 +251,14 @@ def test_stop_finishes_what_was_captured() -> None:
 @pytest.mark.parametrize("what", ["source", "engine", "sink"])
 def test_stop_is_bounded_whatever_hangs(what: str) -> None:
     backend = FakeBackend(stall_at=4 if what == "engine" else None)
-    sink = RecordingSink(live=True, size=SIZE, matrix=Matrix.BT601, block_at=4 if what == "sink" else None)
-    source = BrokenSource(4, None, live=True) if what == "source" else MemorySource([frame_of()], live=True)
+    sink = RecordingSink(
+        live=True, size=SIZE, matrix=Matrix.BT601, block_at=4 if what == "sink" else None
+    )
+    source = (
+        BrokenSource(4, None, live=True)
+        if what == "source"
+        else MemorySource([frame_of()], live=True)
+    )
     pipeline = pipeline_of(source, sink, backend=backend, config=PipelineConfig(stop_s=0.5))
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(pipeline.run)

@@ -66,7 +66,9 @@ def sent(frames: int, repeated: int = 0, state: State = RUNNING) -> Snapshot:
     return replace(NOTHING_YET, frames=frames, repeated=repeated, state=state)
 
 
-def test_the_watchdog_is_fed_while_pictures_go_out_and_no_longer(tmp_path: Path, systemd: Heard) -> None:
+def test_the_watchdog_is_fed_while_pictures_go_out_and_no_longer(
+    tmp_path: Path, systemd: Heard
+) -> None:
     clock = Clock()
     with Instance(tmp_path) as instance, Notifier(systemd.address) as notifier:
         announcer = Announcer(instance, notifier, clock=clock)
@@ -77,12 +79,19 @@ def test_the_watchdog_is_fed_while_pictures_go_out_and_no_longer(tmp_path: Path,
             return systemd.take()
 
         assert hear(NOTHING_YET) == ["STATUS=starting, 0 fps"]
-        assert hear(sent(0, 1)) == ["STATUS=running, 0 fps", "READY=1", "WATCHDOG=1"]  # a card is a picture
+        assert hear(sent(0, 1)) == [
+            "STATUS=running, 0 fps",
+            "READY=1",
+            "WATCHDOG=1",
+        ]  # a card is a picture
         assert hear(sent(30, 1)) == ["STATUS=running, 0 fps", "WATCHDOG=1"]
         assert hear(sent(30, 2)) == ["STATUS=running, 0 fps", "WATCHDOG=1"]
         assert hear(sent(30, 2)) == ["STATUS=running, 0 fps"]  # it hangs
         gone = State("no sink", "/dev/video10 is gone")
-        assert hear(sent(30, 2, gone)) == ["STATUS=no sink: /dev/video10 is gone, 0 fps", "WATCHDOG=1"]
+        assert hear(sent(30, 2, gone)) == [
+            "STATUS=no sink: /dev/video10 is gone, 0 fps",
+            "WATCHDOG=1",
+        ]
 
 
 def test_it_is_said_about_once_a_second_to_both(tmp_path: Path, systemd: Heard) -> None:
@@ -91,7 +100,9 @@ def test_it_is_said_about_once_a_second_to_both(tmp_path: Path, systemd: Heard) 
         announcer = Announcer(instance, notifier, clock=clock)
         for tick in range(10):
             clock.now_s = tick * 0.2
-            announcer.update(SOURCE, sent(tick + 1, state=State("no camera", "unplugged")), {"sink": "null"})
+            announcer.update(
+                SOURCE, sent(tick + 1, state=State("no camera", "unplugged")), {"sink": "null"}
+            )
         assert len([line for line in systemd.take() if line.startswith("STATUS")]) == 2
         (record,) = list_instances(tmp_path)
     told = {name: record[name] for name in ("pid", "source", "sink", "state", "reason", "frames")}
@@ -105,7 +116,9 @@ def test_it_is_said_about_once_a_second_to_both(tmp_path: Path, systemd: Heard) 
     }
 
 
-def test_at_the_end_systemd_hears_of_it_and_the_file_is_gone(tmp_path: Path, systemd: Heard) -> None:
+def test_at_the_end_systemd_hears_of_it_and_the_file_is_gone(
+    tmp_path: Path, systemd: Heard
+) -> None:
     folder = tmp_path / "vcam"
     with announced(folder, systemd.address) as announcer:
         announcer.update(SOURCE, sent(1), {})

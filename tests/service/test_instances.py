@@ -29,15 +29,21 @@ def test_a_running_instance_is_listed_until_it_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
-def test_the_file_of_a_dead_process_is_removed_even_where_its_number_lives_again(tmp_path: Path) -> None:
+def test_the_file_of_a_dead_process_is_removed_even_where_its_number_lives_again(
+    tmp_path: Path,
+) -> None:
     with Instance(tmp_path) as instance:
         instance.write({})
         own = json.loads((tmp_path / f"{os.getpid()}.json").read_text())
-        (tmp_path / "1.json").write_text(json.dumps({**own, "pid": 1}))  # lives, but started at another time
+        (tmp_path / "1.json").write_text(
+            json.dumps({**own, "pid": 1})
+        )  # lives, but started at another time
         (tmp_path / "2.json").write_text(json.dumps({**own, "pid": 2**22 + 1}))  # no such process
         (tmp_path / "3.json").write_text("half a fi")
         assert [record["pid"] for record in list_instances(tmp_path)] == [os.getpid()]
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["3.json", f"{os.getpid()}.json"])
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            ["3.json", f"{os.getpid()}.json"]
+        )
 
 
 def test_without_proc_a_long_silence_is_an_end(tmp_path: Path) -> None:
@@ -70,7 +76,9 @@ def test_a_folder_that_cannot_be_made_harms_nobody(tmp_path: Path) -> None:
     assert list_instances(tmp_path / "file/vcam") == []
 
 
-def test_the_folder_is_below_the_runtime_folder_or_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_below_the_runtime_folder_or_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert instances_folder("/run/user/1000") == Path("/run/user/1000/vcam")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert instances_folder(None).name == instances_folder("").name == "running"

@@ -17,7 +17,12 @@ ALPHAS = (255, 0, 128, 255)
 
 
 def quadrants(
-    size: Size = (64, 48), matrix: Matrix = Matrix.BT601, *, alpha: bool = False, pts_ns: int = 0, index: int = 0
+    size: Size = (64, 48),
+    matrix: Matrix = Matrix.BT601,
+    *,
+    alpha: bool = False,
+    pts_ns: int = 0,
+    index: int = 0,
 ) -> Frame:
     """A frame of four colours, `QUADRANTS`; with alpha `ALPHAS` where asked."""
     width, height = size
@@ -26,7 +31,9 @@ def quadrants(
     for part, colour, opacity in zip(_parts(size), QUADRANTS, ALPHAS, strict=True):
         image[part] = colour
         mask[part] = opacity
-    return replace(from_rgb(image, matrix, index=index), alpha=mask if alpha else None, pts_ns=pts_ns)
+    return replace(
+        from_rgb(image, matrix, index=index), alpha=mask if alpha else None, pts_ns=pts_ns
+    )
 
 
 def send_noise(sink: Sink, frames: int) -> None:
@@ -70,4 +77,7 @@ def centres(plane: Plane) -> list[int]:
 
 def expected(matrix: Matrix) -> list[list[int]]:
     """The luma, Cb and Cr values of `QUADRANTS`."""
-    return [list(values) for values in zip(*(ycbcr_of(colour, matrix) for colour in QUADRANTS), strict=True)]
+    return [
+        list(values)
+        for values in zip(*(ycbcr_of(colour, matrix) for colour in QUADRANTS), strict=True)
+    ]

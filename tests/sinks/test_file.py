@@ -15,7 +15,15 @@ import av
 import numpy as np
 import pytest
 
-from tests.sinks.pictures import ALPHAS, centres, expected, noise, quadrants, send_and_fail, send_noise
+from tests.sinks.pictures import (
+    ALPHAS,
+    centres,
+    expected,
+    noise,
+    quadrants,
+    send_and_fail,
+    send_noise,
+)
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Frame, Matrix, Plane
 from vcam.sinks import SinkRequest
@@ -32,7 +40,9 @@ def decode(path: Path) -> list[av.VideoFrame]:
 def planes_of(frame: av.VideoFrame) -> list[Plane]:
     """The planes of any 8-bit planar picture, without padding."""
     return [
-        np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)[
+            :, : plane.width
+        ]
         for plane in frame.planes
     ]
 
@@ -50,7 +60,9 @@ def assert_described(frame: av.VideoFrame, matrix: Matrix) -> None:
 
 @pytest.mark.parametrize("matrix", Matrix)
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_colours_and_their_description_come_back(tmp_path: Path, suffix: str, matrix: Matrix) -> None:
+def test_colours_and_their_description_come_back(
+    tmp_path: Path, suffix: str, matrix: Matrix
+) -> None:
     path = tmp_path / f"out.{suffix}"
     with FileSink(str(path), SinkRequest(fps=25)) as sink:
         for index in range(5):
@@ -76,7 +88,12 @@ def test_webm_keeps_alpha(tmp_path: Path, matrix: Matrix) -> None:
     decoder = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own VP9 decoder leaves alpha out
     assert isinstance(decoder, av.VideoCodecContext)
     with av.open(str(path)) as container:
-        frames = [frame for packet in container.demux(video=0) if packet.size for frame in decoder.decode(packet)]
+        frames = [
+            frame
+            for packet in container.demux(video=0)
+            if packet.size
+            for frame in decoder.decode(packet)
+        ]
     assert len(frames) == 3
     assert frames[-1].format.name == "yuva420p"
     assert_described(decode(path)[-1], matrix)
@@ -97,7 +114,9 @@ def test_mov_keeps_alpha(tmp_path: Path, matrix: Matrix) -> None:
     frame = frames[-1]
     assert frame.format.name.startswith("yuva444p12")
     assert_described(frame, matrix)
-    deep = [np.frombuffer(bytes(plane), np.uint16).reshape(96, -1)[:, :160] for plane in frame.planes]
+    deep = [
+        np.frombuffer(bytes(plane), np.uint16).reshape(96, -1)[:, :160] for plane in frame.planes
+    ]
     for plane, values in zip(deep, expected(matrix), strict=False):
         np.testing.assert_allclose(centres((plane >> 4).astype(np.uint8)), values, atol=3)
     np.testing.assert_allclose(centres((deep[3] >> 4).astype(np.uint8)), ALPHAS, atol=3)
@@ -141,7 +160,9 @@ def test_a_broken_rate_is_kept_exactly(tmp_path: Path) -> None:
         for _ in range(30):
             sink.send(quadrants())
     with av.open(str(path)) as container:
-        assert float(container.streams.video[0].average_rate or 0) == pytest.approx(29.97, abs=0.001)
+        assert float(container.streams.video[0].average_rate or 0) == pytest.approx(
+            29.97, abs=0.001
+        )
 
 
 def test_an_existing_file_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -208,7 +229,9 @@ def test_a_folder_under_the_name_is_refused(tmp_path: Path) -> None:
         FileSink(f"{tmp_path}/out.mp4", SinkRequest(overwrite=True)).__enter__()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SinkError, match=r"Permission denied; choose a folder"):

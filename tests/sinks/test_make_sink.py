@@ -85,4 +85,7 @@ def test_a_name_and_another_sink_contradict_each_other(text: str) -> None:
 
 
 def test_a_name_is_what_pyvirtualcam_calls_the_camera() -> None:
-    assert make_sink("pyvirtualcam", SinkRequest(name="OBS Virtual Camera")).name == "OBS Virtual Camera"
+    assert (
+        make_sink("pyvirtualcam", SinkRequest(name="OBS Virtual Camera")).name
+        == "OBS Virtual Camera"
+    )

@@ -26,7 +26,12 @@ def test_null_counts() -> None:
 def test_recording_is_a_sink_and_keeps_copies() -> None:
     sink = RecordingSink(live=True, size=(64, 48), matrix=Matrix.BT601, alpha=True)
     as_sink: Sink = sink
-    assert (as_sink.live, as_sink.size, as_sink.matrix, as_sink.alpha) == (True, (64, 48), Matrix.BT601, True)
+    assert (as_sink.live, as_sink.size, as_sink.matrix, as_sink.alpha) == (
+        True,
+        (64, 48),
+        Matrix.BT601,
+        True,
+    )
     frame = quadrants(alpha=True, index=7)
     with sink:
         sink.send(frame)

@@ -26,7 +26,9 @@ def assert_picture(path: Path, *, alpha: bool, atol: int = 3) -> None:
     if alpha:
         assert channels.pop() == list(ALPHAS)
     for channel, colour in zip(channels[::-1], np.transpose(QUADRANTS), strict=True):
-        visible = np.array(ALPHAS) > 0 if alpha else slice(None)  # WebP forgets the colour of what is transparent
+        visible = (
+            np.array(ALPHAS) > 0 if alpha else slice(None)
+        )  # WebP forgets the colour of what is transparent
         np.testing.assert_allclose(np.array(channel)[visible], colour[visible], atol=atol)
 
 
@@ -38,7 +40,9 @@ def test_a_folder_of_pictures_comes_back(tmp_path: Path, matrix: Matrix, alpha: 
         assert sink.alpha
         for _ in range(3):
             sink.send(quadrants(matrix=matrix, alpha=alpha))
-    assert sorted(path.name for path in folder.iterdir()) == [f"frame_{number:06d}.png" for number in range(3)]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"frame_{number:06d}.png" for number in range(3)
+    ]
     assert_picture(folder / "frame_000002.png", alpha=alpha)
 
 
@@ -77,7 +81,10 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_lost_and_those_before_stay(tmp_path: Path) -> None:
     with PngFolderSink(str(tmp_path), SinkRequest()) as sink:
         sink.send(quadrants())
-        with file_size_limit(10), pytest.raises(SinkLost, match=r"frame_000001\.png: the file has become too large"):
+        with (
+            file_size_limit(10),
+            pytest.raises(SinkLost, match=r"frame_000001\.png: the file has become too large"),
+        ):
             sink.send(quadrants())
     assert [path.name for path in tmp_path.iterdir()] == ["frame_000000.png"]
 
@@ -90,7 +97,8 @@ def test_a_folder_that_disappears_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "alpha", "atol"), [("a.png", True, 3), ("a.webp", True, 6), ("a.jpg", False, 6), ("a.JPEG", False, 6)]
+    ("name", "alpha", "atol"),
+    [("a.png", True, 3), ("a.webp", True, 6), ("a.jpg", False, 6), ("a.JPEG", False, 6)],
 )
 def test_one_picture_is_the_last_frame(tmp_path: Path, name: str, alpha: bool, atol: int) -> None:
     path = tmp_path / name

@@ -21,7 +21,9 @@ class MemoryCamera:
 
     opened: list[MemoryCamera]
 
-    def __init__(self, width: int, height: int, fps: float, fourcc: int, device: str | None, **other: Any) -> None:
+    def __init__(
+        self, width: int, height: int, fps: float, fourcc: int, device: str | None, **other: Any
+    ) -> None:
         if device == "absent":
             raise RuntimeError("Device absent does not exist.\nSee the documentation.")
         self.size = (width, height)
@@ -82,7 +84,9 @@ def test_a_camera_that_fails_is_a_lost_sink(cameras: list[MemoryCamera]) -> None
     with PyvirtualcamSink("", SinkRequest(size=(64, 48))) as sink:
         sink.send(quadrants())
         sink.send(quadrants())
-        with pytest.raises(SinkLost, match="memory no longer takes frames: camera gone; start vcam again"):
+        with pytest.raises(
+            SinkLost, match="memory no longer takes frames: camera gone; start vcam again"
+        ):
             sink.send(quadrants())
     with pytest.raises(SinkLost, match="not open"):
         sink.send(quadrants())
@@ -95,13 +99,19 @@ def test_frames_of_another_kind_are_refused(cameras: list[MemoryCamera]) -> None
                 sink.send(frame)
 
 
-def test_a_camera_that_cannot_be_opened_is_explained_in_one_line(cameras: list[MemoryCamera]) -> None:
-    with pytest.raises(SinkError, match=r"absent: .*Device absent does not exist. See .*install OBS"):
+def test_a_camera_that_cannot_be_opened_is_explained_in_one_line(
+    cameras: list[MemoryCamera],
+) -> None:
+    with pytest.raises(
+        SinkError, match=r"absent: .*Device absent does not exist. See .*install OBS"
+    ):
         PyvirtualcamSink("absent", SinkRequest()).__enter__()
     assert cameras == []
 
 
-def test_without_pyvirtualcam_the_command_to_install_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyvirtualcam_the_command_to_install_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(SinkError, match=r"`pip install pyvirtualcam`"):
         PyvirtualcamSink("", SinkRequest()).__enter__()

@@ -14,7 +14,14 @@ from vcam.errors import SinkError, SinkLost
 from vcam.frame import Matrix
 from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Node, PixFormat
 from vcam.sinks import SinkRequest
-from vcam.sinks.v4l2 import V4l2Sink, check_format, check_node, first_loopback, pad_rows, write_whole
+from vcam.sinks.v4l2 import (
+    V4l2Sink,
+    check_format,
+    check_node,
+    first_loopback,
+    pad_rows,
+    write_whole,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
@@ -30,7 +37,9 @@ def open_files() -> set[str]:
 
 
 WEBCAM = Node("/dev/video0", "uvcvideo", "Integrated Camera", "usb-1", CAP_VIDEO_CAPTURE)
-FORBIDDEN = Node("/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER")
+FORBIDDEN = Node(
+    "/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER"
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +48,10 @@ FORBIDDEN = Node("/dev/video1", problem="permission denied; join its group: sudo
         ([WEBCAM, loopback("/dev/video4"), loopback("/dev/video5")], "/dev/video4"),
         ([loopback("/dev/video4", caps=0)], "/dev/video4"),
         ([loopback("/dev/video4"), loopback("/dev/video5", card="vcam")], "/dev/video5"),
-        ([loopback("/dev/video4", CAP_VIDEO_CAPTURE, "vcam"), loopback("/dev/video5")], "/dev/video5"),
+        (
+            [loopback("/dev/video4", CAP_VIDEO_CAPTURE, "vcam"), loopback("/dev/video5")],
+            "/dev/video5",
+        ),
         ([loopback("/dev/video4", CAP_VIDEO_CAPTURE)], "/dev/video4"),
         ([FORBIDDEN, loopback("/dev/video4", BOTH)], "/dev/video4"),
     ],
@@ -59,11 +71,20 @@ def test_without_a_loopback_the_command_to_load_one_is_given() -> None:
 
 
 def test_a_loopback_is_chosen_by_its_label() -> None:
-    nodes = [loopback("/dev/video1", card="vcam"), loopback("/dev/video2", card="second"), loopback("/dev/video3")]
+    nodes = [
+        loopback("/dev/video1", card="vcam"),
+        loopback("/dev/video2", card="second"),
+        loopback("/dev/video3"),
+    ]
     assert first_loopback(nodes, "second") == "/dev/video2"
-    twins = [loopback("/dev/video4", CAP_VIDEO_CAPTURE, "twin"), loopback("/dev/video5", card="twin")]
+    twins = [
+        loopback("/dev/video4", CAP_VIDEO_CAPTURE, "twin"),
+        loopback("/dev/video5", card="twin"),
+    ]
     assert first_loopback([*nodes, *twins], "twin") == "/dev/video5", "the free one"
-    with pytest.raises(SinkError, match="no virtual camera is labelled 'third', only 'vcam', 'second', 'Dummy'; "):
+    with pytest.raises(
+        SinkError, match="no virtual camera is labelled 'third', only 'vcam', 'second', 'Dummy'; "
+    ):
         first_loopback(nodes, "third")
     with pytest.raises(SinkError, match="no virtual camera: load one with"):
         first_loopback([WEBCAM], "third")
@@ -75,7 +96,9 @@ def test_nodes_that_may_not_be_opened_are_named() -> None:
 
 
 def test_a_camera_is_not_written_to() -> None:
-    with pytest.raises(SinkError, match=r"/dev/video0 is 'Integrated Camera' \(driver uvcvideo\), not a virtual"):
+    with pytest.raises(
+        SinkError, match=r"/dev/video0 is 'Integrated Camera' \(driver uvcvideo\), not a virtual"
+    ):
         check_node(WEBCAM)
 
 
@@ -150,7 +173,9 @@ def test_a_device_that_takes_everything_gets_everything() -> None:
 def test_a_failing_write_is_a_lost_sink() -> None:
     device = os.open("/dev/full", os.O_WRONLY)
     try:
-        with pytest.raises(SinkLost, match=r"/dev/video10 no longer takes frames: No space left.*modprobe") as caught:
+        with pytest.raises(
+            SinkLost, match=r"/dev/video10 no longer takes frames: No space left.*modprobe"
+        ) as caught:
             write_whole(device, quadrants().data, "/dev/video10")
     finally:
         os.close(device)

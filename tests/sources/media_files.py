@@ -38,11 +38,15 @@ def ycbcr(rgb: Picture, matrix: Matrix, full: bool, bits: int = 8) -> NDArray[np
         peak = 2**bits - 1
         codes = np.stack([luma * peak, *(part * peak + 2 ** (bits - 1) for part in chroma)])
     else:
-        codes = np.stack([luma * 219 + 16, *(part * 224 + 128 for part in chroma)]) * 2 ** (bits - 8)
+        codes = np.stack([luma * 219 + 16, *(part * 224 + 128 for part in chroma)]) * 2 ** (
+            bits - 8
+        )
     return np.asarray(np.rint(codes).clip(0, 2**bits - 1), np.float64)
 
 
-def picture(rgb: Picture, pix_fmt: str, matrix: Matrix, full: bool, tag: Matrix | None = None) -> av.VideoFrame:
+def picture(
+    rgb: Picture, pix_fmt: str, matrix: Matrix, full: bool, tag: Matrix | None = None
+) -> av.VideoFrame:
     """`rgb` in a pixel format; the colour tags are set, that of the matrix to `tag` or else `matrix`."""
     height, width = rgb.shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
@@ -88,7 +92,10 @@ def write_video(
     container_options: dict[str, str] | None = None,
 ) -> Path:
     """Encode pictures; RGB ones are converted with BT.601 and not labelled."""
-    frames = [p if isinstance(p, av.VideoFrame) else av.VideoFrame.from_ndarray(p, format="rgb24") for p in pictures]
+    frames = [
+        p if isinstance(p, av.VideoFrame) else av.VideoFrame.from_ndarray(p, format="rgb24")
+        for p in pictures
+    ]
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, av.VideoStream)
@@ -119,7 +126,9 @@ def corners(frame: Frame) -> list[tuple[int, ...]]:
     return [tuple(int(value) for value in image[place]) for place in places]
 
 
-def assert_quadrants(frame: Frame, expected: Sequence[tuple[int, int, int]] = QUADRANTS, within: int = 3) -> None:
+def assert_quadrants(
+    frame: Frame, expected: Sequence[tuple[int, int, int]] = QUADRANTS, within: int = 3
+) -> None:
     found = corners(frame)
     difference = np.abs(np.array(found) - np.array(expected)).max()
     assert difference <= within, f"{found} instead of {list(expected)}"

@@ -6,7 +6,15 @@ import av
 import numpy as np
 import pytest
 
-from tests.sources.media_files import LIMITED, QUADRANTS, SPC, assert_quadrants, corners, picture, quadrants
+from tests.sources.media_files import (
+    LIMITED,
+    QUADRANTS,
+    SPC,
+    assert_quadrants,
+    corners,
+    picture,
+    quadrants,
+)
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix, from_rgb, to_rgb
 from vcam.sources.base import SourceRequest
@@ -14,14 +22,27 @@ from vcam.sources.colour import change_matrix
 from vcam.sources.convert import FrameMaker
 
 SIZE = (72, 48)
-FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuyv422", "nv12", "yuv444p", "rgb24", "bgr0", "yuv420p10le")
+FORMATS = (
+    "yuv420p",
+    "yuvj420p",
+    "yuv422p",
+    "yuvj422p",
+    "yuyv422",
+    "nv12",
+    "yuv444p",
+    "rgb24",
+    "bgr0",
+    "yuv420p10le",
+)
 
 
 @pytest.mark.parametrize("wanted", [None, *Matrix])
 @pytest.mark.parametrize("matrix", Matrix)
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_every_pixel_format_keeps_its_colours(pix_fmt: str, full: bool, matrix: Matrix, wanted: Matrix | None) -> None:
+def test_every_pixel_format_keeps_its_colours(
+    pix_fmt: str, full: bool, matrix: Matrix, wanted: Matrix | None
+) -> None:
     source = picture(quadrants(SIZE), pix_fmt, matrix, full or pix_fmt.startswith("yuvj"))
     frame = FrameMaker(SourceRequest(matrix=wanted)).make(source, 5, 7, 9)
     rgb = pix_fmt in ("rgb24", "bgr0")
@@ -41,7 +62,9 @@ def test_grey_stays_grey_in_both_ranges(full: bool, wanted: Matrix | None) -> No
 
 @pytest.mark.parametrize(("height", "matrix"), [(718, Matrix.BT601), (720, Matrix.BT709)])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "rgb24"])
-def test_pictures_without_a_label_are_taken_as_players_take_them(pix_fmt: str, height: int, matrix: Matrix) -> None:
+def test_pictures_without_a_label_are_taken_as_players_take_them(
+    pix_fmt: str, height: int, matrix: Matrix
+) -> None:
     source = picture(quadrants((64, height)), pix_fmt, matrix, full=False)
     source.colorspace = 0 if pix_fmt == "rgb24" else SPC[None]
     source.color_range = 0
@@ -59,16 +82,24 @@ def test_full_range_formats_need_no_label() -> None:
 def test_pictures_of_a_camera_are_bt601_unless_labelled() -> None:
     source = picture(quadrants((64, 720)), "yuyv422", Matrix.BT601, full=False)
     source.colorspace = SPC[None]
-    assert FrameMaker(SourceRequest(), unlabelled=Matrix.BT601).make(source, 0).matrix is Matrix.BT601
+    assert (
+        FrameMaker(SourceRequest(), unlabelled=Matrix.BT601).make(source, 0).matrix is Matrix.BT601
+    )
     labelled = picture(quadrants((64, 720)), "yuyv422", Matrix.BT709, full=False)
-    assert FrameMaker(SourceRequest(), unlabelled=Matrix.BT601).make(labelled, 0).matrix is Matrix.BT709
+    assert (
+        FrameMaker(SourceRequest(), unlabelled=Matrix.BT601).make(labelled, 0).matrix
+        is Matrix.BT709
+    )
 
 
 def test_wide_gamut_coefficients_are_converted() -> None:
     weights = np.array([0.2627, 0.6780, 0.0593])  # BT.2020-2, table 4
     rgb = quadrants(SIZE) / 255.0
     luma = rgb @ weights
-    cb, cr = (rgb[..., 2] - luma) / (2 - 2 * weights[2]), (rgb[..., 0] - luma) / (2 - 2 * weights[0])
+    cb, cr = (
+        (rgb[..., 2] - luma) / (2 - 2 * weights[2]),
+        (rgb[..., 0] - luma) / (2 - 2 * weights[0]),
+    )
     codes = np.rint(np.stack([luma * 219 + 16, cb * 224 + 128, cr * 224 + 128])).astype(np.uint8)
     source = av.VideoFrame.from_ndarray(np.moveaxis(codes, 0, 0), format="yuv444p")
     source.colorspace, source.color_range = 9, LIMITED
@@ -89,7 +120,8 @@ def test_transparency_is_laid_on_white() -> None:
 def test_transparency_of_planar_pictures_uses_their_matrix() -> None:
     source = picture(quadrants(SIZE), "yuv444p", Matrix.BT709, full=False)
     planes = [
-        np.frombuffer(memoryview(p), np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in source.planes
+        np.frombuffer(memoryview(p), np.uint8).reshape(p.height, p.line_size)[:, : p.width]
+        for p in source.planes
     ]
     with_alpha = av.VideoFrame(*SIZE, "yuva444p")
     opaque = np.full(SIZE[::-1], 255, np.uint8)
@@ -103,9 +135,15 @@ def test_transparency_of_planar_pictures_uses_their_matrix() -> None:
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj422p", "rgb24"])
 @pytest.mark.parametrize("size", [(32, 32), (96, 24), (24, 96), (144, 96), (72, 46)])
-def test_another_shape_is_cropped_around_the_centre_and_not_stretched(size: tuple[int, int], pix_fmt: str) -> None:
+def test_another_shape_is_cropped_around_the_centre_and_not_stretched(
+    size: tuple[int, int], pix_fmt: str
+) -> None:
     yy, xx = np.mgrid[:48, :72]
-    disc = np.where(((xx - 35.5) ** 2 + (yy - 23.5) ** 2)[..., None] < 9**2, 255, 0).astype(np.uint8).repeat(3, axis=2)
+    disc = (
+        np.where(((xx - 35.5) ** 2 + (yy - 23.5) ** 2)[..., None] < 9**2, 255, 0)
+        .astype(np.uint8)
+        .repeat(3, axis=2)
+    )
     source = picture(disc, pix_fmt, Matrix.BT601, full=pix_fmt != "yuv420p")
     frame = FrameMaker(SourceRequest(size=size)).make(source, 0)
     assert frame.size == size
@@ -125,7 +163,11 @@ def test_planes_stay_apart_at_any_height(source: tuple[int, int], size: tuple[in
     for plane, value in zip(decoded.planes, (50, 100, 150), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     frame = FrameMaker(SourceRequest(size=size, matrix=Matrix.BT601)).make(decoded, 0)
-    assert [(int(p.min()), int(p.max())) for p in frame.planes] == [(50, 50), (100, 100), (150, 150)]
+    assert [(int(p.min()), int(p.max())) for p in frame.planes] == [
+        (50, 50),
+        (100, 100),
+        (150, 150),
+    ]
 
 
 def test_the_first_picture_settles_size_and_matrix_for_all() -> None:
@@ -149,7 +191,9 @@ def test_mirror_swaps_left_and_right() -> None:
     expected = [QUADRANTS[1], QUADRANTS[0], QUADRANTS[3], QUADRANTS[2]]
     for size in (None, (36, 24), (24, 24)):
         source = picture(quadrants(SIZE), "yuv420p", Matrix.BT601, full=False)
-        assert_quadrants(FrameMaker(SourceRequest(size=size, mirror=True)).make(source, 0), expected)
+        assert_quadrants(
+            FrameMaker(SourceRequest(size=size, mirror=True)).make(source, 0), expected
+        )
 
 
 def test_a_frame_owns_its_memory() -> None:
@@ -164,7 +208,9 @@ def test_a_frame_owns_its_memory() -> None:
 def test_a_picture_that_cannot_be_converted_is_named() -> None:
     source = picture(quadrants(SIZE), "yuv444p", Matrix.BT601, full=False)
     source.colorspace = 8  # YCgCo
-    with pytest.raises(SourceError, match=r"^clip\.mp4: cannot convert 72x48 yuv444p pictures .*re-encode"):
+    with pytest.raises(
+        SourceError, match=r"^clip\.mp4: cannot convert 72x48 yuv444p pictures .*re-encode"
+    ):
         FrameMaker(SourceRequest(), name="clip.mp4").make(source, 0)
 
 

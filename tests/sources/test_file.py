@@ -44,17 +44,31 @@ def read_until_lost(path: Path) -> tuple[list[Frame], str]:
     return frames, str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.mov", "clip.avi", "clip.ts", "clip.without-suffix"])
+@pytest.mark.parametrize(
+    "name", ["clip.mp4", "clip.mkv", "clip.mov", "clip.avi", "clip.ts", "clip.without-suffix"]
+)
 def test_every_frame_comes_in_order(tmp_path: Path, name: str) -> None:
-    path = write_video(tmp_path / ("made.mkv" if "without" in name else name), counting(SIZE, 20), fps=25)
+    path = write_video(
+        tmp_path / ("made.mkv" if "without" in name else name), counting(SIZE, 20), fps=25
+    )
     path = path.rename(tmp_path / name)
     with VideoFile(str(path), SourceRequest(fps=30)) as source:
-        assert (source.name, source.size, source.fps, source.live, source.mode) == (name, SIZE, 25.0, False, "")
+        assert (source.name, source.size, source.fps, source.live, source.mode) == (
+            name,
+            SIZE,
+            25.0,
+            False,
+            "",
+        )
         assert source.frames == (20 if path.suffix in (".mp4", ".mov", ".avi") else None)
         before = time.monotonic_ns()
         frames = list(iter(source.read, None))
         assert source.read() is None
-    assert [brightness_index(frame) for frame in frames] == [frame.index for frame in frames] == list(range(20))
+    assert (
+        [brightness_index(frame) for frame in frames]
+        == [frame.index for frame in frames]
+        == list(range(20))
+    )
     assert [round(frame.pts_ns / 1e6) for frame in frames] == list(range(0, 800, 40))
     assert frames[1].t_capture_ns >= before
 
@@ -77,7 +91,16 @@ def test_a_clock_bridges_leaps_and_missing_times() -> None:
     clock = MediaClock()
     times = [5.0, 5.1, None, 5.3, 0.0, 0.1, 1000.0, 1000.1]
     found = [clock.pts_ns(time_s, 100_000_000) for time_s in times]
-    assert found == [0, 100_000_000, 200_000_000, 300_000_000, 400_000_000, 500_000_000, 600_000_000, 700_000_000]
+    assert found == [
+        0,
+        100_000_000,
+        200_000_000,
+        300_000_000,
+        400_000_000,
+        500_000_000,
+        600_000_000,
+        700_000_000,
+    ]
 
 
 @pytest.mark.parametrize("matrix", Matrix)
@@ -127,7 +150,10 @@ def test_codecs_that_bring_their_own_colours(
 def test_a_size_that_changes_midway_does_not_change_the_frames(
     tmp_path: Path, suffix: str, wanted: tuple[int, int] | None
 ) -> None:
-    parts = [write_video(tmp_path / f"{size[0]}{suffix}", [quadrants(size)] * 4) for size in (SIZE, (160, 160))]
+    parts = [
+        write_video(tmp_path / f"{size[0]}{suffix}", [quadrants(size)] * 4)
+        for size in (SIZE, (160, 160))
+    ]
     whole = tmp_path / f"whole{suffix}"
     whole.write_bytes(b"".join(part.read_bytes() for part in parts))
     frames = read_all(whole, SourceRequest(size=wanted))
@@ -190,8 +216,12 @@ NOISE = list(np.random.default_rng(1).integers(0, 255, (24, 64, 96, 3), np.uint8
 @pytest.mark.parametrize(
     ("name", "options"), [("cut.mp4", {"movflags": "faststart"}), ("cut.mkv", {}), ("cut.avi", {})]
 )
-def test_a_truncated_file_delivers_what_it_has_and_says_so(tmp_path: Path, name: str, options: dict[str, str]) -> None:
-    path = write_video(tmp_path / name, NOISE, "mpeg4", options={"g": "1"}, container_options=options)
+def test_a_truncated_file_delivers_what_it_has_and_says_so(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    path = write_video(
+        tmp_path / name, NOISE, "mpeg4", options={"g": "1"}, container_options=options
+    )
     assert missing_bytes(str(path)) == 0
     assert len(read_all(path)) == 24
     whole = path.read_bytes()
@@ -223,16 +253,38 @@ def _cut_before_index(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("gone.mp4", lambda path: None, "gone.mp4: no such file; check the spelling, or try --source demo"),
+        (
+            "gone.mp4",
+            lambda path: None,
+            "gone.mp4: no such file; check the spelling, or try --source demo",
+        ),
         ("folder", lambda path: path.mkdir(), "folder: is a directory; name a file in it"),
         ("empty.mp4", lambda path: path.touch(), "empty.mp4: the file is empty"),
-        ("text.mp4", lambda path: path.write_text("hello\n" * 99), "text.mp4: it is damaged, or no video or image"),
-        ("text.txt", lambda path: path.write_text("hello\n" * 99), "text.txt: it is a text file; give a video"),
-        ("zeros.mp4", lambda path: path.write_bytes(bytes(5000)), "zeros.mp4: it is damaged, or no video or image"),
-        ("cut.mp4", _cut_before_index, "cut.mp4: it is damaged, or no video or image; check that it plays elsewhere"),
+        (
+            "text.mp4",
+            lambda path: path.write_text("hello\n" * 99),
+            "text.mp4: it is damaged, or no video or image",
+        ),
+        (
+            "text.txt",
+            lambda path: path.write_text("hello\n" * 99),
+            "text.txt: it is a text file; give a video",
+        ),
+        (
+            "zeros.mp4",
+            lambda path: path.write_bytes(bytes(5000)),
+            "zeros.mp4: it is damaged, or no video or image",
+        ),
+        (
+            "cut.mp4",
+            _cut_before_index,
+            "cut.mp4: it is damaged, or no video or image; check that it plays elsewhere",
+        ),
     ],
 )
-def test_what_is_no_video_is_one_line(tmp_path: Path, name: str, make: object, message: str) -> None:
+def test_what_is_no_video_is_one_line(
+    tmp_path: Path, name: str, make: object, message: str
+) -> None:
     path = tmp_path / name
     assert callable(make)
     make(path)
@@ -247,10 +299,14 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, name: str, make: object, m
 def test_sound_without_a_picture_is_refused(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 8000), np.int16), format="s16", layout="mono"
+        )
         sound.rate = 8000
         container.mux(stream.encode(sound))
-    with pytest.raises(SourceError, match=r"sound\.wav: it holds no video; give a video or an image"):
+    with pytest.raises(
+        SourceError, match=r"sound\.wav: it holds no video; give a video or an image"
+    ):
         read_all(tmp_path / "sound.wav")
 
 
@@ -261,7 +317,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(SourceError, match=r"secret\.mp4: permission denied; check who may read it"):
+        with pytest.raises(
+            SourceError, match=r"secret\.mp4: permission denied; check who may read it"
+        ):
             read_all(path)
     finally:
         os.seteuid(user)

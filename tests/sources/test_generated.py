@@ -30,12 +30,22 @@ def digest(frames: list[Frame]) -> str:
 
 
 @pytest.mark.parametrize("kind", [DemoSource, PatternSource])
-def test_generated_sources_are_endless_and_repeatable(kind: type[DemoSource] | type[PatternSource]) -> None:
+def test_generated_sources_are_endless_and_repeatable(
+    kind: type[DemoSource] | type[PatternSource],
+) -> None:
     source = kind("", SourceRequest(size=(160, 90), fps=25))
-    assert (source.size, source.fps, source.frames, source.live, source.mode) == ((160, 90), 25, None, False, "")
+    assert (source.size, source.fps, source.frames, source.live, source.mode) == (
+        (160, 90),
+        25,
+        None,
+        False,
+        "",
+    )
     before = time.monotonic_ns()
     frames = take(source, 5)
-    assert [(frame.index, frame.pts_ns) for frame in frames] == [(i, i * 40_000_000) for i in range(5)]
+    assert [(frame.index, frame.pts_ns) for frame in frames] == [
+        (i, i * 40_000_000) for i in range(5)
+    ]
     assert {(frame.size, frame.matrix) for frame in frames} == {((160, 90), Matrix.BT601)}
     assert before <= frames[0].t_capture_ns <= frames[4].t_capture_ns <= time.monotonic_ns()
     assert len({digest([frame]) for frame in frames}) == 5
@@ -62,7 +72,10 @@ def skin_share(frame: Frame, rows: slice, columns: slice) -> float:
 def test_the_demo_shows_a_face_in_the_middle_at_any_shape(size: Size) -> None:
     for frame in take(DemoSource("", SourceRequest(size=size)), 3):
         height, width = frame.u.shape
-        middle = slice(int(height * 0.3), int(height * 0.45)), slice(int(width * 0.43), int(width * 0.53))
+        middle = (
+            slice(int(height * 0.3), int(height * 0.45)),
+            slice(int(width * 0.43), int(width * 0.53)),
+        )
         assert frame.size == size
         assert skin_share(frame, *middle) > 0.7
         assert skin_share(frame, slice(0, height), slice(0, width)) < 0.6
@@ -94,7 +107,9 @@ def test_the_demo_obeys_mirror_and_matrix() -> None:
     mirrored = take(DemoSource("", SourceRequest(size=(320, 180), mirror=True), noise=False), 1)[0]
     assert np.abs(cv2.flip(plain.y, 1).astype(int) - mirrored.y).mean() < 1
     assert np.abs(plain.y.astype(int) - mirrored.y).mean() > 20
-    other = take(DemoSource("", SourceRequest(size=(320, 180), matrix=Matrix.BT709), noise=False), 1)[0]
+    other = take(
+        DemoSource("", SourceRequest(size=(320, 180), matrix=Matrix.BT709), noise=False), 1
+    )[0]
     assert other.matrix is Matrix.BT709
     assert np.abs(to_rgb(other).astype(int) - to_rgb(plain)).mean() < 2
 
@@ -129,7 +144,9 @@ def test_the_pattern_has_the_colours_it_says(matrix: Matrix) -> None:
     frames = take(PatternSource("", SourceRequest(size=(128, 96), matrix=matrix)), 1)
     assert frames[0].matrix is matrix
     assert_quadrants(frames[0], QUADRANTS, within=2)
-    mirrored = take(PatternSource("", SourceRequest(size=(128, 96), matrix=matrix, mirror=True)), 1)[0]
+    mirrored = take(
+        PatternSource("", SourceRequest(size=(128, 96), matrix=matrix, mirror=True)), 1
+    )[0]
     assert_quadrants(mirrored, [QUADRANTS[1], QUADRANTS[0], QUADRANTS[3], QUADRANTS[2]], within=2)
     assert np.array_equal(mirrored.y, cv2.flip(frames[0].y, 1))
 
@@ -141,7 +158,9 @@ def frame_of(value: int) -> Frame:
 
 
 def test_the_fake_follows_its_script() -> None:
-    source = FakeSource([frame_of(1), Wait(0.05), frame_of(2), SourceLost("gone"), frame_of(3)], fps=25)
+    source = FakeSource(
+        [frame_of(1), Wait(0.05), frame_of(2), SourceLost("gone"), frame_of(3)], fps=25
+    )
     assert (source.size, source.fps, source.frames, source.live) == ((4, 2), 25, 3, False)
     with source:
         first, second = source.read(), source.read()

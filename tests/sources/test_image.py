@@ -24,7 +24,9 @@ def save(path: Path, image: np.ndarray, *options: int) -> Path:
     """Write RGB, RGBA or grey by OpenCV."""
     channels = image.shape[2] if image.ndim == 3 else 1
     code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(channels)
-    assert cv2.imwrite(str(path), image if code is None else cv2.cvtColor(image, code), list(options))
+    assert cv2.imwrite(
+        str(path), image if code is None else cv2.cvtColor(image, code), list(options)
+    )
     return path
 
 
@@ -66,7 +68,9 @@ def test_grey_becomes_rgb(tmp_path: Path) -> None:
     grey = RGB[..., 0]
     expected = np.repeat(grey[..., None], 3, axis=2)
     assert_picture(read_image(save(tmp_path / "grey.png", grey)), expected)
-    assert_picture(read_image(save(tmp_path / "grey16.png", grey.astype(np.uint16) * 257)), expected, within=1)
+    assert_picture(
+        read_image(save(tmp_path / "grey16.png", grey.astype(np.uint16) * 257)), expected, within=1
+    )
 
 
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
@@ -91,23 +95,39 @@ def test_a_palette_is_resolved(tmp_path: Path) -> None:
 
 def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
     """Insert an EXIF segment that holds nothing but the orientation (EXIF 2.32 section 4.6.4)."""
-    tiff = b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation, 0, 0]) + bytes(4)
+    tiff = (
+        b"MM\0*\0\0\0\x08"
+        + b"\0\x01"
+        + b"\x01\x12\0\x03\0\0\0\x01"
+        + bytes([0, orientation, 0, 0])
+        + bytes(4)
+    )
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 
 
 @pytest.mark.parametrize(
     ("orientation", "expected"),
-    [(1, RGB), (2, RGB[:, ::-1]), (3, RGB[::-1, ::-1]), (6, np.rot90(RGB, -1)), (8, np.rot90(RGB, 1))],
+    [
+        (1, RGB),
+        (2, RGB[:, ::-1]),
+        (3, RGB[::-1, ::-1]),
+        (6, np.rot90(RGB, -1)),
+        (8, np.rot90(RGB, 1)),
+    ],
 )
-def test_the_orientation_of_a_camera_is_applied(tmp_path: Path, orientation: int, expected: np.ndarray) -> None:
+def test_the_orientation_of_a_camera_is_applied(
+    tmp_path: Path, orientation: int, expected: np.ndarray
+) -> None:
     path = save(tmp_path / "phone.jpg", RGB)
     path.write_bytes(_with_orientation(path.read_bytes(), orientation))
     assert_picture(read_image(path), expected, within=4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (3, 5), (97, 65)])
-def test_any_size_is_read_as_it_is_and_delivered_even(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_any_size_is_read_as_it_is_and_delivered_even(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
     path = save(tmp_path / "small.png", np.full((size[1], size[0], 3), QUADRANTS[0], np.uint8))
     assert read_image(path).shape == (size[1], size[0], 3)
     for wanted in (None, (128, 72)):
@@ -130,7 +150,13 @@ def test_8k(tmp_path: Path) -> None:
 def test_one_frame_by_default(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", RGB)
     with ImageSource(str(path), SourceRequest()) as source:
-        assert (source.name, source.size, source.frames, source.live, source.mode) == ("a.png", SIZE, 1, False, "")
+        assert (source.name, source.size, source.frames, source.live, source.mode) == (
+            "a.png",
+            SIZE,
+            1,
+            False,
+            "",
+        )
         before = time.monotonic_ns()
         frame = source.read()
         assert frame is not None
@@ -145,7 +171,9 @@ def test_repeated_at_the_requested_rate(tmp_path: Path) -> None:
     with ImageSource(str(path), SourceRequest(repeat=True, fps=25)) as source:
         assert (source.frames, source.fps) == (None, 25)
         frames = [frame for frame in (source.read() for _ in range(4)) if frame]
-        assert [(frame.index, frame.pts_ns) for frame in frames] == [(i, i * 40_000_000) for i in range(4)]
+        assert [(frame.index, frame.pts_ns) for frame in frames] == [
+            (i, i * 40_000_000) for i in range(4)
+        ]
         assert frames[0].t_capture_ns < frames[3].t_capture_ns
         source.interrupt()
         assert source.read() is None
@@ -153,7 +181,9 @@ def test_repeated_at_the_requested_rate(tmp_path: Path) -> None:
 
 def test_requests_are_obeyed(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", RGB)
-    with ImageSource(str(path), SourceRequest(size=(48, 48), mirror=True, matrix=Matrix.BT709)) as source:
+    with ImageSource(
+        str(path), SourceRequest(size=(48, 48), mirror=True, matrix=Matrix.BT709)
+    ) as source:
         frame = source.read()
     assert frame is not None
     assert (frame.size, frame.matrix) == ((48, 48), Matrix.BT709)
@@ -173,7 +203,9 @@ def test_a_truncated_image_is_one_line(
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert (
-        "copy it again" in str(caught.value) or "plays elsewhere" in str(caught.value) or "damaged" in str(caught.value)
+        "copy it again" in str(caught.value)
+        or "plays elsewhere" in str(caught.value)
+        or "damaged" in str(caught.value)
     )
     assert capfd.readouterr().err == ""
 
@@ -186,7 +218,9 @@ def test_a_truncated_image_is_one_line(
         ("gone.png", None, r"gone\.png: no such file; check the spelling"),
     ],
 )
-def test_what_is_no_image_is_one_line(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_what_is_no_image_is_one_line(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -202,5 +236,7 @@ def test_a_disk_that_fails_is_explained() -> None:
     path = Path(f"/proc/{os.getpid()}/mem")
     if not path.exists():
         pytest.skip("needs Linux's /proc")
-    with pytest.raises(SourceError, match=r"mem: cannot be read \(Input/output error\); check the disk"):
+    with pytest.raises(
+        SourceError, match=r"mem: cannot be read \(Input/output error\); check the disk"
+    ):
         read_image(path)

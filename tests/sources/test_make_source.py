@@ -96,7 +96,9 @@ def test_unknown_sources_are_a_usage_error(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["gone.mp4", "./demo", "some/where", "C:\\gone.mp4"])
-def test_paths_that_do_not_exist(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_do_not_exist(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match="no such file; check the spelling, or try --source demo"):
         make_source(text, SourceRequest())
@@ -104,7 +106,10 @@ def test_paths_that_do_not_exist(text: str, tmp_path: Path, monkeypatch: pytest.
 
 def test_directories_and_empty_files_and_null_bytes(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
-    for path, message in ((tmp_path, "is a directory"), (tmp_path / "empty.mp4", "the file is empty")):
+    for path, message in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "empty.mp4", "the file is empty"),
+    ):
         with pytest.raises(SourceError, match=message):
             make_source(str(path), SourceRequest())
     with pytest.raises(SourceError, match="cannot be read"):
@@ -120,7 +125,9 @@ def test_a_path_that_may_not_be_looked_at(tmp_path: Path) -> None:
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(SourceError, match=r"clip\.mp4: permission denied; check who may read it"):
+        with pytest.raises(
+            SourceError, match=r"clip\.mp4: permission denied; check who may read it"
+        ):
             make_source(str(secret / "clip.mp4"), SourceRequest())
     finally:
         os.seteuid(user)
@@ -143,5 +150,9 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     for path in Path(vcam.sources.__file__).parent.glob("*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                names = (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                )
                 assert not [name for name in names if name.split(".")[0] == "av"], path.name

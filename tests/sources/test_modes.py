@@ -48,7 +48,12 @@ LAPTOP = (
         (("MJPG 640x480 30", "MJPG 160x90 30"), (1280, 720), 30, "MJPG 640x480 30"),
         (("MJPG 640x480 30", "MJPG 640x360 30"), (1280, 720), 30, "MJPG 640x360 30"),
         (("MJPG 1280x720 0", "MJPG 640x360 30"), (1280, 720), 30, "MJPG 1280x720 0"),
-        (("H264 1280x720 30", "GREY 1280x720 30", "YUYV 640x480 15"), (1280, 720), 30, "YUYV 640x480 15"),
+        (
+            ("H264 1280x720 30", "GREY 1280x720 30", "YUYV 640x480 15"),
+            (1280, 720),
+            30,
+            "YUYV 640x480 15",
+        ),
     ],
 )
 def test_the_best_mode(have: tuple[str, ...], size: Size, fps: float, expected: str) -> None:

@@ -99,7 +99,9 @@ def test_a_live_stream_delivers_the_newest_frame(clip: Path) -> None:
 
 
 def test_a_video_file_on_a_server_delivers_every_frame(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.mp4", counting(SIZE, 12), container_options={"movflags": "faststart"})
+    path = write_video(
+        tmp_path / "clip.mp4", counting(SIZE, 12), container_options={"movflags": "faststart"}
+    )
     with served(whole(path.read_bytes()), "clip.mp4?x=1") as url:
         source = StreamSource(url, SourceRequest())
         assert not source.live
@@ -123,12 +125,20 @@ def test_a_pipe_delivers_every_frame(tmp_path: Path, clip: Path) -> None:
 def test_a_stream_that_falls_silent_is_lost(clip: Path) -> None:
     with served(then_silence(clip.read_bytes())) as url:
         source = StreamSource(url, SourceRequest(), open_timeout_s=5, read_timeout_s=0.4)
-        with source, pytest.raises(SourceLost, match=r"/stream: (broke off|no picture for 0\.4 s).* running and reach"):
+        with (
+            source,
+            pytest.raises(
+                SourceLost, match=r"/stream: (broke off|no picture for 0\.4 s).* running and reach"
+            ),
+        ):
             list(iter(source.read, None))
 
 
 def test_a_blocked_stream_can_be_interrupted(clip: Path) -> None:
-    with served(then_silence(clip.read_bytes())) as url, StreamSource(url, SourceRequest()) as source:
+    with (
+        served(then_silence(clip.read_bytes())) as url,
+        StreamSource(url, SourceRequest()) as source,
+    ):
         timer = threading.Timer(0.5, source.interrupt)
         timer.start()
         started = time.monotonic()
@@ -157,8 +167,14 @@ def test_opening_can_be_interrupted() -> None:
     ("answer", "message"),
     [
         (refusal, r"/stream: the server refused \(.*404.*\); check the address"),
-        (no_answer, r"/stream: no (picture for 0\.5 s|answer in time); check that it is running and reachable"),
-        (whole(b"<html>hello</html>" * 200), r"/stream: it is damaged, or no video or image; check that it plays"),
+        (
+            no_answer,
+            r"/stream: no (picture for 0\.5 s|answer in time); check that it is running and reachable",
+        ),
+        (
+            whole(b"<html>hello</html>" * 200),
+            r"/stream: it is damaged, or no video or image; check that it plays",
+        ),
     ],
 )
 def test_a_server_without_a_video_is_one_line(answer: Answer, message: str) -> None:
@@ -171,7 +187,10 @@ def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for scheme in ("http", "rtsp"):
-        with pytest.raises(SourceError, match=r"Connection refused; check the address and that the server is running"):
+        with pytest.raises(
+            SourceError,
+            match=r"Connection refused; check the address and that the server is running",
+        ):
             read_all(StreamSource(f"{scheme}://127.0.0.1:{port}/x", SourceRequest()))
     with pytest.raises(SourceError, match=r"no (picture for 0\.4 s|answer in time)"):
         read_all(StreamSource(f"udp://127.0.0.1:{port}", SourceRequest(), open_timeout_s=0.4))

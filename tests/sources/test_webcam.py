@@ -67,7 +67,10 @@ def test_shots_become_frames_with_their_times() -> None:
         first, second = source.read(), source.read()
     assert first is not None
     assert second is not None
-    assert [(f.t_capture_ns, f.pts_ns, f.index) for f in (first, second)] == [(1_000, 0, 0), (41_000, 40_000, 1)]
+    assert [(f.t_capture_ns, f.pts_ns, f.index) for f in (first, second)] == [
+        (1_000, 0, 0),
+        (41_000, 40_000, 1),
+    ]
     assert first.matrix is Matrix.BT601
     assert_quadrants(first)
     assert camera.closed == 1
@@ -107,7 +110,9 @@ def test_a_silent_camera_is_lost_after_the_timeout() -> None:
     with WebcamSource("", SourceRequest(), camera.open, no_frame_timeout_s=0.2) as source:
         assert source.read() is not None
         started = time.monotonic()
-        with pytest.raises(SourceLost, match=r"^/dev/video7: no picture for 0.2 s; unplug the camera"):
+        with pytest.raises(
+            SourceLost, match=r"^/dev/video7: no picture for 0.2 s; unplug the camera"
+        ):
             source.read()
         assert 0.2 <= time.monotonic() - started < 2
     assert 4 < camera.polls < 200  # neither rarely nor without a pause
@@ -168,14 +173,20 @@ def test_the_next_options_are_tried_where_the_driver_refuses() -> None:
     camera.open()
     assert camera.size == SIZE
     camera.close()
-    with pytest.raises(SourceError, match=r"^test: cannot be opened \(Invalid argument\); `vcam devices`"):
+    with pytest.raises(
+        SourceError, match=r"^test: cannot be opened \(Invalid argument\); `vcam devices`"
+    ):
         FFmpegCamera("test", source, "lavfi", [{"fflags": "nonsense"}]).open()
 
 
 UVC = Node("/dev/video2", "uvcvideo", "Camera", "usb", CAP_VIDEO_CAPTURE)
 METADATA = Node("/dev/video3", "uvcvideo", "Camera", "usb", 0x00800000)
-LOOPBACK = Node("/dev/video0", "v4l2 loopback", "vcam", "platform", CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT)
-FORBIDDEN = Node("/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER")
+LOOPBACK = Node(
+    "/dev/video0", "v4l2 loopback", "vcam", "platform", CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT
+)
+FORBIDDEN = Node(
+    "/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER"
+)
 
 
 def test_the_first_camera_is_neither_virtual_nor_a_metadata_node() -> None:
@@ -185,10 +196,16 @@ def test_the_first_camera_is_neither_virtual_nor_a_metadata_node() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([], "no camera was found; plug one in, or type `vcam run --source demo` or `vcam run --source FILE`"),
+        (
+            [],
+            "no camera was found; plug one in, or type `vcam run --source demo` or `vcam run --source FILE`",
+        ),
         ([METADATA], "no camera was found; plug one in"),
         ([LOOPBACK], "no camera but virtual ones was found; plug one in"),
-        ([LOOPBACK, FORBIDDEN], "no camera was found: /dev/video1: permission denied; join its group"),
+        (
+            [LOOPBACK, FORBIDDEN],
+            "no camera was found: /dev/video1: permission denied; join its group",
+        ),
     ],
 )
 def test_no_camera_is_explained(nodes: list[Node], message: str) -> None:
@@ -201,7 +218,10 @@ def test_no_camera_is_explained(nodes: list[Node], message: str) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("/dev/video4242", r"^/dev/video4242: no such device; `vcam devices` lists those there are$"),
+        (
+            "/dev/video4242",
+            r"^/dev/video4242: no such device; `vcam devices` lists those there are$",
+        ),
         ("4242", r"^/dev/video4242: no such device"),
         ("/dev/null", r"^/dev/null: not a video device"),
         ("Some Camera", r"^Some Camera: no such device"),
@@ -296,10 +316,16 @@ def test_a_camera_that_was_open_before_is_looked_for_where_it_is_now() -> None:
         return ScriptedCamera([shot(1_000_000 * len(asked))])
 
     places = iter(["/dev/video3", "/dev/video5"])
-    source = WebcamSource("", SourceRequest(), open_camera, remember=lambda path: lambda: f"{next(places)} was {path}")
+    source = WebcamSource(
+        "", SourceRequest(), open_camera, remember=lambda path: lambda: f"{next(places)} was {path}"
+    )
     frames = []
     for _ in range(3):
         with source:
             frames.append(source.read())
     assert asked == ["", "/dev/video3 was /dev/video7", "/dev/video5 was /dev/video7"]
-    assert [frame and (frame.index, frame.pts_ns) for frame in frames] == [(0, 0), (1, 1_000_000), (2, 2_000_000)]
+    assert [frame and (frame.index, frame.pts_ns) for frame in frames] == [
+        (0, 0),
+        (1, 1_000_000),
+        (2, 2_000_000),
+    ]

@@ -38,7 +38,11 @@ def why_not(name: str, spec: EngineSpec, stack: GpuStack | None = None) -> str:
 
 
 def make_backend(
-    name: str, spec: EngineSpec, threads: int = 1, stack: GpuStack | None = None, patient: bool = True
+    name: str,
+    spec: EngineSpec,
+    threads: int = 1,
+    stack: GpuStack | None = None,
+    patient: bool = True,
 ) -> Backend:
     """The backend of that name for one engine, its files verified, not opened yet.
 
@@ -66,14 +70,18 @@ def _choose(spec: EngineSpec, threads: int, stack: GpuStack, patient: bool) -> B
     refused: dict[str, str] = {}
     if spec.precision != _HALF:  # without importing it
         no_gpu = stack.probe().reason
-        refused["tensorrt"] = no_gpu or f"it is chosen for half precision; try --engine {spec.model}_{_HALF}"
+        refused["tensorrt"] = (
+            no_gpu or f"it is chosen for half precision; try --engine {spec.model}_{_HALF}"
+        )
     for name in _ORDER:
         if name not in refused and (reason := why_not(name, spec, stack)):
             refused[name] = reason
     names = [name for name in _ORDER if name not in refused]
     if patient or "tensorrt" in refused:
         return FirstOf([_make(name, spec, threads, stack) for name in names], refused)
-    others = FirstOf([_make(name, spec, threads, stack) for name in names if name != "tensorrt"], refused)
+    others = FirstOf(
+        [_make(name, spec, threads, stack) for name in names if name != "tensorrt"], refused
+    )
     plans = EnginePlans(spec, stack)
     better = _make("tensorrt", spec, threads, stack, may_build=False)
     return SwappingBackend(others, better, lambda cancel: plans.build(cancel=cancel), plans.refuse)

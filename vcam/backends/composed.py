@@ -32,7 +32,10 @@ class _Delegate:
         self.name, self.inputs, self.outputs = backend.name, backend.inputs, backend.outputs
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         active, self._active = self._active, None
         if active is not None:
@@ -52,7 +55,9 @@ class FirstOf(_Delegate):
         refused: why others are not even tried, by backend; those that do not open are added.
     """
 
-    def __init__(self, backends: Sequence[Backend], refused: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, backends: Sequence[Backend], refused: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(backends[0].name)
         self._backends = backends
         self._refused = dict(refused or {})
@@ -183,12 +188,17 @@ class SwappingBackend(_Delegate):
         return "its inputs or outputs are not those of the engine that serves"
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._cancel.set()
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join(_JOIN_S)  # it ends at the builder's next step; as a daemon it cannot hold the program
+            thread.join(
+                _JOIN_S
+            )  # it ends at the builder's next step; as a daemon it cannot hold the program
         super().__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:

@@ -54,7 +54,10 @@ class Cuda(Protocol):
         """
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Free everything that was made here; may be called twice."""
 
@@ -112,7 +115,10 @@ class CudaPython:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._frees:
             self._runtime.cudaStreamSynchronize(self.stream)
@@ -147,7 +153,9 @@ class CudaPython:
         try:
             work()
         except EngineError:
-            self._runtime.cudaStreamEndCapture(self.stream)  # the stream must leave capture mode in any case
+            self._runtime.cudaStreamEndCapture(
+                self.stream
+            )  # the stream must leave capture mode in any case
             raise
         graph = self._call("cudaStreamEndCapture", self.stream)
         try:
@@ -203,7 +211,10 @@ class PyCuda:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         context, self._context = self._context, None
         if context is None:
@@ -258,7 +269,11 @@ def make_cuda() -> Cuda:
     for module, binding in bindings:
         try:
             importlib.import_module(module)
-        except (ImportError, OSError, RuntimeError):  # not installed, or without the driver's library
+        except (
+            ImportError,
+            OSError,
+            RuntimeError,
+        ):  # not installed, or without the driver's library
             continue
         return binding()
     raise EngineError(f"neither cuda-python nor pycuda is installed; {INSTALL}")

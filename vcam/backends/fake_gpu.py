@@ -39,7 +39,11 @@ class FakeDriver:
         self._devices, self._status = devices, status
 
     def __getattr__(self, name: str) -> Callable[..., int]:
-        values: dict[str, int] = {"cuDeviceGetCount": self._devices, "cuDeviceGet": 0, "cuDriverGetVersion": 13000}
+        values: dict[str, int] = {
+            "cuDeviceGetCount": self._devices,
+            "cuDeviceGet": 0,
+            "cuDriverGetVersion": 13000,
+        }
         if name == "cuInit":
             return lambda _: self._status
         if name == "cuDeviceGetName":
@@ -82,7 +86,10 @@ class FakeCuda:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.is_open:
             self.calls.append("close")
@@ -100,7 +107,9 @@ class FakeCuda:
         self._queue("upload", lambda: np.copyto(self._machine.memory[buffer.address], buffer.host))
 
     def download(self, buffer: Buffer) -> None:
-        self._queue("download", lambda: np.copyto(buffer.host, self._machine.memory[buffer.address]))
+        self._queue(
+            "download", lambda: np.copyto(buffer.host, self._machine.memory[buffer.address])
+        )
 
     def _queue(self, name: str, work: Callable[[], None]) -> None:
         self.calls.append(name)
@@ -138,7 +147,11 @@ class FakeGpuMachine:
     """
 
     def __init__(
-        self, size: tuple[int, int] = (32, 32), half_share: float = 0.9, graphs: bool = True, has_gpu: bool = True
+        self,
+        size: tuple[int, int] = (32, 32),
+        half_share: float = 0.9,
+        graphs: bool = True,
+        has_gpu: bool = True,
     ) -> None:
         self.size, self.half_share, self.has_gpu = size, half_share, has_gpu
         self.capability, self.version = (8, 9), "11.4.0"
@@ -154,7 +167,11 @@ class FakeGpuMachine:
         return GpuStack(self._probe, self._tensorrt, lambda: self.cuda, lambda: PlanStore(folder))
 
     def _probe(self) -> Probe:
-        return Probe(Gpu("Fake GPU", self.capability, "13.0")) if self.has_gpu else Probe(None, "fake: no GPU here")
+        return (
+            Probe(Gpu("Fake GPU", self.capability, "13.0"))
+            if self.has_gpu
+            else Probe(None, "fake: no GPU here")
+        )
 
     def _tensorrt(self) -> TensorRt:
         if not self.has_gpu:
@@ -205,12 +222,16 @@ class _Interface:
 class _Network:
     def __init__(self, half_share: float) -> None:
         halves = round(half_share * 20)
-        self._types = [_DataType.HALF] * halves + [_DataType.FLOAT] * (20 - halves) + [_DataType.UINT8]
+        self._types = (
+            [_DataType.HALF] * halves + [_DataType.FLOAT] * (20 - halves) + [_DataType.UINT8]
+        )
         self.num_layers = len(self._types)
         self.content = b""
 
     def get_layer(self, index: int) -> Any:
-        return SimpleNamespace(num_outputs=1, get_output=lambda _: SimpleNamespace(dtype=self._types[index]))
+        return SimpleNamespace(
+            num_outputs=1, get_output=lambda _: SimpleNamespace(dtype=self._types[index])
+        )
 
 
 class _Parser:

@@ -60,7 +60,13 @@ class EnginePlans:
             trt = self._stack.tensorrt()
             spec = self._spec
             key = PlanKey(
-                spec.model, spec.sha256, trt.flavour, trt.version, gpu.architecture, spec.precision, spec.size
+                spec.model,
+                spec.sha256,
+                trt.flavour,
+                trt.version,
+                gpu.architecture,
+                spec.precision,
+                spec.size,
             )
             self._found = (gpu, trt, self._stack.plans(), key)
         return self._found
@@ -74,7 +80,9 @@ class EnginePlans:
         _, _, store, key = self.look()
         return store.load(key)
 
-    def build(self, on_progress: OnProgress | None = None, cancel: threading.Event | None = None) -> Plan:
+    def build(
+        self, on_progress: OnProgress | None = None, cancel: threading.Event | None = None
+    ) -> Plan:
         """Build the plan and keep it.
 
         Args:

@@ -55,9 +55,13 @@ class OnnxRuntimeBackend:
             session = onnxruntime.InferenceSession(str(path), options, providers=[self.provider])
         except Exception as error:  # its own classes derive from nothing narrower
             reason = str(error).strip().splitlines()[0]
-            raise EngineError(f"{path}: ONNX Runtime cannot load it ({reason}); reinstall vcam") from error
+            raise EngineError(
+                f"{path}: ONNX Runtime cannot load it ({reason}); reinstall vcam"
+            ) from error
         if session.get_providers()[0] != self.provider:  # it falls back to the CPU without a word
-            raise EngineError(f"{path}: ONNX Runtime does not start its {self.provider}; try --backend onnxruntime")
+            raise EngineError(
+                f"{path}: ONNX Runtime does not start its {self.provider}; try --backend onnxruntime"
+            )
         self.inputs = {x.name: tuple(x.shape) for x in session.get_inputs()}
         self.outputs = {x.name: tuple(x.shape) for x in session.get_outputs()}
         self._names = list(self.outputs)
@@ -65,7 +69,10 @@ class OnnxRuntimeBackend:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._session = None
 
@@ -73,7 +80,9 @@ class OnnxRuntimeBackend:
         try:
             values = self._session.run(self._names, dict(inputs))
         except Exception as error:
-            raise EngineError(f"{self._spec.path.name}: the run failed ({error}); try another --engine") from error
+            raise EngineError(
+                f"{self._spec.path.name}: the run failed ({error}); try another --engine"
+            ) from error
         return dict(zip(self._names, (np.asarray(v) for v in values), strict=True))
 
     def about(self) -> dict[str, object]:
@@ -98,6 +107,8 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
 
     def __enter__(self) -> Self:
         onnxruntime = import_onnxruntime()
-        if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on: finds CUDA libraries that pip installed
+        if hasattr(
+            onnxruntime, "preload_dlls"
+        ):  # from 1.21 on: finds CUDA libraries that pip installed
             onnxruntime.preload_dlls()
         return super().__enter__()

@@ -36,7 +36,9 @@ class OpenVinoBackend:
 
     @staticmethod
     def why_not(spec: EngineSpec, stack: GpuStack) -> str:
-        return "" if importlib.util.find_spec("openvino") else f"OpenVINO is not installed; {_INSTALL}"
+        return (
+            "" if importlib.util.find_spec("openvino") else f"OpenVINO is not installed; {_INSTALL}"
+        )
 
     def __enter__(self) -> Self:
         try:
@@ -61,7 +63,10 @@ class OpenVinoBackend:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._request = None
 

@@ -52,15 +52,21 @@ def build_plan(
         builder = trt.module.Builder(messages.logger)
     except TypeError as error:  # what its bindings make of a null pointer
         raise EngineError(f"TensorRT does not start ({messages.because(str(error))})") from error
-    network, parser = _parse(trt, builder, onnx, messages)  # the network borrows the parser's weights
+    network, parser = _parse(
+        trt, builder, onnx, messages
+    )  # the network borrows the parser's weights
     half_share = _half_share(network)
     if onnx.stem.endswith("_fp16") and half_share < MIN_HALF_SHARE:
-        raise EngineError(f"{onnx.name}: only {half_share:.0%} of it is half precision; export the engine again")
+        raise EngineError(
+            f"{onnx.name}: only {half_share:.0%} of it is half precision; export the engine again"
+        )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
     config.profiling_verbosity = trt.module.ProfilingVerbosity.DETAILED
     config.progress_monitor = _make_monitor(trt.module, on_progress, cancel)
-    if trt.flavour == "tensorrt_rtx" and capability == _TURING:  # its plans are for 8.0 and newer unless told
+    if (
+        trt.flavour == "tensorrt_rtx" and capability == _TURING
+    ):  # its plans are for 8.0 and newer unless told
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.module.ComputeCapability.SM75, 0)
     data = builder.build_serialized_network(network, config)
@@ -68,23 +74,31 @@ def build_plan(
     if data is None:
         if cancel is not None and cancel.is_set():
             raise EngineError(f"{onnx.name}: building its plan was stopped")
-        raise EngineError(f"{onnx.name}: TensorRT builds no plan ({messages.because('it does not say why')})")
+        raise EngineError(
+            f"{onnx.name}: TensorRT builds no plan ({messages.because('it does not say why')})"
+        )
     return Plan(bytes(memoryview(data)), half_share)
 
 
 def _parse(trt: TensorRt, builder: Any, onnx: Path, messages: Messages) -> tuple[Any, Any]:
     """The network and its parser."""
-    typed = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)  # 10 wants it, 11 knows nothing else
+    typed = 1 << int(
+        trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
+    )  # 10 wants it, 11 knows nothing else
     network = builder.create_network(typed)
     parser = trt.module.OnnxParser(network, messages.logger)
     try:
         content = onnx.read_bytes()
     except OSError as error:
-        raise EngineError(f"{onnx}: {error.strerror}; reinstall vcam or export the engine again") from error
+        raise EngineError(
+            f"{onnx}: {error.strerror}; reinstall vcam or export the engine again"
+        ) from error
     if not parser.parse(content):
         said = str(parser.get_error(0).desc()) if parser.num_errors else "it does not say why"
         reason = " ".join(said.split()).partition(f" [{UNIMPORTANT}")[0]
-        raise EngineError(f"{onnx.name}: TensorRT does not parse it ({reason}); export the engine again")
+        raise EngineError(
+            f"{onnx.name}: TensorRT does not parse it ({reason}); export the engine again"
+        )
     if not network.num_layers:  # it takes some files that hold no graph at all for empty ones
         raise EngineError(f"{onnx.name}: TensorRT finds no network in it; export the engine again")
     return network, parser
@@ -99,7 +113,9 @@ def _half_share(network: Any) -> float:
     return half / max(1, half + single)
 
 
-def _make_monitor(module: Any, on_progress: OnProgress | None, cancel: threading.Event | None) -> Any:
+def _make_monitor(
+    module: Any, on_progress: OnProgress | None, cancel: threading.Event | None
+) -> Any:
     """An object of TensorRT's own class that passes progress on, and the wish to stop."""
     phases = _Phases()
 

@@ -106,7 +106,9 @@ class PlanStore:
         partial: Path | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=self.folder)
+            handle, name = tempfile.mkstemp(
+                prefix=f".{path.name}.", suffix=".partial", dir=self.folder
+            )
             partial = Path(name)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -114,4 +116,6 @@ class PlanStore:
         except OSError as error:
             if partial is not None:
                 partial.unlink(missing_ok=True)
-            raise EngineError(f"{path}: {error.strerror}; free some space or set XDG_CACHE_HOME") from error
+            raise EngineError(
+                f"{path}: {error.strerror}; free some space or set XDG_CACHE_HOME"
+            ) from error

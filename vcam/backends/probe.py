@@ -81,7 +81,9 @@ def _describe(driver: Any) -> Probe:
     )
     failed = next((status for status in calls if status != 0), 0)
     if failed:
-        return Probe(None, f"the NVIDIA driver does not describe its GPU ({_error_text(driver, failed)})")
+        return Probe(
+            None, f"the NVIDIA driver does not describe its GPU ({_error_text(driver, failed)})"
+        )
     cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
     return Probe(Gpu(name.value.decode(errors="replace"), (major.value, minor.value), cuda))
 

@@ -64,7 +64,9 @@ class TensorRtBackend:
         elif self._may_build:
             self._build(trt)
         else:
-            raise EngineError(f"{self._spec.name}: no plan for this GPU yet; `vcam engines build` makes it")
+            raise EngineError(
+                f"{self._spec.name}: no plan for this GPU yet; `vcam engines build` makes it"
+            )
         return self
 
     def _opens(self, trt: TensorRt, plan: bytes) -> bool:
@@ -104,7 +106,10 @@ class TensorRtBackend:
         self.outputs = {name: buffer.host.shape for name, buffer in opened.outputs.items()}
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         opened, self._open = self._open, None
         if opened is not None:
@@ -189,10 +194,16 @@ class _OpenPlan:
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         for name, buffer in self.inputs.items():
             array = inputs.get(name)
-            if array is None or array.shape != buffer.host.shape or array.dtype != buffer.host.dtype:
+            if (
+                array is None
+                or array.shape != buffer.host.shape
+                or array.dtype != buffer.host.dtype
+            ):
                 found = "nothing" if array is None else f"{array.dtype} {array.shape}"
                 wanted = f"{buffer.host.dtype} {buffer.host.shape}"
-                raise EngineError(f"{self._engine_name}: the input {name} must be {wanted}, not {found}")
+                raise EngineError(
+                    f"{self._engine_name}: the input {name} must be {wanted}, not {found}"
+                )
             np.copyto(buffer.host, array)
         self._launch()
         self.cuda.synchronize()

@@ -45,7 +45,9 @@ def load_tensorrt(
         except ModuleNotFoundError:
             continue
         except (ImportError, OSError) as error:
-            broken = broken or f"{flavour} is installed but does not load ({str(error).splitlines()[0]})"
+            broken = (
+                broken or f"{flavour} is installed but does not load ({str(error).splitlines()[0]})"
+            )
             continue
         return TensorRt(flavour, str(module.__version__), module)
     raise EngineError(broken or f"TensorRT is not installed; {INSTALL}")

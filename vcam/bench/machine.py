@@ -15,7 +15,9 @@ def describe_machine() -> dict[str, object]:
     """Processor, cores, system and versions, as JSON takes them; no host or user names."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("vcam", *_PACKAGES)},

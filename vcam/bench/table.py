@@ -48,7 +48,9 @@ class Cell:
         return head | self.backend.about() | {"runs": len(self.durations_ns), "latency": latency}
 
 
-def bench_table(cells: Sequence[Cell], runs: int, on_round: Callable[[int], None] | None = None) -> Report:
+def bench_table(
+    cells: Sequence[Cell], runs: int, on_round: Callable[[int], None] | None = None
+) -> Report:
     """Run every cell that can run, in ROUNDS turns.
 
     Args:
@@ -60,7 +62,11 @@ def bench_table(cells: Sequence[Cell], runs: int, on_round: Callable[[int], None
         `rows`, one per cell, and the machine.
     """
     with ExitStack() as stack:
-        ready = [(cell, cell.backend, inputs) for cell in cells if (inputs := _open(cell, stack)) and cell.backend]
+        ready = [
+            (cell, cell.backend, inputs)
+            for cell in cells
+            if (inputs := _open(cell, stack)) and cell.backend
+        ]
         for turn in range(ROUNDS):
             share = (turn + 1) * runs // ROUNDS - turn * runs // ROUNDS
             for cell, backend, inputs in ready:
@@ -77,7 +83,9 @@ def _open(cell: Cell, stack: ExitStack) -> Tensors | None:
     try:
         backend = stack.enter_context(cell.backend)
         tensors: dict[str, NDArray[Any]] = {
-            name: np.zeros(shape, np.float32) for name, shape in backend.inputs.items() if name != "image"
+            name: np.zeros(shape, np.float32)
+            for name, shape in backend.inputs.items()
+            if name != "image"
         }
         tensors["image"] = cell.picture[None]
         for _ in range(_WARM_UP_RUNS):
@@ -110,4 +118,6 @@ def _found(row: Report) -> str:
     latency = row.get("latency")
     if not isinstance(latency, dict):
         return str(row["reason"])
-    return "  ".join(f"{name.removesuffix('_ms')} {latency[name]:8.3f} ms" for name in ("p50_ms", "p95_ms"))
+    return "  ".join(
+        f"{name.removesuffix('_ms')} {latency[name]:8.3f} ms" for name in ("p50_ms", "p95_ms")
+    )

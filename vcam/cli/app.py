@@ -62,10 +62,18 @@ EffectList = Annotated[
     ),
 ]
 SizeOption = Annotated[
-    str | None, typer.Option("--size", metavar="WxH", help="Frame size; the picture is cropped to it, not stretched.")
+    str | None,
+    typer.Option(
+        "--size", metavar="WxH", help="Frame size; the picture is cropped to it, not stretched."
+    ),
 ]
-Grow = Annotated[float, typer.Option(min=-64, max=64, help="Widen the person by so many pixels; negative: narrow.")]
-Feather = Annotated[float, typer.Option(min=0, max=64, help="Soften the person's edge over so many pixels.")]
+Grow = Annotated[
+    float,
+    typer.Option(min=-64, max=64, help="Widen the person by so many pixels; negative: narrow."),
+]
+Feather = Annotated[
+    float, typer.Option(min=0, max=64, help="Soften the person's edge over so many pixels.")
+]
 
 
 def _print_version(on: bool) -> None:
@@ -76,7 +84,9 @@ def _print_version(on: bool) -> None:
 
 def main() -> None:
     """The program `vcam`."""
-    listen(bool({"-v", "--verbose"} & set(sys.argv[1:])))  # at once: the settings file may be at fault
+    listen(
+        bool({"-v", "--verbose"} & set(sys.argv[1:]))
+    )  # at once: the settings file may be at fault
     try:
         app(prog_name="vcam")
     except SystemExit as end:  # how typer ends
@@ -84,7 +94,9 @@ def main() -> None:
     except VcamError as error:
         if logging.getLogger("vcam").isEnabledFor(logging.INFO):
             raise
-        Console(stderr=True, soft_wrap=True).print(f"vcam: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"vcam: {error}", style="red", markup=False, highlight=False
+        )
         _leave(2 if isinstance(error, UsageError) else 1)
 
 
@@ -103,13 +115,20 @@ def _leave(status: str | int | None) -> None:
 def _settings(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML); default: config.toml in the user's folder.")
+        Path | None,
+        typer.Option(help="Settings file (TOML); default: config.toml in the user's folder."),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_print_version, allow_from_autoenv=False, help="Print and exit."
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            allow_from_autoenv=False,
+            help="Print and exit.",
         ),
     ] = False,
 ) -> None:
@@ -121,27 +140,48 @@ def _settings(
 @app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))
 def run(
     source: Annotated[
-        str, typer.Option("--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern.")
+        str,
+        typer.Option(
+            "--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern."
+        ),
     ] = "webcam",
     sink: Annotated[
-        str, typer.Option("--sink", "-o", help="virtual[:DEVICE], a video or picture file, a folder/ of PNGs or null.")
+        str,
+        typer.Option(
+            "--sink",
+            "-o",
+            help="virtual[:DEVICE], a video or picture file, a folder/ of PNGs or null.",
+        ),
     ] = "virtual",
     effect: EffectList = None,
     engine: Engine = DEFAULT_ENGINE,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
     faces: Faces = 2,
     size: SizeOption = None,
-    fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")] = 30.0,
+    fps: Annotated[
+        float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")
+    ] = 30.0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip left and right.")] = False,
     grow: Grow = 0.0,
     feather: Feather = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")] = False,
+    duration: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")
+    ] = False,
     name: Annotated[
-        str, typer.Option(metavar="LABEL", help="The virtual camera of this name, as `vcam devices` lists them.")
+        str,
+        typer.Option(
+            metavar="LABEL", help="The virtual camera of this name, as `vcam devices` lists them."
+        ),
     ] = "",
     always_on: Annotated[
-        bool, typer.Option("--always-on", help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).")
+        bool,
+        typer.Option(
+            "--always-on",
+            help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).",
+        ),
     ] = False,
     backend: Backend = "auto",
     threads: Threads = 1,
@@ -205,7 +245,9 @@ def _stop_on_signal(stop: Any) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM ends the run in order, the second at once."""
 
     def handle(number: int, _: object) -> None:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
         stop()
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -234,7 +276,9 @@ def devices(json: AsJson = False, verbose: Verbose = False) -> None:
 
 @app.command()
 def mask(
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
     engine: Engine = DEFAULT_ENGINE,
     threshold: Annotated[
@@ -242,12 +286,16 @@ def mask(
     ] = None,
     heatmap: Annotated[
         str | None,
-        typer.Option(metavar="CLASS", help="Soft values 0..255 of a class: person; lips, teeth ..."),
+        typer.Option(
+            metavar="CLASS", help="Soft values 0..255 of a class: person; lips, teeth ..."
+        ),
     ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="With a face engine: the number of each class, 0..8.")
     ] = False,
-    palette: Annotated[bool, typer.Option("--palette", help="With a face engine: a colour for each class.")] = False,
+    palette: Annotated[
+        bool, typer.Option("--palette", help="With a face engine: a colour for each class.")
+    ] = False,
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
@@ -268,7 +316,12 @@ def mask(
     from vcam.cli.display import progress
     from vcam.masks import find_pictures, write_masks
 
-    wanted = {"--labels": labels, "--palette": palette, "--heatmap": heatmap, "--threshold": threshold is not None}
+    wanted = {
+        "--labels": labels,
+        "--palette": palette,
+        "--heatmap": heatmap,
+        "--threshold": threshold is not None,
+    }
     if len(given := [name for name, on in wanted.items() if on]) > 1:
         raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
     kind = "labels" if labels else "palette" if palette else heatmap
@@ -290,16 +343,23 @@ def mask(
 @app.command()
 def bench(
     engine: Engine = DEFAULT_ENGINE,
-    pipeline: Annotated[bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")] = False,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")
+    ] = False,
     all: Annotated[  # noqa: A002 - settings and environment call an option by this name
         bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")
     ] = False,
     effect: EffectList = None,
-    source: Annotated[str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")] = "demo",
+    source: Annotated[
+        str, typer.Option("--source", "-s", help="With --pipeline: a file, or demo.")
+    ] = "demo",
     size: SizeOption = None,
     runs: Annotated[int, typer.Option(min=1, help="Images, or frames with --pipeline.")] = 500,
     live: Annotated[
-        float | None, typer.Option(min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate.")
+        float | None,
+        typer.Option(
+            min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate."
+        ),
     ] = None,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
     faces: Faces = 2,

@@ -8,7 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from vcam.sources.base import Source
 from vcam.state import IDLE, RUNNING, State
@@ -18,7 +25,12 @@ from vcam.stats import Snapshot
 def _bar() -> Progress:
     """A progress display on standard error; silent where that is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
@@ -51,7 +63,10 @@ class Status:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._display.stop()
 
@@ -62,15 +77,21 @@ class Status:
         self._tell(now.state)
         if source.mode != self._mode and not self._display.disable:
             self._mode = source.mode
-            self._display.console.print(f"{source.name}: {source.mode}", markup=False, highlight=False)
+            self._display.console.print(
+                f"{source.name}: {source.mode}", markup=False, highlight=False
+            )
         total = self._total or source.frames
-        self._display.update(self._task, description=self._line(now, total), completed=now.frames, total=total)
+        self._display.update(
+            self._task, description=self._line(now, total), completed=now.frames, total=total
+        )
 
     def _tell(self, state: State) -> None:
         """Trouble, and its end, are lines of their own: they stay in a journal too."""
         trouble, was = not state.healthy, not self._state.healthy
         if (trouble and state != self._state) or (was and state.name == RUNNING):
-            self._display.console.print(f"vcam: {state}", markup=False, highlight=False, soft_wrap=True)
+            self._display.console.print(
+                f"vcam: {state}", markup=False, highlight=False, soft_wrap=True
+            )
         if trouble or state.name in (RUNNING, IDLE):
             self._state = state
 

@@ -29,7 +29,11 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 def doctor(
     fix: Annotated[
-        bool, typer.Option("--fix", help="Run the commands that mend; those that need root only where you are root.")
+        bool,
+        typer.Option(
+            "--fix",
+            help="Run the commands that mend; those that need root only where you are root.",
+        ),
     ] = False,
     json: AsJson = False,
     verbose: Verbose = False,
@@ -53,7 +57,13 @@ def doctor(
         findings = examine(machine)
     if json:
         problem = has_problem(findings)
-        print_json({"vcam": __version__, "ok": not problem, "checks": [finding.to_dict() for finding in findings]})
+        print_json(
+            {
+                "vcam": __version__,
+                "ok": not problem,
+                "checks": [finding.to_dict() for finding in findings],
+            }
+        )
     else:
         _show(findings)
     if has_problem(findings):
@@ -80,7 +90,9 @@ def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
             continue
         print(f"vcam: running: {mend.command}", file=sys.stderr)
         try:
-            done = subprocess.run(shlex.split(mend.command), check=False, stdout=sys.stderr.fileno())  # noqa: S603 - ours
+            done = subprocess.run(  # noqa: S603
+                shlex.split(mend.command), check=False, stdout=sys.stderr.fileno()
+            ) - ours
         except OSError as error:
             print(f"vcam: {mend.command}: {error.strerror}", file=sys.stderr)
         else:
@@ -91,17 +103,26 @@ def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
 def setup(
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", help="Name that meeting programs show; one for each camera. Default: vcam."),
+        typer.Option(
+            "--label", help="Name that meeting programs show; one for each camera. Default: vcam."
+        ),
     ] = None,
-    number: Annotated[int, typer.Option(help="The first camera is /dev/video of this number.")] = 10,
+    number: Annotated[
+        int, typer.Option(help="The first camera is /dev/video of this number.")
+    ] = 10,
     devices: Annotated[
-        int | None, typer.Option(min=1, max=8, help="How many virtual cameras; default: one for each label.")
+        int | None,
+        typer.Option(min=1, max=8, help="How many virtual cameras; default: one for each label."),
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Write the files instead of printing them; as root.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that say something else.")] = False,
-    root: Annotated[Path, typer.Option(help="The root folder of a disk image, in the place of this machine's.")] = Path(
-        "/"
-    ),
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the files instead of printing them; as root.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that say something else.")
+    ] = False,
+    root: Annotated[
+        Path, typer.Option(help="The root folder of a disk image, in the place of this machine's.")
+    ] = Path("/"),
     verbose: Verbose = False,
 ) -> None:
     """Print, or as root write, the files that have Linux make a virtual camera at every start.
@@ -115,19 +136,28 @@ def setup(
     `vcam setup --label "Desk camera" --label "Stage" --number 20`
     """
     if sys.platform != "linux":
-        raise UsageError("vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera once")
+        raise UsageError(
+            "vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera once"
+        )
     loopback = Loopback(_labels(label or ["vcam"], devices), number)
     loopback.check()
     if write:
         written = write_files(loopback.files(), root, overwrite)
-        print("\n".join(f"wrote {path}" for path in written) or "nothing to write: the files say so already")
+        print(
+            "\n".join(f"wrote {path}" for path in written)
+            or "nothing to write: the files say so already"
+        )
     else:
         for path, text in loopback.files().items():
             print(f"{root / path}:\n{text}")
-        print(f"`sudo {shlex.join(program_words())} setup --write` with the same options writes them.\n")
+        print(
+            f"`sudo {shlex.join(program_words())} setup --write` with the same options writes them.\n"
+        )
     _warn_of_others(loopback, root)
     print("Now, without a restart, as root:\n")
-    print("  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera open)")
+    print(
+        "  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera open)"
+    )
     print(f"  {loopback.load_command}")
 
 
@@ -137,7 +167,9 @@ def _labels(given: list[str], devices: int | None) -> tuple[str, ...]:
     if len(given) == 1:
         return (given[0], *(f"{given[0]} {i}" for i in range(2, count + 1)))
     if len(given) != count:
-        raise UsageError(f"{len(given)} labels for {count} devices: give one --label, or one for each")
+        raise UsageError(
+            f"{len(given)} labels for {count} devices: give one --label, or one for each"
+        )
     return tuple(given)
 
 

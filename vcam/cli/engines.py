@@ -76,7 +76,9 @@ def verify(engines: Engines = None, verbose: Verbose = False) -> None:
 
 @app.command()
 def build(
-    names: Annotated[list[str], typer.Argument(help="Engines, as `vcam engines` lists them.", show_default=False)],
+    names: Annotated[
+        list[str], typer.Argument(help="Engines, as `vcam engines` lists them.", show_default=False)
+    ],
     engines: Engines = None,
     verbose: Verbose = False,
 ) -> None:

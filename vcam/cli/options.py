@@ -36,9 +36,12 @@ Verbose = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
 FaceEngine = Annotated[str, typer.Option(help="Engine that parses faces, for face effects.")]
-Faces = Annotated[int, typer.Option(min=1, max=16, help="Faces that face effects change, the largest first.")]
+Faces = Annotated[
+    int, typer.Option(min=1, max=16, help="Faces that face effects change, the largest first.")
+]
 Engines = Annotated[
-    list[Path] | None, typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable.")
+    list[Path] | None,
+    typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable."),
 ]
 Backend = Annotated[
     str,
@@ -47,7 +50,9 @@ Backend = Annotated[
         "and the engine's name ends in _fp16, else ONNX Runtime on the GPU, else on the CPU."
     ),
 ]
-Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")]
+Threads = Annotated[
+    int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")
+]
 
 
 def print_json(value: object) -> None:
@@ -63,5 +68,9 @@ def known_settings(context: typer.Context) -> Known:
 
 def _known(command: Any) -> Known:
     """The options of a command, and what belongs to the commands below it."""
-    options = {param.name: param.multiple for param in command.params if param.param_type_name == "option"}
-    return Known(options, {name: _known(below) for name, below in getattr(command, "commands", {}).items()})
+    options = {
+        param.name: param.multiple for param in command.params if param.param_type_name == "option"
+    }
+    return Known(
+        options, {name: _known(below) for name, below in getattr(command, "commands", {}).items()}
+    )

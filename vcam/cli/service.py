@@ -51,10 +51,15 @@ def announced_run(pipeline: Pipeline, effects: Sequence[str], tell: Tick) -> Ite
 def install(
     context: typer.Context,
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options of `vcam run`.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTIONS]", help="Options of `vcam run`.", show_default=False),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Run with this profile of the settings file.")] = None,
-    start: Annotated[bool, typer.Option("--start/--no-start", help="Enable and start it at once.")] = True,
+    profile: Annotated[
+        str | None, typer.Option(help="Run with this profile of the settings file.")
+    ] = None,
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Enable and start it at once.")
+    ] = True,
     verbose: Verbose = False,
 ) -> None:
     """Write the unit, enable it and start it.
@@ -76,7 +81,9 @@ def install(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text, 0o644)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; see that its folder can be written to") from error
+        raise UsageError(
+            f"{path}: {error.strerror}; see that its folder can be written to"
+        ) from error
     print(f"wrote {path}")
     if start:
         _systemctl("daemon-reload")
@@ -84,7 +91,9 @@ def install(
         _systemctl("restart", UNIT)
         print("it runs; see `vcam status` and `journalctl --user -u vcam`")
     else:
-        print(f"start it with: systemctl --user daemon-reload && systemctl --user enable --now {UNIT}")
+        print(
+            f"start it with: systemctl --user daemon-reload && systemctl --user enable --now {UNIT}"
+        )
 
 
 @app.command()
@@ -137,7 +146,9 @@ def _line(record: dict[str, Any]) -> str:
 
 def _unit() -> Path:
     if sys.platform != "linux":
-        raise UsageError("vcam service is for Linux with systemd; elsewhere have `vcam run` started at login")
+        raise UsageError(
+            "vcam service is for Linux with systemd; elsewhere have `vcam run` started at login"
+        )
     return unit_path(os.environ.get("XDG_CONFIG_HOME", ""), Path.home())
 
 
@@ -172,11 +183,15 @@ def _systemctl(*arguments: str) -> None:
         UsageError: there is none, or it fails; what it says is on standard error already.
     """
     if _run(*arguments):
-        raise UsageError(f"`systemctl --user {' '.join(arguments)}` failed; it works in a user's session with systemd")
+        raise UsageError(
+            f"`systemctl --user {' '.join(arguments)}` failed; it works in a user's session with systemd"
+        )
 
 
 def _run(*arguments: str) -> int:
     try:
         return subprocess.run(["systemctl", "--user", *arguments], check=False).returncode  # noqa: S603, S607
     except OSError as error:
-        raise UsageError(f"systemctl cannot be run: {error.strerror}; vcam service needs systemd") from error
+        raise UsageError(
+            f"systemctl cannot be run: {error.strerror}; vcam service needs systemd"
+        ) from error

@@ -54,8 +54,15 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         verdict = self.verdict
-        mends = [{"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.mends]
-        return {"name": self.name, "state": str(verdict.state), "reason": verdict.reason, "mend": mends}
+        mends = [
+            {"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.mends
+        ]
+        return {
+            "name": self.name,
+            "state": str(verdict.state),
+            "reason": verdict.reason,
+            "mend": mends,
+        }
 
 
 def examine(machine: Machine) -> list[Finding]:
@@ -75,7 +82,11 @@ def has_problem(findings: Iterable[Finding]) -> bool:
 
 def mends_of(findings: Iterable[Finding]) -> list[Mend]:
     """The commands that mend what is in need, each once, in the order in which to run them."""
-    return list(dict.fromkeys(mend for f in findings if f.verdict.state in _IN_NEED for mend in f.verdict.mends))
+    return list(
+        dict.fromkeys(
+            mend for f in findings if f.verdict.state in _IN_NEED for mend in f.verdict.mends
+        )
+    )
 
 
 def may_run(mend: Mend, machine: Machine) -> bool:

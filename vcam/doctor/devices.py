@@ -37,14 +37,18 @@ def check_permissions(machine: Machine) -> Verdict:
     if not machine.nodes:
         return skipped("no video device")
     if machine.uid == 0 and machine.user not in ("root", "$USER") and "video" not in machine.groups:
-        return unknown(f"root may open everything; for {machine.user} run `vcam doctor` without sudo")
+        return unknown(
+            f"root may open everything; for {machine.user} run `vcam doctor` without sudo"
+        )
     if not refused:
         return ok(f"{machine.user} may open {', '.join(node.path for node in machine.nodes)}")
     reason = f"{machine.user} may not open {', '.join(refused)}"
     if "video" in machine.groups:
         return problem(f"{reason}, in spite of the group video; see who may: ls -l {refused[0]}")
     if machine.user in _members(machine, "video"):
-        return problem(f"{reason}: in the group video, but not since this login; log out and in again")
+        return problem(
+            f"{reason}: in the group video, but not since this login; log out and in again"
+        )
     join = Mend(f"usermod -aG video {machine.user}", root=True)
     return problem(f"{reason}: not in the group video; join it, then log out and in again", join)
 
@@ -73,7 +77,9 @@ def check_cameras(machine: Machine) -> Verdict:
     described = [_describe(machine, node) for node in cameras]
     text = "; ".join(line for line, _ in described)
     if not any(good for _, good in described):
-        return warning(f"{text}: no mode with {_SMALL_PX} rows or more at {_SLOW_FPS:g} frames per second or more")
+        return warning(
+            f"{text}: no mode with {_SMALL_PX} rows or more at {_SLOW_FPS:g} frames per second or more"
+        )
     return ok(text)
 
 
@@ -84,8 +90,12 @@ def check_pipewire(machine: Machine) -> Verdict:
         return skipped("PipeWire does not run; only sandboxed programs need it")
     if not processes & _SESSION_MANAGERS:
         start = Mend("systemctl --user start wireplumber")
-        return warning("PipeWire runs without WirePlumber, so programs that ask it for cameras see none", start)
-    return ok("PipeWire runs; a program that does not list the camera may after `systemctl --user restart wireplumber`")
+        return warning(
+            "PipeWire runs without WirePlumber, so programs that ask it for cameras see none", start
+        )
+    return ok(
+        "PipeWire runs; a program that does not list the camera may after `systemctl --user restart wireplumber`"
+    )
 
 
 def check_portal(machine: Machine) -> Verdict:
@@ -96,7 +106,10 @@ def check_portal(machine: Machine) -> Verdict:
         refused = False
     if refused:
         forget = Mend("flatpak permission-remove devices camera", by_hand=True)
-        return warning("a program was once refused a camera, a microphone or loudspeakers, and stays refused", forget)
+        return warning(
+            "a program was once refused a camera, a microphone or loudspeakers, and stays refused",
+            forget,
+        )
     if machine.exists(_PORTAL):
         return ok("xdg-desktop-portal is installed, and nobody was refused a camera")
     return skipped("xdg-desktop-portal is not installed; only sandboxed programs need it")

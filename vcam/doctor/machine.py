@@ -76,12 +76,18 @@ class Machine:
     @property
     def is_container(self) -> bool:
         """Whether this is a container: Docker, Podman and systemd-nspawn say so in these files."""
-        return any(self.exists(path) for path in (".dockerenv", "run/.containerenv", "run/systemd/container"))
+        return any(
+            self.exists(path)
+            for path in (".dockerenv", "run/.containerenv", "run/systemd/container")
+        )
 
     @property
     def processes(self) -> frozenset[str]:
         """The names of the running programs, cut after 15 characters as the kernel does."""
-        found = (self.read(str(path.relative_to(self.root))) for path in entries(self.root / "proc", "[0-9]*/comm"))
+        found = (
+            self.read(str(path.relative_to(self.root)))
+            for path in entries(self.root / "proc", "[0-9]*/comm")
+        )
         return frozenset(found)
 
 

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
 from vcam.files import entries
-from vcam.linux.loopback import LOAD_FILE, MODULE, OPTIONS_FILE, Loopback, loads_at_start, read_options
+from vcam.linux.loopback import (
+    LOAD_FILE,
+    MODULE,
+    OPTIONS_FILE,
+    Loopback,
+    loads_at_start,
+    read_options,
+)
 
 _SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """A global variable of the UEFI specification, section 3.3; efivarfs puts four bytes of attributes before its value."""
@@ -33,7 +40,9 @@ def check_module(machine: Machine) -> Verdict:
     if f"/{MODULE}.ko" in machine.read(f"lib/modules/{machine.release}/modules.dep"):
         return problem("v4l2loopback is installed but not loaded", load_mend(machine))
     if _dkms_versions(machine):
-        reason = f"v4l2loopback is installed, but not built for the kernel that runs ({machine.release})"
+        reason = (
+            f"v4l2loopback is installed, but not built for the kernel that runs ({machine.release})"
+        )
         build = Mend(f"dkms autoinstall -k {machine.release}", root=True)
         return problem(reason, *_headers(machine), build, load_mend(machine))
     reason = f"v4l2loopback is not installed for the kernel that runs ({machine.release})"
@@ -83,7 +92,9 @@ def check_secure_boot(machine: Machine) -> Verdict:
     )
     key = next((f"/{path}" for path in _KEYS if machine.exists(path)), None)
     make = () if key else (Mend("dkms generate_mok", root=True, by_hand=True),)
-    return warning(reason, *make, Mend(f"mokutil --import {key or f'/{_KEYS[0]}'}", root=True, by_hand=True))
+    return warning(
+        reason, *make, Mend(f"mokutil --import {key or f'/{_KEYS[0]}'}", root=True, by_hand=True)
+    )
 
 
 def check_exclusive_caps(machine: Machine) -> Verdict:
@@ -92,7 +103,11 @@ def check_exclusive_caps(machine: Machine) -> Verdict:
         return skipped("v4l2loopback is not loaded")
     if not machine.loopbacks:
         flags = machine.read(f"sys/module/{MODULE}/parameters/exclusive_caps").split(",")
-        both, good = (["the first virtual camera"], []) if flags[0] == "N" else ([], ["the first virtual camera"])
+        both, good = (
+            (["the first virtual camera"], [])
+            if flags[0] == "N"
+            else ([], ["the first virtual camera"])
+        )
     else:
         both = [node.path for node in machine.loopbacks if node.is_capture and node.is_output]
         good = [node.path for node in machine.loopbacks if node.path not in both]
@@ -101,7 +116,9 @@ def check_exclusive_caps(machine: Machine) -> Verdict:
     reason = f"exclusive_caps=0 for {', '.join(both)}: Chrome, Meet, Teams and Zoom do not list it"
     if good:
         return ok(f"exclusive_caps=1 for {', '.join(good)}; {reason}")
-    holders = sorted({who for node in machine.loopbacks for who in machine.holders.get(node.path, [])})
+    holders = sorted(
+        {who for node in machine.loopbacks for who in machine.holders.get(node.path, [])}
+    )
     stop = f"; stop {', '.join(holders)} first" if holders else ""
     return problem(reason + stop, Mend(f"modprobe -r {MODULE}", root=True), load_mend(machine))
 
@@ -117,7 +134,10 @@ def check_options(machine: Machine) -> Verdict:
         return warning(f"{where}: after the next start browsers will not list it", _setup(machine))
     if caps.split(",")[0] not in {"1", "Y", "y"}:
         others = "" if path == machine.root / OPTIONS_FILE else f"; remove that line from {path}"
-        return warning(f"{path} says exclusive_caps={caps}{others}", _setup(machine, f"{_kept(machine)} --overwrite"))
+        return warning(
+            f"{path} says exclusive_caps={caps}{others}",
+            _setup(machine, f"{_kept(machine)} --overwrite"),
+        )
     return ok(f"{path}: {' '.join(f'{name}={value}' for name, (value, _) in options.items())}")
 
 
@@ -127,7 +147,10 @@ def check_autoload(machine: Machine) -> Verdict:
         return skipped("in a container the host's files decide")
     path = loads_at_start(machine.root)
     if path is None:
-        return warning(f"{MODULE} is not loaded when the computer starts: /{LOAD_FILE} is missing", _setup(machine))
+        return warning(
+            f"{MODULE} is not loaded when the computer starts: /{LOAD_FILE} is missing",
+            _setup(machine),
+        )
     return ok(f"{path} loads it")
 
 
@@ -136,7 +159,11 @@ def check_node_number(machine: Machine) -> Verdict:
     text = read_options(machine.root).get("video_nr", (str(Loopback().number), None))[0]
     wanted = [f"/dev/video{number}" for number in text.split(",") if number.isdecimal()]
     others = {node.path: node for node in machine.nodes if node.driver and not node.is_loopback}
-    clashes = [f"{path} is {others[path].card} ({others[path].driver})" for path in wanted if path in others]
+    clashes = [
+        f"{path} is {others[path].card} ({others[path].driver})"
+        for path in wanted
+        if path in others
+    ]
     if not clashes:
         return ok(f"{', '.join(wanted) or 'the next number'} is free for the virtual camera")
     free = free_number(machine, len(wanted))
@@ -170,7 +197,9 @@ def _kept(machine: Machine, number: int | None = None) -> str:
     options = {name: value for name, (value, _) in read_options(machine.root).items()}
     labels = [label for label in options.get("card_label", "").strip('"').split(",") if label]
     count = options.get("devices", "1")
-    words = [f"--label {shlex.quote(label)}" for label in labels] or [f"--devices {count if count.isdecimal() else 1}"]
+    words = [f"--label {shlex.quote(label)}" for label in labels] or [
+        f"--devices {count if count.isdecimal() else 1}"
+    ]
     first = options.get("video_nr", "").split(",")[0] if number is None else str(number)
     return " ".join([*words, *([f"--number {first}"] if first.isdecimal() else [])])
 
@@ -180,7 +209,10 @@ def _is_loaded(machine: Machine) -> bool:
 
 
 def _dkms_versions(machine: Machine) -> list[tuple[int, ...]]:
-    folders = [*entries(machine.root / "var/lib/dkms" / MODULE), *entries(machine.root / "usr/src", f"{MODULE}-*")]
+    folders = [
+        *entries(machine.root / "var/lib/dkms" / MODULE),
+        *entries(machine.root / "usr/src", f"{MODULE}-*"),
+    ]
     found = (_version(folder.name.removeprefix(f"{MODULE}-")) for folder in folders)
     return [version for version in found if version]
 
@@ -201,7 +233,9 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 def _install(machine: Machine) -> tuple[Mend, ...]:
     release = dict(
-        line.split("=", 1) for line in machine.read("etc/os-release").splitlines() if line.count("=") and line[0] != "#"
+        line.split("=", 1)
+        for line in machine.read("etc/os-release").splitlines()
+        if line.count("=") and line[0] != "#"
     )
     names = shlex.split(f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".replace('"', " "))
     commands = next((_INSTALL[name](machine.release) for name in names if name in _INSTALL), ())

@@ -23,7 +23,9 @@ def check_obs_camera(machine: Machine) -> Verdict:
     if machine.obs_camera is None:
         return unknown("OBS's virtual camera cannot be looked for on this system")
     if not machine.obs_camera:
-        return problem("OBS's virtual camera is not installed: install OBS 30 or later and start its camera once")
+        return problem(
+            "OBS's virtual camera is not installed: install OBS 30 or later and start its camera once"
+        )
     return ok("OBS is installed; its virtual camera must have been started once")
 
 
@@ -33,7 +35,9 @@ def check_gpu(machine: Machine) -> Verdict:
     if gpu is not None:
         return ok(f"{gpu.name} ({gpu.architecture}), driver for CUDA {gpu.driver_cuda}")
     if _has_nvidia_card(machine):
-        return warning(f"an NVIDIA card is there, but {machine.gpu.reason}; install NVIDIA's driver to use it")
+        return warning(
+            f"an NVIDIA card is there, but {machine.gpu.reason}; install NVIDIA's driver to use it"
+        )
     return skipped(f"{machine.gpu.reason}; the processor serves")
 
 
@@ -44,13 +48,19 @@ def check_onnxruntime(machine: Machine) -> Verdict:
         return problem("ONNX Runtime cannot be imported", install)
     refused = machine.refusals.get("onnxruntime", "")
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in machine.providers)
-    return problem(refused, install) if refused else ok(f"ONNX Runtime, with its providers {providers}")
+    return (
+        problem(refused, install)
+        if refused
+        else ok(f"ONNX Runtime, with its providers {providers}")
+    )
 
 
 def check_telemetry(machine: Machine) -> Verdict:
     """Do the libraries that vcam uses report to their makers?"""
     if machine.leaks:
-        return problem(f"not switched off: {', '.join(machine.leaks)}; start vcam as a program of its own")
+        return problem(
+            f"not switched off: {', '.join(machine.leaks)}; start vcam as a program of its own"
+        )
     return ok("switched off in ONNX Runtime and OpenVINO; vcam sends nothing to anybody")
 
 
@@ -89,7 +99,9 @@ def _look_at_folder(folder: Path) -> Verdict:
     if folder.is_dir():
         if os.access(folder, os.W_OK | os.X_OK):
             return ok(str(folder))
-        return problem(f"{folder} may not be written to", Mend(f"chmod u+rwx {shlex.quote(str(folder))}"))
+        return problem(
+            f"{folder} may not be written to", Mend(f"chmod u+rwx {shlex.quote(str(folder))}")
+        )
     nearest = next((parent for parent in folder.parents if parent.exists()), folder)
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) and not folder.exists():
         return ok(f"{folder}, made when it is needed")
@@ -101,6 +113,8 @@ def _look_at_folder(folder: Path) -> Verdict:
 def _has_nvidia_card(machine: Machine) -> bool:
     for card in entries(machine.root / "sys/bus/pci/devices"):
         where = str(card.relative_to(machine.root))
-        if machine.read(f"{where}/vendor") == _NVIDIA and machine.read(f"{where}/class").startswith(_DISPLAY):
+        if machine.read(f"{where}/vendor") == _NVIDIA and machine.read(f"{where}/class").startswith(
+            _DISPLAY
+        ):
             return True
     return False

@@ -77,24 +77,37 @@ def parse_color(text: str, names: Mapping[str, str] = _COLORS) -> tuple[int, int
     """
     code = names.get(text.lower(), text)
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
-        raise UsageError(f"color {text!r} is not #rrggbb and none of {', '.join(names)}; try '{next(iter(names))}'")
+        raise UsageError(
+            f"color {text!r} is not #rrggbb and none of {', '.join(names)}; try '{next(iter(names))}'"
+        )
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
-def _face_effect(target: str, help_text: str, default: float, colors: Mapping[str, str] | None = None) -> EffectSpec:
+def _face_effect(
+    target: str, help_text: str, default: float, colors: Mapping[str, str] | None = None
+) -> EffectSpec:
     """A face effect: every one takes a strength, those with a colour need it."""
     keys: dict[str, Callable[[str], Any]] = {"strength": _strength}
     if colors is not None:
         keys = {"color": partial(parse_color, names=colors), **keys}
         help_text += f", of {', '.join(colors)} or #rrggbb"
-    return EffectSpec(target, f"{help_text}; strength 0..1, default {default}", keys, required=colors is not None)
+    return EffectSpec(
+        target, f"{help_text}; strength 0..1, default {default}", keys, required=colors is not None
+    )
 
 
 EFFECTS = {
     "none": EffectSpec("vcam.effects.room:NoEffect", "the picture as it is, room and all", {}),
-    "blur": EffectSpec("vcam.effects.room:Blur", "blur the room; strength 0..1, default 0.6", {"strength": _strength}),
+    "blur": EffectSpec(
+        "vcam.effects.room:Blur",
+        "blur the room; strength 0..1, default 0.6",
+        {"strength": _strength},
+    ),
     "image": EffectSpec(
-        "vcam.effects.room:Image", "a picture as the room, cropped to fill it", {"path": Path}, required=True
+        "vcam.effects.room:Image",
+        "a picture as the room, cropped to fill it",
+        {"path": Path},
+        required=True,
     ),
     "video": EffectSpec(
         "vcam.effects.clip:Clip",

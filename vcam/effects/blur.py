@@ -40,14 +40,20 @@ def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
     size = (max(1, low.y.shape[1] // shrink), max(1, low.y.shape[0] // shrink))
     norm = _gauss(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), sigma_low)
     for plane, target in zip((low.y, low.u, low.v), out.planes, strict=True):
-        room = cv2.resize(cv2.multiply(plane, weight, dtype=cv2.CV_32F), size, interpolation=cv2.INTER_AREA)
+        room = cv2.resize(
+            cv2.multiply(plane, weight, dtype=cv2.CV_32F), size, interpolation=cv2.INTER_AREA
+        )
         blurred = cv2.divide(_gauss(room, sigma_low), norm, dtype=cv2.CV_8U)
         _enlarge(np.asarray(blurred, np.uint8), target)
 
 
 def _gauss(plane: cv2.typing.MatLike, sigma: float) -> Float:
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(0.1, sigma), borderType=cv2.BORDER_REFLECT), np.float32)
+    return np.asarray(
+        cv2.GaussianBlur(plane, (0, 0), max(0.1, sigma), borderType=cv2.BORDER_REFLECT), np.float32
+    )
 
 
 def _enlarge(plane: Plane, target: Plane) -> None:
-    cv2.resize(plane, (target.shape[1], target.shape[0]), dst=target, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(
+        plane, (target.shape[1], target.shape[0]), dst=target, interpolation=cv2.INTER_LINEAR
+    )

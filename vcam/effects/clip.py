@@ -51,11 +51,16 @@ class Clip:
         self._forget()
         with VideoFile(str(self._path), SourceRequest()) as source:
             if source.read() is None:
-                raise SourceError(f"{self._path}: no picture in it; choose another file for the effect 'video'")
+                raise SourceError(
+                    f"{self._path}: no picture in it; choose another file for the effect 'video'"
+                )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._slot.close(discard=True)
         if self._thread is not None:

@@ -30,7 +30,13 @@ class Composer:
     """
 
     def __init__(
-        self, effects: Sequence[Effect], config: RefineConfig, stats: Stats, *, transparent: bool, live: bool
+        self,
+        effects: Sequence[Effect],
+        config: RefineConfig,
+        stats: Stats,
+        *,
+        transparent: bool,
+        live: bool,
     ) -> None:
         self._effects = list(effects)
         self._config = config
@@ -63,12 +69,19 @@ class Composer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._resources.close()
 
     def compose(
-        self, frame: Frame, pyramid: Pyramid | None, matte: Matte | None, faces: tuple[FaceRegions, ...] = ()
+        self,
+        frame: Frame,
+        pyramid: Pyramid | None,
+        matte: Matte | None,
+        faces: tuple[FaceRegions, ...] = (),
     ) -> Frame:
         """The picture that may leave.
 

@@ -94,7 +94,9 @@ def find_iris(luma: Plane, mask: Plane) -> Iris | None:
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = np.asarray(cv2.resize(luma, size, interpolation=method), np.float32)
     inside = unit(np.asarray(cv2.resize(mask, size, interpolation=method), np.uint8))
-    inside = np.asarray(cv2.erode(inside, np.ones((3, 3), np.uint8)), np.float32)  # lashes and lid shadows
+    inside = np.asarray(
+        cv2.erode(inside, np.ones((3, 3), np.uint8)), np.float32
+    )  # lashes and lid shadows
     lit = small[inside > 0.5]
     if lit.size < 12:
         return None
@@ -130,14 +132,18 @@ def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, fl
 
 def _gaussian(planes: Float, sigma: float) -> Float:
     """float32 [n, h, w] smoothed, zeros around; as matrix products, which for so few pixels beat convolutions."""
-    return np.asarray(_bell(planes.shape[1], sigma) @ planes @ _bell(planes.shape[2], sigma), np.float32)
+    return np.asarray(
+        _bell(planes.shape[1], sigma) @ planes @ _bell(planes.shape[2], sigma), np.float32
+    )
 
 
 @lru_cache(maxsize=64)
 def _bell(count: int, sigma: float) -> Float:
     """float32 [count, count]: the weight of pixel j in the smoothed pixel i."""
     steps = np.arange(count)
-    weights = np.exp(-((steps[:, None] - steps) ** 2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+    weights = np.exp(-((steps[:, None] - steps) ** 2) / (2 * sigma**2)) / (
+        sigma * np.sqrt(2 * np.pi)
+    )
     return np.asarray(weights, np.float32)
 
 
@@ -148,7 +154,9 @@ def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:
     return np.asarray(np.sqrt(across * across + (down * down)[:, None]), np.float32)
 
 
-def recolor(patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], strength: float, out: Patch) -> None:
+def recolor(
+    patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], strength: float, out: Patch
+) -> None:
     """Give the iris another colour; its pattern of light and dark stays.
 
     Args:

@@ -38,7 +38,9 @@ class Lips(FaceEffect):
         tint(patch, mask, ycbcr_of(self._color, out.matrix), strength, patch)
 
 
-def tint(patch: Patch, mask: Plane, color: tuple[int, int, int], strength: float, out: Patch) -> None:
+def tint(
+    patch: Patch, mask: Plane, color: tuple[int, int, int], strength: float, out: Patch
+) -> None:
     """Give the masked pixels a colour that is as bright as they are.
 
     Chroma grows with luma, as it does under more light, so shadows and creases stay; highlights, which have the
@@ -56,11 +58,16 @@ def tint(patch: Patch, mask: Plane, color: tuple[int, int, int], strength: float
     if not sure.any():
         return
     mean = max(float(light[sure].mean()), 8)
-    matt, shiny = (max(share * mean, mean + levels) for share, levels in zip(_SHINE, _SHINE_LEVELS, strict=True))
+    matt, shiny = (
+        max(share * mean, mean + levels)
+        for share, levels in zip(_SHINE, _SHINE_LEVELS, strict=True)
+    )
     weight = unit(mask) * ramp(light, shiny, matt) * np.float32(strength)
     shift = float(np.clip(_TONE * (color[0] - 16 - mean), -_LIMIT_LEVELS, _LIMIT_LEVELS))
     half, light_half = resized(weight, patch.u), resized(light, patch.u)
-    shade = np.clip(light_half / np.float32(mean) * np.float32((mean + shift) / max(color[0] - 16, 24)), 0.3, 1)
+    shade = np.clip(
+        light_half / np.float32(mean) * np.float32((mean + shift) / max(color[0] - 16, 24)), 0.3, 1
+    )
     for plane, level, target in ((patch.u, color[1], out.u), (patch.v, color[2], out.v)):
         wanted = np.float32(level - 128) * shade + 128
         add(plane, half * np.float32(_COVER) * (wanted - plane), target)

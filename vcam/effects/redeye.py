@@ -58,7 +58,11 @@ def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch)
     red = patch.v.astype(np.float32) - 128
     inside = resized(unit(mask), patch.v)
     skin = tone.v - 128
-    weight = ramp(red, max(_RED_LEVELS[0], skin + _BEYOND_SKIN[0]), max(_RED_LEVELS[1], skin + _BEYOND_SKIN[1]))
+    weight = ramp(
+        red,
+        max(_RED_LEVELS[0], skin + _BEYOND_SKIN[0]),
+        max(_RED_LEVELS[1], skin + _BEYOND_SKIN[1]),
+    )
     weight *= inside
     share = float(weight.sum() / max(float(inside.sum()), 1))
     if not _SPOT[0] < share < _SPOT[1]:
@@ -66,4 +70,8 @@ def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch)
     weight *= np.float32(strength)
     add(patch.v, -weight * red, out.v)
     add(patch.u, weight * (128 - patch.u.astype(np.float32)), out.u)
-    add(patch.y, resized(weight, patch.y) * np.float32(-_DARKER) * (patch.y.astype(np.float32) - 16), out.y)
+    add(
+        patch.y,
+        resized(weight, patch.y) * np.float32(-_DARKER) * (patch.y.astype(np.float32) - 16),
+        out.y,
+    )

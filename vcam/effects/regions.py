@@ -43,7 +43,9 @@ def patch_of(frame: Frame, box: Box) -> Patch:
     return Patch(box.of(frame.y), box.of_chroma(frame.u), box.of_chroma(frame.v))
 
 
-def region_box(face: FaceRegions, classes: Iterable[FaceClass], size: Size, margin: float = 0.0) -> Box | None:
+def region_box(
+    face: FaceRegions, classes: Iterable[FaceClass], size: Size, margin: float = 0.0
+) -> Box | None:
     """The smallest box of frame pixels around some classes; None where they are not to be seen.
 
     Args:
@@ -55,7 +57,9 @@ def region_box(face: FaceRegions, classes: Iterable[FaceClass], size: Size, marg
     left, top, width, height = cv2.boundingRect(_together(face, classes))
     if not width:
         return None
-    corners = np.array([[left, left + width, left, left + width], [top, top, top + height, top + height], [1] * 4])
+    corners = np.array(
+        [[left, left + width, left, left + width], [top, top, top + height, top + height], [1] * 4]
+    )
     x, y = face.to_frame @ corners
     grow = margin * max(np.ptp(x), np.ptp(y)) + 1
     box = Box(
@@ -67,7 +71,9 @@ def region_box(face: FaceRegions, classes: Iterable[FaceClass], size: Size, marg
     return box if box.bottom > box.top and box.right > box.left else None
 
 
-def region_mask(face: FaceRegions, classes: Iterable[FaceClass], box: Box, shrink: int = 1) -> Plane:
+def region_mask(
+    face: FaceRegions, classes: Iterable[FaceClass], box: Box, shrink: int = 1
+) -> Plane:
     """How much each pixel of a box belongs to some classes.
 
     Args:
@@ -84,13 +90,17 @@ def region_mask(face: FaceRegions, classes: Iterable[FaceClass], box: Box, shrin
     matrix /= shrink
     matrix[:, 2] -= 0.5
     size = ((box.right - box.left) // shrink, (box.bottom - box.top) // shrink)
-    return np.asarray(cv2.warpAffine(_together(face, classes), matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(_together(face, classes), matrix, size, flags=cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
     """The mean colour where the face is skin, on every eighth point of its planes; None where there is none."""
     half = _TONE_STEP // 2
-    rows, columns = np.nonzero(face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN)
+    rows, columns = np.nonzero(
+        face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN
+    )
     points = np.stack([columns * _TONE_STEP + half, rows * _TONE_STEP + half, np.ones_like(rows)])
     x, y = np.rint(face.to_frame @ points).astype(np.intp)
     width, height = frame.size
@@ -98,7 +108,12 @@ def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
     if not inside.any():
         return None
     x, y = x[inside], y[inside]
-    return Tone(*(float(p.mean()) for p in (frame.y[y, x], frame.u[y >> 1, x >> 1], frame.v[y >> 1, x >> 1])))
+    return Tone(
+        *(
+            float(p.mean())
+            for p in (frame.y[y, x], frame.u[y >> 1, x >> 1], frame.v[y >> 1, x >> 1])
+        )
+    )
 
 
 def face_height_px(face: FaceRegions) -> float:
@@ -112,7 +127,9 @@ def face_height_px(face: FaceRegions) -> float:
 
 def ramp(values: Float, low: float, high: float) -> Float:
     """0 up to `low`, 1 from `high` on, linear between (falling where low is above high); a new float32 array."""
-    return np.asarray(np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1), np.float32)
+    return np.asarray(
+        np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1), np.float32
+    )
 
 
 def bright_level(values: Float) -> float:

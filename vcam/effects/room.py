@@ -63,10 +63,21 @@ class Remove(Color):
         frame, mask = scene.frame, scene.mask
         alpha = mask.full(frame.size)
         alpha[alpha < _SURE_ALPHA] = 0
-        out = Frame(np.empty_like(frame.data), frame.matrix, frame.t_capture_ns, frame.index, alpha, frame.pts_ns)
+        out = Frame(
+            np.empty_like(frame.data),
+            frame.matrix,
+            frame.t_capture_ns,
+            frame.index,
+            alpha,
+            frame.pts_ns,
+        )
         _fill(out, self._color)
-        small = cv2.resize(alpha, (alpha.shape[1] // 2, alpha.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        for source, target, shown in zip(frame.planes, out.planes, (alpha, small, small), strict=True):
+        small = cv2.resize(
+            alpha, (alpha.shape[1] // 2, alpha.shape[0] // 2), interpolation=cv2.INTER_AREA
+        )
+        for source, target, shown in zip(
+            frame.planes, out.planes, (alpha, small, small), strict=True
+        ):
             cv2.copyTo(source, shown, target)
         return out
 
@@ -89,7 +100,10 @@ class Image:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._picture = self._room = None
 
@@ -115,7 +129,10 @@ def _cover(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """Crop uint8 [h, w, 3] around the centre to the aspect ratio of `size`, then scale to it."""
     height, width = picture.shape[:2]
     scale = max(size[0] / width, size[1] / height)
-    crop_w, crop_h = min(width, max(1, round(size[0] / scale))), min(height, max(1, round(size[1] / scale)))
+    crop_w, crop_h = (
+        min(width, max(1, round(size[0] / scale))),
+        min(height, max(1, round(size[1] / scale))),
+    )
     left, top = (width - crop_w) // 2, (height - crop_h) // 2
     cropped = picture[top : top + crop_h, left : left + crop_w]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

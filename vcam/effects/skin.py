@@ -51,10 +51,19 @@ class Skin(FaceEffect):
         if box is None or tone is None:
             return
         patch = patch_of(out, box)
-        smooth(patch, region_mask(face, [FaceClass.SKIN], box), tone, face_height_px(face), strength, patch)
+        smooth(
+            patch,
+            region_mask(face, [FaceClass.SKIN], box),
+            tone,
+            face_height_px(face),
+            strength,
+            patch,
+        )
 
 
-def smooth(patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: float, out: Patch) -> None:
+def smooth(
+    patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: float, out: Patch
+) -> None:
     """Take blotches out of luma and chroma; local means stay.
 
     Luma is split into a base, which keeps every strong edge (guided filter by the picture itself: He, Sun and Tang,
@@ -79,7 +88,9 @@ def smooth(patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: floa
     finest = weight * np.float32(_PORES * strength**2)
     target = (base - low) * weight * np.float32(_BLOTCHES * strength) + finest * low
     change = resized(target, patch.y)
-    cv2.subtract(change, cv2.multiply(patch.y, resized(finest, patch.y), dtype=cv2.CV_32F), dst=change)
+    cv2.subtract(
+        change, cv2.multiply(patch.y, resized(finest, patch.y), dtype=cv2.CV_32F), dst=change
+    )
     cv2.multiply(change, unit(mask), dst=change)
     soft = resized(weight, patch.u) * np.float32(strength)
     for plane, target in ((patch.u, out.u), (patch.v, out.v)):
@@ -92,12 +103,16 @@ def _guided(luma: Float, variance: float) -> Float:
 
     def mean(plane: Float) -> Float:
         side = 2 * _RADIUS_PX + 1
-        return np.asarray(cv2.boxFilter(plane, -1, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+        return np.asarray(
+            cv2.boxFilter(plane, -1, (side, side), borderType=cv2.BORDER_REFLECT), np.float32
+        )
 
     average = mean(luma)
     spread = mean(luma * luma) - average * average
     a = np.asarray(np.maximum(spread, 0) / (spread + np.float32(variance)), np.float32)
-    return np.asarray(mean(a) * luma + mean(np.asarray(average - a * average, np.float32)), np.float32)
+    return np.asarray(
+        mean(a) * luma + mean(np.asarray(average - a * average, np.float32)), np.float32
+    )
 
 
 def _evened(plane: Plane, weight: Float, face_px: float) -> Float:
@@ -105,5 +120,7 @@ def _evened(plane: Plane, weight: Float, face_px: float) -> Float:
     side = 2 * max(1, round(face_px / 24)) + 1
     colour = plane.astype(np.float32) - 128
     total = np.asarray(cv2.blur(weight, (side, side)), np.float32)
-    around = np.asarray(cv2.blur(colour * weight, (side, side)), np.float32) / np.maximum(total, 1e-3)
+    around = np.asarray(cv2.blur(colour * weight, (side, side)), np.float32) / np.maximum(
+        total, 1e-3
+    )
     return np.asarray(np.clip(around - colour, -_RED_LEVELS, _RED_LEVELS) * weight, np.float32)

@@ -44,7 +44,9 @@ class Teeth(FaceEffect):
         if box is None or tone is None:
             return
         patch = patch_of(out, box)
-        whiten(patch, region_mask(face, [FaceClass.TEETH], box), tone, strength * _opening(face), patch)
+        whiten(
+            patch, region_mask(face, [FaceClass.TEETH], box), tone, strength * _opening(face), patch
+        )
 
 
 def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -> None:
@@ -72,8 +74,16 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
     weight = np.asarray(cv2.blur(gate, (3, 3)), np.float32) * unit(mask) * np.float32(strength)
     half = resized(weight, patch.u)
     add(patch.y, weight * light * (219 - light) * np.float32(_BRIGHTER / 219), out.y)
-    add(patch.u, half * np.float32(_LESS_YELLOW) * np.maximum(128 - patch.u.astype(np.float32), 0), out.u)
-    add(patch.v, half * np.float32(_LESS_RED) * np.minimum(128 - patch.v.astype(np.float32), 0), out.v)
+    add(
+        patch.u,
+        half * np.float32(_LESS_YELLOW) * np.maximum(128 - patch.u.astype(np.float32), 0),
+        out.u,
+    )
+    add(
+        patch.v,
+        half * np.float32(_LESS_RED) * np.minimum(128 - patch.v.astype(np.float32), 0),
+        out.v,
+    )
 
 
 def _opening(face: FaceRegions) -> float:

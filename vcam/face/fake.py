@@ -28,7 +28,12 @@ class KnownFaces:
         stall_at: the parse that blocks until `release` is set.
     """
 
-    def __init__(self, labels: Callable[[int], Plane], fail_at: int | None = None, stall_at: int | None = None) -> None:
+    def __init__(
+        self,
+        labels: Callable[[int], Plane],
+        fail_at: int | None = None,
+        stall_at: int | None = None,
+    ) -> None:
         self._labels, self._fail_at, self._stall_at = labels, fail_at, stall_at
         self.parses: list[tuple[int, Crop]] = []
         self.open = False
@@ -40,7 +45,10 @@ class KnownFaces:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.open = False
 
@@ -65,5 +73,7 @@ def planes_of(labels: Plane, crop: Crop) -> NDArray[np.uint8]:
         plane = np.asarray(cv2.inRange(labels, int(which), int(which)), np.uint8)
         plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.uint8)
         beyond = 255 if which == FaceClass.BACKGROUND else 0
-        planes.append(cv2.warpAffine(plane, matrix, (PARSE_PX, PARSE_PX), flags=flags, borderValue=beyond))
+        planes.append(
+            cv2.warpAffine(plane, matrix, (PARSE_PX, PARSE_PX), flags=flags, borderValue=beyond)
+        )
     return np.stack([np.asarray(plane, np.uint8) for plane in planes])

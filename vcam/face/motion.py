@@ -39,7 +39,9 @@ def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> F
     left, top, width, height = cv2.boundingRect(skin)
     if not width or before.shape != after.shape:
         return None
-    corners = np.array([[left, left + width, left, left + width], [top, top, top + height, top + height], [1] * 4])
+    corners = np.array(
+        [[left, left + width, left, left + width], [top, top, top + height, top + height], [1] * 4]
+    )
     grow_x, grow_y = size[0] / before.shape[1], size[1] / before.shape[0]
     x, y = face.to_frame @ corners
     box = (x.min() / grow_x, y.min() / grow_y, x.max() / grow_x, y.max() / grow_y)
@@ -49,7 +51,9 @@ def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> F
     return replace(face, to_frame=chain(scaled(motion, grow_x, grow_y), face.to_frame))
 
 
-def face_motion(before: Plane, after: Plane, box: tuple[float, float, float, float]) -> Affine | None:
+def face_motion(
+    before: Plane, after: Plane, box: tuple[float, float, float, float]
+) -> Affine | None:
     """The motion of what is inside a box: corners are followed (Lucas-Kanade in OpenCV), a similarity fitted by RANSAC.
 
     Args:
@@ -64,18 +68,25 @@ def face_motion(before: Plane, after: Plane, box: tuple[float, float, float, flo
     height, width = before.shape
     reach = _REACH * max(box[2] - box[0], box[3] - box[1])
     left, top = max(0, int(box[0] - reach)), max(0, int(box[1] - reach))
-    cut = np.s_[top : max(top + 1, min(height, int(box[3] + reach))), left : min(width, int(box[2] + reach))]
+    cut = np.s_[
+        top : max(top + 1, min(height, int(box[3] + reach))), left : min(width, int(box[2] + reach))
+    ]
     old, new = np.ascontiguousarray(before[cut]), np.ascontiguousarray(after[cut])
     inside = np.zeros_like(old)
     inside[
-        max(0, int(box[1]) - top) : max(0, int(box[3]) - top), max(0, int(box[0]) - left) : max(0, int(box[2]) - left)
+        max(0, int(box[1]) - top) : max(0, int(box[3]) - top),
+        max(0, int(box[0]) - left) : max(0, int(box[2]) - left),
     ] = 255
     apart = max(2.0, (box[3] - box[1]) / 12)
-    points = cv2.goodFeaturesToTrack(old, _POINTS, 0.02, apart, mask=inside) if inside.any() else None
+    points = (
+        cv2.goodFeaturesToTrack(old, _POINTS, 0.02, apart, mask=inside) if inside.any() else None
+    )
     if points is None or len(points) < _LEAST_POINTS:
         return np.eye(2, 3)
     window = (_WINDOW_PX, _WINDOW_PX)
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(old, new, points, points.copy(), winSize=window, maxLevel=2)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        old, new, points, points.copy(), winSize=window, maxLevel=2
+    )
     good = found.ravel() > 0
     if good.sum() < max(_LEAST_POINTS, len(points) // 2):
         return None
@@ -86,9 +97,13 @@ def face_motion(before: Plane, after: Plane, box: tuple[float, float, float, flo
     return _similarity(start, end, (left, top))
 
 
-def _similarity(old: NDArray[np.float32], new: NDArray[np.float32], corner: tuple[int, int]) -> Affine | None:
+def _similarity(
+    old: NDArray[np.float32], new: NDArray[np.float32], corner: tuple[int, int]
+) -> Affine | None:
     """The motion that most points agree on, for coordinates that start `corner` pixels further up and left."""
-    matrix, agreeing = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=1.0)
+    matrix, agreeing = cv2.estimateAffinePartial2D(
+        old, new, method=cv2.RANSAC, ransacReprojThreshold=1.0
+    )
     if matrix is None or agreeing.sum() < _LEAST_POINTS:
         return None
     motion, origin = np.asarray(matrix, np.float64), np.array(corner) + 0.5
@@ -99,7 +114,9 @@ def _similarity(old: NDArray[np.float32], new: NDArray[np.float32], corner: tupl
 
 def chain(second: Affine, first: Affine) -> Affine:
     """The affine that does `first`, then `second`."""
-    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+    return np.column_stack(
+        [second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]
+    )
 
 
 def scaled(motion: Affine, x: float, y: float) -> Affine:

@@ -48,5 +48,7 @@ def _lay(probs: NDArray[np.uint8], to_frame: NDArray[np.float64], out: NDArray[n
     told = np.where(probs.sum(axis=0, dtype=np.int32) > 127, 255, 0).astype(np.uint8)
     place = np.asarray(cv2.warpAffine(told, matrix, size, flags=cv2.INTER_NEAREST), np.uint8)
     for plane, target in zip(probs, out, strict=True):
-        full = cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        full = cv2.warpAffine(
+            plane, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         cv2.copyTo(full, place, target)

@@ -120,7 +120,9 @@ class FaceFollower:
         self._shown: dict[int, _Shown] = {}
         self._time_ns: int | None = None
 
-    def update(self, parse: FaceParse | None, frame: Frame, pyramid: Pyramid, time_ns: int) -> tuple[FaceRegions, ...]:
+    def update(
+        self, parse: FaceParse | None, frame: Frame, pyramid: Pyramid, time_ns: int
+    ) -> tuple[FaceRegions, ...]:
         """The faces of a frame.
 
         Args:
@@ -141,7 +143,9 @@ class FaceFollower:
         for number, shown in list(self._shown.items()):
             regions = self._carried(shown, frame, pyramid)
             wanted = number in seen and regions is not None
-            shown.presence += min(elapsed_s / _COME_S, 1 - shown.presence) if wanted else -elapsed_s / _GO_S
+            shown.presence += (
+                min(elapsed_s / _COME_S, 1 - shown.presence) if wanted else -elapsed_s / _GO_S
+            )
             if shown.presence <= 0 and number not in seen:
                 del self._shown[number]
             shown.presence = max(shown.presence, 0.0)

@@ -32,7 +32,11 @@ def tidy(probs: NDArray[np.uint8]) -> None:
             _keep(probs, which, whole)
     for left, right in _PAIRS:
         both = _sum(probs, left, right)
-        found = [piece for piece in _pieces(both, 2) if not mouths or _middle(piece)[1] < _middle(mouths[0])[1]]
+        found = [
+            piece
+            for piece in _pieces(both, 2)
+            if not mouths or _middle(piece)[1] < _middle(mouths[0])[1]
+        ]
         sides = sorted(found, key=lambda piece: _middle(piece)[0])
         if len(sides) == 1:
             first = cv2.mean(probs[left], sides[0])[0] >= cv2.mean(probs[right], sides[0])[0]
@@ -42,7 +46,9 @@ def tidy(probs: NDArray[np.uint8]) -> None:
                 probs[which] = cv2.bitwise_and(both, side)
             rest = cv2.subtract(both, cv2.add(probs[left], probs[right]))
             cv2.add(probs[FaceClass.SKIN], rest, dst=probs[FaceClass.SKIN])
-    for plane in probs[FaceClass.SKIN :]:  # an engine's edges are steps, which show when they are enlarged
+    for plane in probs[
+        FaceClass.SKIN :
+    ]:  # an engine's edges are steps, which show when they are enlarged
         cv2.GaussianBlur(plane, (3, 3), 0, dst=plane)
 
 
@@ -56,7 +62,10 @@ def _pieces(plane: Plane, count: int) -> list[Plane]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(sure)
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:count] + 1
     margin = np.ones((7, 7), np.uint8)
-    return [np.asarray(cv2.dilate((labels == which).astype(np.uint8) * 255, margin), np.uint8) for which in order]
+    return [
+        np.asarray(cv2.dilate((labels == which).astype(np.uint8) * 255, margin), np.uint8)
+        for which in order
+    ]
 
 
 def _mouth_pieces(pieces: list[Plane]) -> list[Plane]:

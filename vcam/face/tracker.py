@@ -94,7 +94,10 @@ class FaceTracker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._parser.__exit__(kind, error, trace)
 
@@ -114,7 +117,11 @@ class FaceTracker:
         self._tracks = kept
         if self._search_is_due(time_ns):
             self._search(frame, pyramid, here)
-        faces = tuple(ParsedFace(t.number, t.seen) for t in self._tracks if t.seen is not None and not t.missed)
+        faces = tuple(
+            ParsedFace(t.number, t.seen)
+            for t in self._tracks
+            if t.seen is not None and not t.missed
+        )
         self._last = replace(here, faces=faces)
         return self._last
 
@@ -135,22 +142,32 @@ class FaceTracker:
             candidates += [crop for _, crop in find_faces(probs, window)]
         for crop in sorted(candidates, key=lambda c: -c.side):
             is_new = not any(_is_same(crop, track.crop) for track in self._tracks)
-            if is_new and (len(self._tracks) < self._limit or crop.side > _LARGER * self._tracks[-1].crop.side):
+            if is_new and (
+                len(self._tracks) < self._limit or crop.side > _LARGER * self._tracks[-1].crop.side
+            ):
                 track = _Track(next(self._numbers), crop)
                 self._parse(track, frame, pyramid, here)
                 if not track.missed:
-                    self._tracks = sorted([*self._tracks[: self._limit - 1], track], key=lambda each: -each.crop.side)
+                    self._tracks = sorted(
+                        [*self._tracks[: self._limit - 1], track], key=lambda each: -each.crop.side
+                    )
 
     def _parse(self, track: _Track, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
         """Parse a face's square, and have the square follow."""
         probs = self._parser.parse(frame, pyramid, track.crop)
         middle = find_faces(probs, track.crop)
         others = [other.crop for other in self._tracks if other is not track]
-        middle = [(mask, crop) for mask, crop in middle if not any(_is_same(crop, other) for other in others)]
+        middle = [
+            (mask, crop)
+            for mask, crop in middle
+            if not any(_is_same(crop, other) for other in others)
+        ]
         if not middle:
             track.missed += 1
             return
-        mask, found = min(middle, key=lambda face: np.hypot(face[1].x - track.crop.x, face[1].y - track.crop.y))
+        mask, found = min(
+            middle, key=lambda face: np.hypot(face[1].x - track.crop.x, face[1].y - track.crop.y)
+        )
         probs = only(probs, mask)
         tidy(probs)
         regions = FaceRegions(probs, track.crop.to_frame(probs.shape[2]))
@@ -167,7 +184,9 @@ def windows(size: Size) -> list[Crop]:
     count = 1 if max(size) == side else 1 + 2 * int(np.ceil((max(size) - side) / side))
     offsets = np.linspace(side / 2, max(size) - side / 2, count) if count > 1 else [side / 2]
     places = sorted(offsets, key=lambda place: abs(place - max(size) / 2))
-    return [Crop(p, height / 2, side) if width >= height else Crop(width / 2, p, side) for p in places]
+    return [
+        Crop(p, height / 2, side) if width >= height else Crop(width / 2, p, side) for p in places
+    ]
 
 
 def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]:
@@ -181,10 +200,14 @@ def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]
         For each face its surroundings, uint8 [64, 64], 255 or 0, and the square that it should be parsed in.
     """
     size = (_WORK_PX, _WORK_PX)
-    small = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in probs[FaceClass.SKIN :]])
+    small = np.stack(
+        [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in probs[FaceClass.SKIN :]]
+    )
     face = small.sum(axis=0, dtype=np.int32)
     features = face - small[0]
-    joined = cv2.morphologyEx((face > 127).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    joined = cv2.morphologyEx(
+        (face > 127).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+    )
     count, labels = cv2.connectedComponents(joined)
     found = []
     for label in range(1, count):
@@ -208,7 +231,10 @@ def _square_around(face: NDArray[np.int32], crop: Crop) -> Crop:
 
 
 def _is_same(one: Crop, other: Crop) -> bool:
-    return bool(np.hypot(one.x - other.x, one.y - other.y) < _OVERLAP / CROP_SHARE * max(one.side, other.side))
+    return bool(
+        np.hypot(one.x - other.x, one.y - other.y)
+        < _OVERLAP / CROP_SHARE * max(one.side, other.side)
+    )
 
 
 def _led(crop: Crop, target: Crop) -> Crop:
@@ -227,10 +253,14 @@ def _led(crop: Crop, target: Crop) -> Crop:
 def only(probs: NDArray[np.uint8], mask: Plane) -> NDArray[np.uint8]:
     """The planes with everything outside a mask of any size taken away; a new array."""
     full = cv2.resize(mask, (probs.shape[2], probs.shape[1]), interpolation=cv2.INTER_LINEAR)
-    return np.stack([np.asarray(cv2.bitwise_and(plane, plane, mask=full), np.uint8) for plane in probs])
+    return np.stack(
+        [np.asarray(cv2.bitwise_and(plane, plane, mask=full), np.uint8) for plane in probs]
+    )
 
 
-def _steadied(new: FaceRegions, old: FaceRegions, before: FaceParse, here: FaceParse) -> FaceRegions:
+def _steadied(
+    new: FaceRegions, old: FaceRegions, before: FaceParse, here: FaceParse
+) -> FaceRegions:
     """A parse mixed with the one before, carried along: where they agree the old one counts, so nothing trembles."""
     carried = moved_since(old, before.low, here.low, here.size)
     if carried is None:

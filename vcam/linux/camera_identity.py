@@ -28,7 +28,9 @@ class CameraId:
     place: int = 0
 
 
-def identify(path: str, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID) -> CameraId | None:
+def identify(
+    path: str, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID
+) -> CameraId | None:
     """What the camera at `path` can be known by; None where it cannot be asked."""
     known = nodes()
     real = str(Path(path).resolve())
@@ -42,18 +44,28 @@ def identify(path: str, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id:
     return CameraId(node.card, node.bus, link, twins, beside.index(real) if real in beside else 0)
 
 
-def find_again(camera: CameraId, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID) -> str:
+def find_again(
+    camera: CameraId, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID
+) -> str:
     """Where the camera is now: at the same place, else wherever udev or its name say.
 
     Raises:
         SourceError: it is not there.
     """
     known = nodes()
-    linked = str((by_id / camera.link).resolve()) if camera.link and (by_id / camera.link).exists() else ""
+    linked = (
+        str((by_id / camera.link).resolve())
+        if camera.link and (by_id / camera.link).exists()
+        else ""
+    )
     here = [node.path for node in known if _is_at(node, camera.card, camera.bus)]
     if here:
         return linked if linked in here else here[min(camera.place, len(here) - 1)]
-    alike = [node for node in known if node.is_capture and node.card == camera.card and node.bus not in camera.twins]
+    alike = [
+        node
+        for node in known
+        if node.is_capture and node.card == camera.card and node.bus not in camera.twins
+    ]
     moved = [node.path for node in alike if linked in ("", node.path)]
     if moved and (linked or not (camera.link and by_id.is_dir())):
         return moved[min(camera.place, len(moved) - 1)]

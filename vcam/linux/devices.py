@@ -67,7 +67,9 @@ def describe(devices: Devices) -> list[str]:
     lines.append("Virtual cameras")
     lines += [f"  {_title(device)}" for device in devices.virtual_cameras]
     if not devices.virtual_cameras:
-        lines.append("  none found; README.md says how to make one, and `--sink out.mp4` needs none")
+        lines.append(
+            "  none found; README.md says how to make one, and `--sink out.mp4` needs none"
+        )
     return lines
 
 

@@ -41,14 +41,22 @@ class Loopback:
         """
         count = len(self.labels)
         if not 1 <= count <= _MOST_DEVICES:
-            raise UsageError(f"{count} virtual cameras: v4l2loopback makes 1 to {_MOST_DEVICES}; see --devices")
+            raise UsageError(
+                f"{count} virtual cameras: v4l2loopback makes 1 to {_MOST_DEVICES}; see --devices"
+            )
         if not 0 <= self.number <= _MOST_NUMBER + 1 - count:
-            raise UsageError(f"--number {self.number}: /dev/video numbers go from 0 to {_MOST_NUMBER}; try 10")
+            raise UsageError(
+                f"--number {self.number}: /dev/video numbers go from 0 to {_MOST_NUMBER}; try 10"
+            )
         for label in self.labels:
             if not label or not label.isprintable() or set(label) & set("\"'\\,#$`"):
-                raise UsageError(f"--label {label!r}: letters, digits and spaces only, please; for instance vcam")
+                raise UsageError(
+                    f"--label {label!r}: letters, digits and spaces only, please; for instance vcam"
+                )
             if len(label.encode()) > _LABEL_BYTES:
-                raise UsageError(f"--label {label!r}: longer than {_LABEL_BYTES} bytes, which the module cuts off")
+                raise UsageError(
+                    f"--label {label!r}: longer than {_LABEL_BYTES} bytes, which the module cuts off"
+                )
 
     @property
     def options(self) -> str:
@@ -70,7 +78,10 @@ class Loopback:
     def files(self) -> dict[Path, str]:
         """The text of each settings file, by its path below the root folder."""
         head = "# Virtual cameras for vcam; written by `vcam setup`.\n"
-        return {OPTIONS_FILE: f"{head}options {MODULE} {self.options}\n", LOAD_FILE: f"{head}{MODULE}\n"}
+        return {
+            OPTIONS_FILE: f"{head}options {MODULE} {self.options}\n",
+            LOAD_FILE: f"{head}{MODULE}\n",
+        }
 
 
 def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> list[Path]:
@@ -94,7 +105,9 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
     if differing and not overwrite:
         lines = "; ".join(_difference(_text(path), changed[path]) for path in differing)
         names = ", ".join(map(str, differing))
-        raise UsageError(f"{names} would change ({lines}): nothing was written; add --overwrite if that is wanted")
+        raise UsageError(
+            f"{names} would change ({lines}): nothing was written; add --overwrite if that is wanted"
+        )
     for path, text in changed.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,10 @@ class Notifier:
             self._socket.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), name)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

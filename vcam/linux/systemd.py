@@ -65,5 +65,7 @@ def quote(word: str) -> str:
     plain = word.replace("%", "%%").replace("$", "$$")
     if plain and all(c.isalnum() or c in "%$+,-./:=@_" for c in plain):
         return plain
-    escaped = plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    escaped = (
+        plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    )
     return f'"{escaped}"'

@@ -44,7 +44,9 @@ _CAPABILITY = struct.Struct("=16s32s32sIII12x")
 _FMTDESC = struct.Struct("=III32sII12x")
 _FRMSIZE = struct.Struct("=III6I8x")
 _FRMIVAL = struct.Struct("=IIIII6I8x")
-_FORMAT = struct.Struct(f"=I{struct.calcsize('P') - 4}x12I152x")  # the union holds pointers, so it aligns as they do
+_FORMAT = struct.Struct(
+    f"=I{struct.calcsize('P') - 4}x12I152x"
+)  # the union holds pointers, so it aligns as they do
 _STREAMPARM = struct.Struct("=I4I184x")
 _INT = struct.Struct("=i")
 _BUFFER = struct.Struct("@5Ill16xIILIII0L")
@@ -159,7 +161,9 @@ def list_modes(path: str) -> list[Mode]:
     with opened(path) as fd:
         for fourcc in _formats(fd):
             for width, height in _sizes(fd, fourcc):
-                modes += [Mode(fourcc, width, height, fps) for fps in _rates(fd, fourcc, (width, height))]
+                modes += [
+                    Mode(fourcc, width, height, fps) for fps in _rates(fd, fourcc, (width, height))
+                ]
     return modes
 
 
@@ -192,7 +196,9 @@ def query_capability(fd: int) -> Capability:
     Raises:
         OSError: the driver refuses, ENOTTY where the file is no V4L2 node.
     """
-    driver, card, bus, _version, caps, device_caps = _call(fd, VIDIOC_QUERYCAP, _CAPABILITY, b"", b"", b"", 0, 0, 0)
+    driver, card, bus, _version, caps, device_caps = _call(
+        fd, VIDIOC_QUERYCAP, _CAPABILITY, b"", b"", b"", 0, 0, 0
+    )
     bits = device_caps if caps & CAP_DEVICE_CAPS else caps
     return Capability(_text(driver), _text(card), _text(bus), bits)
 
@@ -222,7 +228,9 @@ def set_output_rate(fd: int, fps: float) -> float:
         OSError: the driver refuses.
     """
     period = 1 / Fraction(fps).limit_denominator(1001)
-    fields = _call(fd, VIDIOC_S_PARM, _STREAMPARM, BUF_TYPE_OUTPUT, 0, 0, period.numerator, period.denominator)
+    fields = _call(
+        fd, VIDIOC_S_PARM, _STREAMPARM, BUF_TYPE_OUTPUT, 0, 0, period.numerator, period.denominator
+    )
     return fields[4] / fields[3] if fields[3] else 0.0
 
 
@@ -240,7 +248,9 @@ def buffer_offsets(fd: int) -> tuple[int, ...]:
     offsets = []
     with suppress(OSError):  # EINVAL ends the list
         for index in range(_MOST_BUFFERS):
-            fields = _call(fd, VIDIOC_QUERYBUF, _BUFFER, index, BUF_TYPE_OUTPUT, *[0] * (_OFFSET + 2))
+            fields = _call(
+                fd, VIDIOC_QUERYBUF, _BUFFER, index, BUF_TYPE_OUTPUT, *[0] * (_OFFSET + 2)
+            )
             offsets.append(fields[_OFFSET] & 0xFFFFFFFF)
     return tuple(dict.fromkeys(offsets))
 
@@ -275,7 +285,9 @@ def holders(path: str) -> list[str]:
             continue
         with suppress(OSError):  # it may have ended, or belong to somebody else
             if any(_target(link) == real for link in (process / "fd").iterdir()):
-                found.append(f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})")
+                found.append(
+                    f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
+                )
     return found
 
 
@@ -322,7 +334,9 @@ def _formats(fd: int) -> Iterator[str]:
 def _sizes(fd: int, fourcc: str) -> Iterator[Size]:
     for index in range(256):
         try:
-            fields = _call(fd, VIDIOC_ENUM_FRAMESIZES, _FRMSIZE, index, fourcc_code(fourcc), *[0] * 7)
+            fields = _call(
+                fd, VIDIOC_ENUM_FRAMESIZES, _FRMSIZE, index, fourcc_code(fourcc), *[0] * 7
+            )
         except OSError:
             return
         kind, (min_w, max_w, step_w, min_h, max_h, step_h) = fields[2], fields[3:]
@@ -330,7 +344,8 @@ def _sizes(fd: int, fourcc: str) -> Iterator[Size]:
             yield from (
                 (width, height)
                 for width, height in COMMON_SIZES
-                if _in_range(width, min_w, max_w, step_w) and _in_range(height, min_h, max_h, step_h)
+                if _in_range(width, min_w, max_w, step_w)
+                and _in_range(height, min_h, max_h, step_h)
             )
             return
         yield min_w, max_w  # a discrete entry is just width, height
@@ -344,7 +359,15 @@ def _rates(fd: int, fourcc: str, size: Size) -> list[float]:
     rates: list[float] = []
     for index in range(256):
         try:
-            fields = _call(fd, VIDIOC_ENUM_FRAMEINTERVALS, _FRMIVAL, index, fourcc_code(fourcc), *size, *[0] * 7)
+            fields = _call(
+                fd,
+                VIDIOC_ENUM_FRAMEINTERVALS,
+                _FRMIVAL,
+                index,
+                fourcc_code(fourcc),
+                *size,
+                *[0] * 7,
+            )
         except OSError:
             break
         numerator, denominator = fields[5:7]  # of the only, or of the shortest, period
@@ -379,6 +402,10 @@ def _target(link: Path) -> str:
 def _card_in_sysfs(path: str) -> str:
     """The name that the kernel shows without the node being opened, empty where there is none."""
     try:
-        return (Path("/sys/class/video4linux") / Path(path).name / "name").read_text(errors="replace").strip()
+        return (
+            (Path("/sys/class/video4linux") / Path(path).name / "name")
+            .read_text(errors="replace")
+            .strip()
+        )
     except OSError:
         return ""

@@ -36,7 +36,9 @@ _LOOK_UNTOLD_S = 1.0
 _LOOK_AT_ALL_S = 5.0
 
 _IN_CLOSE, _IN_OPEN = 0x18, 0x20
-_IN_NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0) if hasattr(os, "O_NONBLOCK") else 0
+_IN_NONBLOCK_CLOEXEC = (
+    os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0) if hasattr(os, "O_NONBLOCK") else 0
+)
 
 
 class Readers(Protocol):
@@ -50,7 +52,10 @@ class Readers(Protocol):
         """
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End."""
 
@@ -73,7 +78,10 @@ class FakeReaders:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Nothing to end."""
 
@@ -112,7 +120,10 @@ class LoopbackReaders:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         way, self._way = self._way, None
         if way is not None:
@@ -148,7 +159,9 @@ class ClientUsage:
         self.close()
         self._fd = v4l2.open_node(self._path)
         try:
-            fcntl.ioctl(self._fd, _SUBSCRIBE_EVENT, _SUBSCRIPTION.pack(_CLIENT_USAGE, 0, _SEND_INITIAL))
+            fcntl.ioctl(
+                self._fd, _SUBSCRIBE_EVENT, _SUBSCRIPTION.pack(_CLIENT_USAGE, 0, _SEND_INITIAL)
+            )
         except OSError:
             self.close()
             raise
@@ -198,7 +211,10 @@ class Mappings:
         """Start to watch."""
         libc = ctypes.CDLL(None)
         self._fd = libc.inotify_init1(_IN_NONBLOCK_CLOEXEC)
-        if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_OPEN | _IN_CLOSE) < 0:
+        if (
+            self._fd >= 0
+            and libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_OPEN | _IN_CLOSE) < 0
+        ):
             self.close()
         return self
 

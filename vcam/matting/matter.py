@@ -40,7 +40,9 @@ class Matter:
         if len(shape) != 4 or "alpha" not in self._backend.outputs:
             self._backend.__exit__(None, None, None)
             found = ", ".join([*self._backend.inputs, *self._backend.outputs])
-            raise EngineError(f"not a person engine (it has {found}); choose one that `vcam engines` lists as person")
+            raise EngineError(
+                f"not a person engine (it has {found}); choose one that `vcam engines` lists as person"
+            )
         self._size = (shape[1], shape[2])
         self.reset()
         self.alpha(np.zeros((*self._size, 3), np.uint8))
@@ -49,7 +51,10 @@ class Matter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._backend.__exit__(kind, error, trace)
 
@@ -77,7 +82,11 @@ class Matter:
         height, width = self._size
         shrinks = image.shape[0] >= height and image.shape[1] >= width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return Matte(self.alpha(np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)))
+        return Matte(
+            self.alpha(
+                np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+            )
+        )
 
     def alpha(self, image: NDArray[np.uint8]) -> Plane:
         """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [h, w], 0 room .. 255 person."""
@@ -86,7 +95,9 @@ class Matter:
         return np.asarray(outputs["alpha"][0], np.uint8)
 
 
-def small_rgb(planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[int, int]) -> NDArray[np.uint8]:
+def small_rgb(
+    planes: tuple[Plane, Plane, Plane], matrix: Matrix, size: tuple[int, int]
+) -> NDArray[np.uint8]:
     """Shrink a picture and convert it to full-range RGB.
 
     The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is cheap.

@@ -102,7 +102,9 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     """
     size_low = (low_luma.shape[1], low_luma.shape[0])
     small = _grow(matte.alpha, config.grow_px * matte.alpha.shape[1] / luma.shape[1])
-    alpha = cv2.resize(small, size_low, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
+    alpha = cv2.resize(small, size_low, interpolation=cv2.INTER_LINEAR).astype(
+        np.float32
+    ) * np.float32(1 / 255)
     factor = _whole_factor(luma, low_luma)
     feather = config.feather_px * low_luma.shape[1] / luma.shape[1]
     boxes = _bands(alpha, feather) if factor else [Box(0, alpha.shape[0], 0, alpha.shape[1])]
@@ -130,7 +132,9 @@ def _refine_part(a: Float, b: Float, luma: Plane, low: Box, factor: int) -> Part
     wide = Box(top * factor, bottom * factor, left * factor, right * factor)
     box = Box(low.top * factor, low.bottom * factor, low.left * factor, low.right * factor)
     alpha = _apply(a[top:bottom, left:right], b[top:bottom, left:right], wide.of(luma))
-    inner = Box(box.top - wide.top, box.bottom - wide.top, box.left - wide.left, box.right - wide.left)
+    inner = Box(
+        box.top - wide.top, box.bottom - wide.top, box.left - wide.left, box.right - wide.left
+    )
     return Part(box, inner.of(alpha))
 
 
@@ -173,7 +177,9 @@ def _guided(luma: Plane, alpha: Float, top: int, bottom: int) -> tuple[Float, Fl
     rows, window = slice(top, bottom), _window(alpha)
 
     def mean(plane: Float) -> Float:
-        return np.asarray(cv2.boxFilter(plane, -1, window.shape, borderType=cv2.BORDER_REFLECT), np.float32)
+        return np.asarray(
+            cv2.boxFilter(plane, -1, window.shape, borderType=cv2.BORDER_REFLECT), np.float32
+        )
 
     guide, target = luma[rows].astype(np.float32) * np.float32(1 / 255), alpha[rows]
     mean_g, mean_p = mean(guide), mean(target)
@@ -205,7 +211,9 @@ def _apply(a: Float, b: Float, luma: Plane) -> Plane:
     size = (luma.shape[1], luma.shape[0])
     gain = np.float32(1 / (1 - 2 * _STRETCH))
     slope = cv2.resize(a * gain, size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize((b - np.float32(_STRETCH)) * (gain * np.float32(255)), size, interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(
+        (b - np.float32(_STRETCH)) * (gain * np.float32(255)), size, interpolation=cv2.INTER_LINEAR
+    )
     cv2.multiply(luma, slope, dst=slope, dtype=cv2.CV_32F)
     return np.asarray(cv2.add(slope, offset, dtype=cv2.CV_8U), np.uint8)  # rounds and saturates
 

@@ -43,7 +43,9 @@ class MatteSmoother:
         """
         new = matte.alpha.astype(np.float32)
         size = (new.shape[1], new.shape[0])
-        small = np.asarray(cv2.blur(cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR), (5, 5)), np.uint8)
+        small = np.asarray(
+            cv2.blur(cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR), (5, 5)), np.uint8
+        )
         old, old_luma = self._alpha, self._luma
         if old is None or old_luma is None or old.shape != new.shape:
             self._alpha, self._luma = new, small
@@ -58,5 +60,7 @@ def _weight(change: NDArray[np.float32], moved: cv2.typing.MatLike) -> NDArray[n
     """The share of the new matte, 0..1; change: new minus old matte, -255..255; moved: luma difference, 0..255."""
     disagreement = np.abs(change) * np.float32(_DISAGREEMENT_GAIN / 255)
     motion = (moved.astype(np.float32) - np.float32(_NOISE_LEVELS)) * np.float32(1 / _MOTION_LEVELS)
-    weight: NDArray[np.float32] = np.clip(np.maximum(disagreement + np.float32(_STILL), motion), 0, 1)
+    weight: NDArray[np.float32] = np.clip(
+        np.maximum(disagreement + np.float32(_STILL), motion), 0, 1
+    )
     return weight

@@ -27,5 +27,7 @@ class Backoff:
         """It has just failed; how many seconds to wait now."""
         since_s, self._working_since_s = self._working_since_s, None
         is_well = since_s is not None and time.monotonic() - since_s > 2 * self._longest_s
-        self._wait_s = self._first_s if is_well or not self._wait_s else min(2 * self._wait_s, self._longest_s)
+        self._wait_s = (
+            self._first_s if is_well or not self._wait_s else min(2 * self._wait_s, self._longest_s)
+        )
         return self._wait_s

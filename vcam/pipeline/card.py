@@ -25,7 +25,9 @@ def make_card(size: Size, matrix: Matrix, *lines: str) -> Frame:
         scale *= min(1.0, 0.95 * width / max(text_w, 1))
         (text_w, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
         origin = ((width - text_w) // 2, (height + text_h) // 2 + i * height // 10)
-        cv2.putText(card.y, line, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT_LUMA, 1, cv2.LINE_AA)
+        cv2.putText(
+            card.y, line, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT_LUMA, 1, cv2.LINE_AA
+        )
     return card
 
 

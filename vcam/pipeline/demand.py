@@ -38,14 +38,20 @@ class Demand:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join(_JOIN_S)
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            with suppress(OSError), self._readers as readers:  # a device that is gone has no readers
+            with (
+                suppress(OSError),
+                self._readers as readers,
+            ):  # a device that is gone has no readers
                 while not self._stop.is_set():
                     self._heard(readers.wait(_LOOK_S))
             self._heard(False)

@@ -26,7 +26,9 @@ class Pace:
         """Wait; return the frame with the time at which it became due as its capture time."""
         now_ns = time.monotonic_ns()
         if not self._start_ns or now_ns - self._start_ns - frame.pts_ns > _LATE_NS:
-            self._start_ns = now_ns - frame.pts_ns  # the first frame, or after a long sleep: no rush to catch up
+            self._start_ns = (
+                now_ns - frame.pts_ns
+            )  # the first frame, or after a long sleep: no rush to catch up
         due_ns = self._start_ns + frame.pts_ns
         self._stop.wait(max(0, due_ns - now_ns) / 1e9)
         return replace(frame, t_capture_ns=time.monotonic_ns())

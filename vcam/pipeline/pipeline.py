@@ -131,7 +131,9 @@ class Pipeline:
         keep_freed_memory()
         backoff = self._config.backoff()
         lost: VcamError | None = None
-        while lost is None or not (self._stop.is_set() or self._since.is_over(self._config.duration_s)):
+        while lost is None or not (
+            self._stop.is_set() or self._since.is_over(self._config.duration_s)
+        ):
             try:
                 self._run_once(on_tick, backoff)
                 break
@@ -153,7 +155,9 @@ class Pipeline:
             sink = stack.enter_context(self._sink)
             backoff.worked()
             request = self._request
-            request = replace(request, size=sink.size or request.size, matrix=sink.matrix or request.matrix)
+            request = replace(
+                request, size=sink.size or request.size, matrix=sink.matrix or request.matrix
+            )
             source = self._source = self._make_source(request)
             live = source.live or sink.live
             if source.live and sink.live:
@@ -165,7 +169,16 @@ class Pipeline:
             composer = stack.enter_context(self._make_composer(sink.alpha, live))
             faces = self._make_faces(live) if self._make_faces else None
             run = self._run = _Run(
-                source, self._matter, faces, composer, sink, live, self._stats, self._config, self._stop, self._since
+                source,
+                self._matter,
+                faces,
+                composer,
+                sink,
+                live,
+                self._stats,
+                self._config,
+                self._stop,
+                self._since,
             )
             run.work(on_tick)
 
@@ -186,7 +199,9 @@ class _Since:
 
     def is_over(self, duration_s: float | None) -> bool:
         """Whether a run that may last so long has lasted as long."""
-        return duration_s is not None and self.at_s > 0 and time.monotonic() - self.at_s > duration_s
+        return (
+            duration_s is not None and self.at_s > 0 and time.monotonic() - self.at_s > duration_s
+        )
 
 
 class _Run:
@@ -210,7 +225,9 @@ class _Run:
         self._stats, self._config, self._stop, self._since = stats, config, stop, since
         self._board = stats.board
         self._output = Output(sink, stats, config.card_after_s)
-        self._effects = SupervisedEffects(composer, self._board, config.backoff()) if sink.live else None
+        self._effects = (
+            SupervisedEffects(composer, self._board, config.backoff()) if sink.live else None
+        )
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._captured: Slot[Frame] = Slot(policy)
         self._inferred: Slot[Inferred] = Slot(policy)
@@ -224,7 +241,8 @@ class _Run:
             stages.insert(1, ("face", lambda: faces.run(self._face_failed)))
             self._face_backoff = config.backoff()
         self._threads = [
-            threading.Thread(target=self._guard, args=stage, name=f"vcam-{stage[0]}", daemon=True) for stage in stages
+            threading.Thread(target=self._guard, args=stage, name=f"vcam-{stage[0]}", daemon=True)
+            for stage in stages
         ]
 
     def work(self, on_tick: Tick | None) -> None:
@@ -234,7 +252,11 @@ class _Run:
         for thread in self._threads:
             thread.start()
         try:
-            while not self._finished.wait(_TICK_S) and not self._stop.is_set() and not self._is_time_up():
+            while (
+                not self._finished.wait(_TICK_S)
+                and not self._stop.is_set()
+                and not self._is_time_up()
+            ):
                 if on_tick is not None:
                     on_tick(self._source, self._stats.snapshot())
         finally:
@@ -287,7 +309,9 @@ class _Run:
 
     def _is_time_up(self) -> bool:
         """Whether a live run has lasted as long as it may: its source may bring no frame that tells."""
-        return self._source.live and self._sink.live and self._since.is_over(self._config.duration_s)
+        return (
+            self._source.live and self._sink.live and self._since.is_over(self._config.duration_s)
+        )
 
     def _read(self, source: Source) -> Frame | None:
         if source.live:  # mostly waiting, which is no work
@@ -347,7 +371,9 @@ class _Run:
             self._compose_all()
         except SlotClosed:
             self._output.send_off_card()
-        except Exception:  # a mistake in the program: nobody is to take the last picture for a live one
+        except (
+            Exception
+        ):  # a mistake in the program: nobody is to take the last picture for a live one
             with suppress(SinkError):
                 self._output.send_off_card()
             raise
@@ -358,9 +384,17 @@ class _Run:
         while True:
             composed = None
             try:
-                frame, pyramid, matte = self._inferred.take(self._output.patience_s(self._source.fps))
-                faces = self._faces.faces(frame, pyramid) if self._faces is not None and pyramid is not None else ()
-                composed = self._attempt(partial(self._composer.compose, frame, pyramid, matte, faces))
+                frame, pyramid, matte = self._inferred.take(
+                    self._output.patience_s(self._source.fps)
+                )
+                faces = (
+                    self._faces.faces(frame, pyramid)
+                    if self._faces is not None and pyramid is not None
+                    else ()
+                )
+                composed = self._attempt(
+                    partial(self._composer.compose, frame, pyramid, matte, faces)
+                )
             except SlotTimeout:
                 pass
             if composed is None:

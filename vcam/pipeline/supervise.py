@@ -32,7 +32,11 @@ class SupervisedSource:
     """
 
     def __init__(
-        self, source: Source, board: StateBoard, backoff: Backoff, wanted: threading.Event | None = None
+        self,
+        source: Source,
+        board: StateBoard,
+        backoff: Backoff,
+        wanted: threading.Event | None = None,
     ) -> None:
         self.live = True
         self.frames: int | None = None
@@ -44,14 +48,22 @@ class SupervisedSource:
 
     def _copy_attributes(self) -> None:
         source = self._source
-        self.name, self.fps, self.size, self.mode = source.name, source.fps, source.size, source.mode
+        self.name, self.fps, self.size, self.mode = (
+            source.name,
+            source.fps,
+            source.size,
+            source.mode,
+        )
 
     def __enter__(self) -> Self:
         self._board.say("capture", STARTING)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -119,7 +131,9 @@ class SupervisedEffects:
         backoff: how long to wait before the effects are opened again.
     """
 
-    def __init__(self, composer: AbstractContextManager[object], board: StateBoard, backoff: Backoff) -> None:
+    def __init__(
+        self, composer: AbstractContextManager[object], board: StateBoard, backoff: Backoff
+    ) -> None:
         self._composer, self._board, self._backoff = composer, board, backoff
         self._failed = False
         self._retry_s = 0.0

@@ -46,7 +46,11 @@ class Instance:
         self._about: Record = {}
 
     def __enter__(self) -> Self:
-        self._about = {"pid": os.getpid(), "started": time.time(), "start_ticks": _start_ticks(self._proc, os.getpid())}
+        self._about = {
+            "pid": os.getpid(),
+            "started": time.time(),
+            "start_ticks": _start_ticks(self._proc, os.getpid()),
+        }
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
@@ -54,10 +58,17 @@ class Instance:
     def write(self, record: Record) -> None:
         """Replace what the file says."""
         with suppress(OSError):
-            write_whole(self._path, json.dumps({**self._about, "updated": time.time(), **record}) + "\n", 0o600)
+            write_whole(
+                self._path,
+                json.dumps({**self._about, "updated": time.time(), **record}) + "\n",
+                0o600,
+            )
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -106,6 +117,8 @@ def _start_ticks(proc: Path, pid: int) -> int | None:
     """When a process started, in clock ticks since the computer did: field 22 of proc_pid_stat(5)."""
     try:
         text = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[19])  # the name before it may hold spaces and brackets
+        return int(
+            text.rpartition(")")[2].split()[19]
+        )  # the name before it may hold spaces and brackets
     except (OSError, ValueError, IndexError):
         return None

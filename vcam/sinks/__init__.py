@@ -53,7 +53,9 @@ def make_sink(text: str, request: SinkRequest) -> Sink:
         UsageError: no sink is written like this; the message lists those that are.
     """
     if request.name and text not in ("virtual", "pyvirtualcam"):
-        raise UsageError(f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to already")
+        raise UsageError(
+            f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to already"
+        )
     name, target = _parse(text)
     module, _, attribute = SINKS[name].partition(":")
     return cast(_SinkClass, getattr(import_module(module), attribute))(target, request)

@@ -53,7 +53,10 @@ class Sink(Protocol):
         """
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Close; with an error under way, files that are not complete are removed instead of being finished."""
 

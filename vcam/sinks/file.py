@@ -53,10 +53,21 @@ _H264 = (
     _Encoder("libopenh264", bits_per_pixel=0.12),
     _Encoder("mpeg4", bits_per_pixel=0.2),
 )
-_VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1", "lag-in-frames": "0"}
+_VP9_OPTIONS = {
+    "crf": "24",
+    "b": "0",
+    "deadline": "realtime",
+    "cpu-used": "6",
+    "row-mt": "1",
+    "lag-in-frames": "0",
+}
 _VP9 = (_Encoder("libvpx-vp9", options=_VP9_OPTIONS),)
 _VP9_ALPHA = (_Encoder("libvpx-vp9", "yuva420p", _VP9_OPTIONS),)
-_PRORES_4444 = (_Encoder("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),)
+_PRORES_4444 = (
+    _Encoder(
+        "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
+    ),
+)
 _WITH_ALPHA = {".webm": _VP9_ALPHA, ".mov": _PRORES_4444}
 
 
@@ -92,7 +103,10 @@ class FileSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None:
             self.close()
@@ -131,7 +145,9 @@ class FileSink:
             return
         if self._writer is None:
             self._abort()
-            raise SinkError(f"{self.name}: no frame was sent, so there is no file; check the source")
+            raise SinkError(
+                f"{self.name}: no frame was sent, so there is no file; check the source"
+            )
         import av
 
         try:
@@ -188,7 +204,8 @@ class _Writer:
         encoder = _choose(self._suffix, self._with_alpha)
         self._container = av.open(str(self._path), "w")
         self._stream = cast(
-            "VideoStream", self._container.add_stream(encoder.name, self._rate, options=dict(encoder.options))
+            "VideoStream",
+            self._container.add_stream(encoder.name, self._rate, options=dict(encoder.options)),
         )
         self._configure(self._stream, encoder)
 
@@ -215,13 +232,17 @@ class _Writer:
             av.FFmpegError, OSError: it cannot be encoded or written.
         """
         if frame.size != self._size or frame.matrix is not self._matrix:
-            raise ValueError(f"the file is {self._size} {self._matrix}, the frame is {frame.size} {frame.matrix}")
+            raise ValueError(
+                f"the file is {self._size} {self._matrix}, the frame is {frame.size} {frame.matrix}"
+            )
         assert self._container is not None
         assert self._stream is not None
         picture = _picture(frame, self._with_alpha)
         if self._with_alpha and self._stream.pix_fmt != "yuva420p":
             same = _SWSCALE[self._matrix]
-            picture = picture.reformat(format=self._stream.pix_fmt, src_colorspace=same, dst_colorspace=same, threads=1)
+            picture = picture.reformat(
+                format=self._stream.pix_fmt, src_colorspace=same, dst_colorspace=same, threads=1
+            )
         _tag(picture, self._matrix)
         picture.pts, picture.time_base = self._pts(frame), self._time_base
         self._container.mux(self._stream.encode(picture))
@@ -253,7 +274,9 @@ class _Writer:
 
         container, self._container = self._container, None
         if container is not None:
-            with suppress(av.FFmpegError, OSError):  # the failure that led here is the one to report
+            with suppress(
+                av.FFmpegError, OSError
+            ):  # the failure that led here is the one to report
                 container.close()
 
 
@@ -268,7 +291,9 @@ def _choose(suffix: str, with_alpha: bool) -> _Encoder:
             av.Codec(encoder.name, "w")
             return encoder
     names = ", ".join(encoder.name for encoder in candidates)
-    raise SinkError(f"{suffix} files need one of {names}, which this FFmpeg lacks; install PyAV with `pip install av`")
+    raise SinkError(
+        f"{suffix} files need one of {names}, which this FFmpeg lacks; install PyAV with `pip install av`"
+    )
 
 
 def _picture(frame: Frame, with_alpha: bool) -> av.VideoFrame:

@@ -74,7 +74,10 @@ class PngFolderSink:
         return [path for path in found if int(path.stem[6:]) >= self._count]
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None:
             self.close()
@@ -114,7 +117,9 @@ class PngFolderSink:
         except OSError as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
         if not self._count:
-            raise SinkError(f"{self.name}: no frame was sent, so there are no pictures; check the source")
+            raise SinkError(
+                f"{self.name}: no frame was sent, so there are no pictures; check the source"
+            )
 
 
 class ImageSink:
@@ -146,7 +151,10 @@ class ImageSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is not None:
             self._frame = None
@@ -175,7 +183,9 @@ class ImageSink:
         frame, self._frame = self._frame, None
         self._forget()
         if frame is None:
-            raise SinkError(f"{self.name}: no frame was sent, so there is no picture; check the source")
+            raise SinkError(
+                f"{self.name}: no frame was sent, so there is no picture; check the source"
+            )
         try:
             write_whole(self._path, encode(frame, self._path.suffix.lower()))
         except OSError as error:

@@ -62,7 +62,10 @@ class PyvirtualcamSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -76,11 +79,15 @@ class PyvirtualcamSink:
         if self._camera is None:
             raise SinkLost(f"{self.name}: not open; start vcam again")
         if frame.size != self.size or frame.matrix is not self.matrix:
-            raise ValueError(f"{self.name} takes {self.size} {self.matrix}, not {frame.size} {frame.matrix}")
+            raise ValueError(
+                f"{self.name} takes {self.size} {self.matrix}, not {frame.size} {frame.matrix}"
+            )
         try:
             self._camera.send(frame.data.reshape(-1))
         except RuntimeError as error:
-            raise SinkLost(f"{self.name} no longer takes frames: {_one_line(error)}; start vcam again") from error
+            raise SinkLost(
+                f"{self.name} no longer takes frames: {_one_line(error)}; start vcam again"
+            ) from error
 
     def close(self) -> None:
         """Free the camera."""

@@ -24,7 +24,9 @@ def claim(path: Path, overwrite: bool) -> Path:
     if path.is_dir():
         raise SinkError(f"{path} is a folder; name a file in it")
     if path.exists() and not overwrite:
-        raise SinkError(f"{path} exists already; replace it with --overwrite, or choose another name")
+        raise SinkError(
+            f"{path} exists already; replace it with --overwrite, or choose another name"
+        )
     partial = partial_of(path)
     try:
         partial.touch()

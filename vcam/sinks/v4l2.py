@@ -92,7 +92,9 @@ class V4l2Sink:
         got = v4l2.set_output_format(self._fd, "YU12", asked)
         stride = check_format(got, self.name)
         self.size = (got.width, got.height)
-        self._padded = None if stride == got.width else np.zeros(stride * got.height * 3 // 2, np.uint8)
+        self._padded = (
+            None if stride == got.width else np.zeros(stride * got.height * 3 // 2, np.uint8)
+        )
         with suppress(OSError):  # tells readers the rate; a driver that keeps its own does no harm
             v4l2.set_output_rate(self._fd, self._request.fps)
         with suppress(OSError):  # see the top of this module
@@ -100,7 +102,10 @@ class V4l2Sink:
             self._offsets = v4l2.buffer_offsets(self._fd)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -112,12 +117,16 @@ class V4l2Sink:
             ValueError: the frame has not the size and matrix that this sink insists on.
         """
         if frame.size != self.size or frame.matrix is not self.matrix:
-            raise ValueError(f"{self.name} takes {self.size} {self.matrix}, not {frame.size} {frame.matrix}")
+            raise ValueError(
+                f"{self.name} takes {self.size} {self.matrix}, not {frame.size} {frame.matrix}"
+            )
         data = frame.data
         if self._padded is not None:
             pad_rows(frame, self._padded)
             data = self._padded
-        with suppress(OSError):  # see the top of this module; readers that can do without are none the worse
+        with suppress(
+            OSError
+        ):  # see the top of this module; readers that can do without are none the worse
             v4l2.map_briefly(self._fd, self._offsets)
         write_whole(self._fd, data, self.name)
 
@@ -144,7 +153,9 @@ def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
         labels = ", ".join(repr(node.card) for node in loopbacks)
         loopbacks = [node for node in loopbacks if node.card == label]
         if labels and not loopbacks:
-            raise SinkError(f"no virtual camera is labelled {label!r}, only {labels}; `vcam devices` lists them")
+            raise SinkError(
+                f"no virtual camera is labelled {label!r}, only {labels}; `vcam devices` lists them"
+            )
     if loopbacks:
         return min(loopbacks, key=lambda node: (_is_taken(node), node.card != "vcam")).path
     problems = [f"{node.path}: {node.problem}" for node in nodes if node.problem]
@@ -163,9 +174,13 @@ def check_format(got: v4l2.PixFormat, name: str) -> int:
     """
     stride = got.bytes_per_line or got.width
     if got.fourcc != "YU12":
-        raise SinkError(f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12; {v4l2.held_by(name)}")
+        raise SinkError(
+            f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12; {v4l2.held_by(name)}"
+        )
     if got.width % 2 or got.height % 2:
-        raise SinkError(f"{name} is fixed to {got.width}x{got.height}, which is odd; {v4l2.held_by(name)}")
+        raise SinkError(
+            f"{name} is fixed to {got.width}x{got.height}, which is odd; {v4l2.held_by(name)}"
+        )
     if stride < got.width or stride % 2 or got.size_image < stride * got.height * 3 // 2:
         raise SinkError(
             f"{name} asks for {got.width}x{got.height} in {got.size_image} bytes, {stride} per row, which is no I420; "
@@ -204,9 +219,13 @@ def write_whole(fd: int, data: Plane, name: str) -> None:
     try:
         written = os.write(fd, data.data)
     except OSError as error:
-        raise SinkLost(f"{name} no longer takes frames: {os.strerror(error.errno or 0)}; {_NEXT}") from error
+        raise SinkLost(
+            f"{name} no longer takes frames: {os.strerror(error.errno or 0)}; {_NEXT}"
+        ) from error
     if written != data.size:
-        raise SinkLost(f"{name} took {written} of {data.size} bytes: its format was changed; {_NEXT}")
+        raise SinkLost(
+            f"{name} took {written} of {data.size} bytes: its format was changed; {_NEXT}"
+        )
 
 
 _NEXT = f"start vcam again, and if the device is gone load it first: {LOAD}"

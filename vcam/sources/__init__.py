@@ -57,7 +57,10 @@ def make_source(text: str, request: SourceRequest) -> Source:
     """
     name, argument = _parse(text)
     module, _, attribute = SOURCES[name].partition(":")
-    plug_in = cast("Callable[[str, SourceRequest], Source]", getattr(importlib.import_module(module), attribute))
+    plug_in = cast(
+        "Callable[[str, SourceRequest], Source]",
+        getattr(importlib.import_module(module), attribute),
+    )
     return plug_in(argument, request)
 
 
@@ -70,12 +73,16 @@ def _parse(text: str) -> tuple[str, str]:
         return name, argument
     if argument.startswith("//"):
         if name.lower() not in SCHEMES:
-            raise UsageError(f"--source {text}: unknown kind of address '{name}'; known: {', '.join(SCHEMES)}")
+            raise UsageError(
+                f"--source {text}: unknown kind of address '{name}'; known: {', '.join(SCHEMES)}"
+            )
         return "stream", text
     if re.fullmatch(r"/dev/video\d+", text):
         return "webcam", text
     looks_like_name = not colon and re.fullmatch(r"[A-Za-z0-9_-]*", text)
-    if not text or (not _exists(text) and (looks_like_name or (colon and re.fullmatch(r"[a-z]{2,}", name)))):
+    if not text or (
+        not _exists(text) and (looks_like_name or (colon and re.fullmatch(r"[a-z]{2,}", name)))
+    ):
         raise UsageError(f"--source {text}: unknown source '{name}'; known: {_KNOWN}")
     return _kind_of_path(text), text
 
@@ -94,4 +101,8 @@ def _kind_of_path(path: str) -> str:
     head = read_head(path)
     if head:
         return "image" if is_image(path, head) else "file"
-    return "webcam" if path.startswith("/dev/v") and stat.S_ISCHR(Path(path).stat().st_mode) else "stream"
+    return (
+        "webcam"
+        if path.startswith("/dev/v") and stat.S_ISCHR(Path(path).stat().st_mode)
+        else "stream"
+    )

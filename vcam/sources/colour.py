@@ -21,7 +21,12 @@ def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
     luma_per_chroma = 219 / 224  # code steps of limited range, BT.601-7 section 2.5.3
     by_u, by_v = (float(weight) * luma_per_chroma for weight in transform[0, 1:])
     delta = cv2.addWeighted(frame.u, by_u, frame.v, by_v, -128 * (by_u + by_v), dtype=cv2.CV_16S)
-    cv2.add(frame.y, cv2.resize(delta, frame.size, interpolation=cv2.INTER_LINEAR), dst=out.y, dtype=cv2.CV_8U)
+    cv2.add(
+        frame.y,
+        cv2.resize(delta, frame.size, interpolation=cv2.INTER_LINEAR),
+        dst=out.y,
+        dtype=cv2.CV_8U,
+    )
     for target, (from_u, from_v) in zip((out.u, out.v), transform[1:, 1:].tolist(), strict=True):
         cv2.addWeighted(frame.u, from_u, frame.v, from_v, 128 * (1 - from_u - from_v), dst=target)
     return out
@@ -31,4 +36,6 @@ def _ycbcr_from_rgb(matrix: Matrix) -> NDArray[np.float64]:
     """float64 [3, 3]: rows Y, Cb, Cr in units of 1, 0.5 and 0.5 (BT.601-7 section 2.5.1, BT.709-6 section 3)."""
     k_r, k_g, k_b = matrix.luma
     luma = np.array([k_r, k_g, k_b])
-    return np.stack([luma, (np.eye(3)[2] - luma) / (2 * (1 - k_b)), (np.eye(3)[0] - luma) / (2 * (1 - k_r))])
+    return np.stack(
+        [luma, (np.eye(3)[2] - luma) / (2 * (1 - k_b)), (np.eye(3)[0] - luma) / (2 * (1 - k_r))]
+    )

@@ -17,7 +17,9 @@ class SourceBase:
     `close`. `size` is (0, 0) until it is known.
     """
 
-    def __init__(self, name: str, request: SourceRequest, live: bool = False, frames: int | None = None) -> None:
+    def __init__(
+        self, name: str, request: SourceRequest, live: bool = False, frames: int | None = None
+    ) -> None:
         self.name = name
         self.live = live
         self.fps = request.fps
@@ -37,7 +39,10 @@ class SourceBase:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -41,7 +41,9 @@ class FrameMaker:
         matrix: of the frames; None before the first.
     """
 
-    def __init__(self, request: SourceRequest, unlabelled: Matrix | None = None, name: str = "source") -> None:
+    def __init__(
+        self, request: SourceRequest, unlabelled: Matrix | None = None, name: str = "source"
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.size = request.size
@@ -52,7 +54,9 @@ class FrameMaker:
         self._to_i420 = VideoReformatter()
         self._scale = VideoReformatter()
 
-    def make(self, picture: VideoFrame, t_capture_ns: int, index: int = 0, pts_ns: int = 0) -> Frame:
+    def make(
+        self, picture: VideoFrame, t_capture_ns: int, index: int = 0, pts_ns: int = 0
+    ) -> Frame:
         """Convert one picture; the frame owns its memory.
 
         Raises:
@@ -61,7 +65,9 @@ class FrameMaker:
         import av
 
         try:
-            return replace(self._make(picture), t_capture_ns=t_capture_ns, index=index, pts_ns=pts_ns)
+            return replace(
+                self._make(picture), t_capture_ns=t_capture_ns, index=index, pts_ns=pts_ns
+            )
         except (av.FFmpegError, ValueError) as error:
             what = f"{picture.width}x{picture.height} {picture.format.name}"
             text = f"{self._name}: cannot convert {what} pictures ({error}); re-encode the video as yuv420p"
@@ -79,7 +85,12 @@ class FrameMaker:
         self.matrix = self.matrix or native
         box = crop_box(shape, self.size)
         frame = Frame.empty(self.size, native)
-        copy_planes(self._fitted(picture, native, box, self.size), Box(0, 0, *self.size), frame, self._mirror)
+        copy_planes(
+            self._fitted(picture, native, box, self.size),
+            Box(0, 0, *self.size),
+            frame,
+            self._mirror,
+        )
         return change_matrix(frame, self.matrix)
 
     def _native(self, picture: VideoFrame) -> Matrix:
@@ -95,7 +106,9 @@ class FrameMaker:
         if picture.format.has_palette or any(part.is_alpha for part in picture.format.components):
             rgba = self._convert(picture, native, format_name="rgba")
             return rgb_picture(over_white(np.asarray(rgba.to_ndarray(), np.uint8)))
-        if picture.format.name == "gray" and picture.color_range == _LIMITED:  # swscale takes grey as full range
+        if (
+            picture.format.name == "gray" and picture.color_range == _LIMITED
+        ):  # swscale takes grey as full range
             frame = Frame.empty(even((picture.width, picture.height)), native)
             frame.data.fill(128)
             height, width = frame.y.shape
@@ -109,7 +122,9 @@ class FrameMaker:
         copy_planes(_planes(self._convert(picture, native)), Box(0, 0, *size), frame)
         return _wrap(rotate(frame, degrees))
 
-    def _fitted(self, picture: VideoFrame, native: Matrix, box: Box, size: Size) -> tuple[Plane, Plane, Plane]:
+    def _fitted(
+        self, picture: VideoFrame, native: Matrix, box: Box, size: Size
+    ) -> tuple[Plane, Plane, Plane]:
         """Planes of exactly `size`, valid until the next call."""
         if (box.width, box.height) == (picture.width, picture.height):
             return _planes(self._convert(picture, native, size))
@@ -117,7 +132,9 @@ class FrameMaker:
         if (box.width, box.height) == size:
             return _cut(planes, box)
         if min(box.width, box.height) < _SMALLEST_PX:
-            y, u, v = (np.repeat(np.repeat(part, 4, axis=0), 4, axis=1) for part in _cut(planes, box))
+            y, u, v = (
+                np.repeat(np.repeat(part, 4, axis=0), 4, axis=1) for part in _cut(planes, box)
+            )
             box = Box(0, 0, 4 * box.width, 4 * box.height)
             planes = y, u, v
         part = Frame.empty((box.width, box.height), native)
@@ -125,7 +142,11 @@ class FrameMaker:
         return _planes(self._scale.reformat(_wrap(part), width=size[0], height=size[1], threads=1))
 
     def _convert(
-        self, picture: VideoFrame, native: Matrix, size: Size | None = None, format_name: str = "yuv420p"
+        self,
+        picture: VideoFrame,
+        native: Matrix,
+        size: Size | None = None,
+        format_name: str = "yuv420p",
     ) -> VideoFrame:
         """The picture as yuv420p in limited range; itself where it is so. Or as rgba."""
         from av.video.reformatter import ColorRange, Colorspace, Interpolation

@@ -22,7 +22,10 @@ from vcam.sources.common import SourceBase
 
 _PHOTO = "astronaut.jpg"
 _PHOTO_PX = 512
-_FACE = (228.0, 136.0)  # the mouth, to which the middle of the picture comes as near as the photo's edges allow
+_FACE = (
+    228.0,
+    136.0,
+)  # the mouth, to which the middle of the picture comes as near as the photo's edges allow
 _VIEW_PX = (452.0, 400.0)  # the widest and the tallest window
 _LARGEST_PX = 2048  # of the enlarged photo
 _SWAY_PX, _BOB_PX, _TILT_DEG, _ZOOM = 13.0, 4.0, 1.8, 0.03
@@ -43,7 +46,9 @@ class DemoSource(SourceBase):
 
     def __init__(self, where: str, request: SourceRequest, noise: bool = True) -> None:
         if where:
-            raise UsageError(f"demo:{where}: the source 'demo' takes no argument; type --source demo")
+            raise UsageError(
+                f"demo:{where}: the source 'demo' takes no argument; type --source demo"
+            )
         super().__init__("demo", replace(request, size=request.size or (1280, 720)))
         self._with_noise = noise
         self._photo: Frame | None = None
@@ -65,10 +70,14 @@ class DemoSource(SourceBase):
         if self._stop.is_set() or self._photo is None:
             return None
         index = self._next_index()
-        frame = Frame.empty(self.size, self._photo.matrix, time.monotonic_ns(), index, self._period_ns(index))
+        frame = Frame.empty(
+            self.size, self._photo.matrix, time.monotonic_ns(), index, self._period_ns(index)
+        )
         window = self._window(index / self.fps)
         for source, target in zip(self._photo.planes, frame.planes, strict=True):
-            _warp(source, target, window, source.shape[0] / _PHOTO_PX, target.shape[1] / self.size[0])
+            _warp(
+                source, target, window, source.shape[0] / _PHOTO_PX, target.shape[1] / self.size[0]
+            )
         if self._noise is not None:
             _add_noise(frame.y, self._noise, index)
         return frame
@@ -104,7 +113,9 @@ def _load_photo() -> NDArray[np.uint8]:
     try:
         data = importlib.resources.files("vcam.sources").joinpath(_PHOTO).read_bytes()
     except OSError as error:
-        raise SourceError(f"demo: {_PHOTO} is missing from the installation; install vcam again") from error
+        raise SourceError(
+            f"demo: {_PHOTO} is missing from the installation; install vcam again"
+        ) from error
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise SourceError(f"demo: {_PHOTO} is damaged; install vcam again")
@@ -115,7 +126,9 @@ def _drift(time_s: float, which: int) -> float:
     """Smooth motion between -1 and 1 that does not repeat visibly: three sines whose periods have no common measure."""
     phase = 1.7 * which
     slow = 0.5 * math.sin(0.53 * time_s + phase)
-    return slow + 0.3 * math.sin(1.13 * time_s + 2 * phase) + 0.2 * math.sin(2.17 * time_s + 3 * phase)
+    return (
+        slow + 0.3 * math.sin(1.13 * time_s + 2 * phase) + 0.2 * math.sin(2.17 * time_s + 3 * phase)
+    )
 
 
 def _kept(centre: float, reach: float) -> float:
@@ -123,7 +136,13 @@ def _kept(centre: float, reach: float) -> float:
     return min(max(centre, reach), _PHOTO_PX - reach) if 2 * reach < _PHOTO_PX else _PHOTO_PX / 2
 
 
-def _warp(source: Plane, target: Plane, window: NDArray[np.float64], photo_scale: float, frame_scale: float) -> None:
+def _warp(
+    source: Plane,
+    target: Plane,
+    window: NDArray[np.float64],
+    photo_scale: float,
+    frame_scale: float,
+) -> None:
     """Draw a plane of the photo through a window given in whole-picture pixels.
 
     photo_scale, frame_scale: samples of the plane per pixel of the photo, and of the frame. Pixel centres lie at +0.5.
@@ -134,7 +153,9 @@ def _warp(source: Plane, target: Plane, window: NDArray[np.float64], photo_scale
     matrix[:, 2] = (window[:, :2] @ (to_pixel, to_pixel) + window[:, 2] + 0.5) * photo_scale - 0.5
     height, width = target.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cv2.warpAffine(source, matrix, (width, height), dst=target, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    cv2.warpAffine(
+        source, matrix, (width, height), dst=target, flags=flags, borderMode=cv2.BORDER_REFLECT_101
+    )
 
 
 def _add_noise(luma: Plane, noise: NDArray[np.uint8], index: int) -> None:

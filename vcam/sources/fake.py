@@ -61,7 +61,9 @@ class FakeSource(SourceBase):
     ) -> None:
         frames = [step for step in steps if isinstance(step, Frame)]
         size = frames[0].size if frames else (2, 2)
-        super().__init__("fake", SourceRequest(size=size, fps=fps), live, None if live else len(frames))
+        super().__init__(
+            "fake", SourceRequest(size=size, fps=fps), live, None if live else len(frames)
+        )
         self._steps = list(steps)
         self._open_error = open_error
         self._refusals = list(refusals)

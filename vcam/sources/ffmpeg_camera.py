@@ -86,11 +86,16 @@ class FFmpegCamera:
         assert self._container is not None
         stream = self._container.streams.video[0]
         context = stream.codec_context
-        context.thread_type, context.thread_count = "SLICE", 1  # frame threads would delay every frame
+        context.thread_type, context.thread_count = (
+            "SLICE",
+            1,
+        )  # frame threads would delay every frame
         self.size = (context.width, context.height)
         self.fps = float(stream.average_rate or stream.guessed_rate or 0)
         name = context.name if context.name == "mjpeg" else str(context.pix_fmt)
-        self.format_name = next((fourcc for fourcc, ffmpeg in FFMPEG_NAMES.items() if ffmpeg == name), name)
+        self.format_name = next(
+            (fourcc for fourcc, ffmpeg in FFMPEG_NAMES.items() if ffmpeg == name), name
+        )
 
     def poll(self) -> Shot | None:
         """The newest picture, dropping older ones; None if there is none yet. Never waits.
@@ -111,7 +116,10 @@ class FFmpegCamera:
             return None
         try:
             pictures = newest.decode()
-        except (av.FFmpegError, ValueError):  # half a JPEG, as cameras send now and then; the next one will do
+        except (
+            av.FFmpegError,
+            ValueError,
+        ):  # half a JPEG, as cameras send now and then; the next one will do
             return None
         return Shot(pictures[-1], t_capture_ns) if pictures else None
 
@@ -125,8 +133,12 @@ class FFmpegCamera:
             return None
         except (av.FFmpegError, OSError) as error:
             text = getattr(error, "strerror", None) or str(error)
-            raise SourceLost(f"{self.path}: the camera is gone ({text}); plug it in again") from error
-        if packet is None or (packet.size == 0 and packet.pts is None):  # empty and without a time: the end
+            raise SourceLost(
+                f"{self.path}: the camera is gone ({text}); plug it in again"
+            ) from error
+        if packet is None or (
+            packet.size == 0 and packet.pts is None
+        ):  # empty and without a time: the end
             raise SourceLost(f"{self.path}: the camera has ended; plug it in again")
         return packet
 
@@ -148,7 +160,11 @@ def open_camera(where: str, size: Size, fps: float) -> FFmpegCamera:
     Raises:
         SourceError: there is no such camera, it is busy, or permission is denied.
     """
-    camera = _linux_camera(where, size, fps) if sys.platform == "linux" else _other_camera(where, size, fps)
+    camera = (
+        _linux_camera(where, size, fps)
+        if sys.platform == "linux"
+        else _other_camera(where, size, fps)
+    )
     camera.open()
     return camera
 
@@ -159,14 +175,18 @@ def _linux_camera(where: str, size: Size, fps: float) -> FFmpegCamera:
     if node.problem:
         raise SourceError(f"{path}: {node.problem}")
     if not node.is_capture:
-        raise SourceError(f"{path}: delivers no pictures ({node.card}); `vcam devices` lists the cameras")
+        raise SourceError(
+            f"{path}: delivers no pictures ({node.card}); `vcam devices` lists the cameras"
+        )
     try:
         mode = choose_mode(v4l2.list_modes(path), size, fps)
     except OSError as error:
         raise SourceError(f"{path}: {v4l2.explain(error, path)}") from error
     if mode is None:
         return FFmpegCamera(path, path, "v4l2", [_options(size, fps), {}])
-    options = _options((mode.width, mode.height), mode.fps or fps) | {"input_format": FFMPEG_NAMES[mode.fourcc]}
+    options = _options((mode.width, mode.height), mode.fps or fps) | {
+        "input_format": FFMPEG_NAMES[mode.fourcc]
+    }
     return FFmpegCamera(path, path, "v4l2", [options])
 
 

@@ -48,7 +48,9 @@ class VideoFile(SourceBase):
         self._pictures = self._media.pictures()
         self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._path}: no picture in it can be decoded; check that it plays elsewhere")
+            raise SourceError(
+                f"{self._path}: no picture in it can be decoded; check that it plays elsewhere"
+            )
         self.size = self._first.size
 
     def read(self) -> Frame | None:

@@ -41,7 +41,9 @@ def _nearest_even(value: float) -> int:
     return max(2, round(value / 2) * 2)
 
 
-def copy_planes(planes: tuple[Plane, Plane, Plane], box: Box, into: Frame, mirror: bool = False) -> None:
+def copy_planes(
+    planes: tuple[Plane, Plane, Plane], box: Box, into: Frame, mirror: bool = False
+) -> None:
     """Copy the part of an I420 picture inside `box` to `into`, whose size is the box's.
 
     planes: uint8 [H, W], [ceil(H / 2), ceil(W / 2)] twice, any strides; only read.

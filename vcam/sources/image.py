@@ -46,7 +46,12 @@ class ImageSource(SourceBase):
         if self._stop.is_set() or self._frame is None or self._index == self.frames:
             return None
         index = self._next_index()
-        return replace(self._frame, t_capture_ns=time.monotonic_ns(), index=index, pts_ns=self._period_ns(index))
+        return replace(
+            self._frame,
+            t_capture_ns=time.monotonic_ns(),
+            index=index,
+            pts_ns=self._period_ns(index),
+        )
 
     def close(self) -> None:
         """Forget the image. May be called twice, and without having opened."""
@@ -68,7 +73,9 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file") from error
+        raise SourceError(
+            f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file"
+        ) from error
     if _is_cut_off(data):
         raise SourceError(f"{path}: the image is truncated; copy it again")
     image = _decode(data)
@@ -88,7 +95,12 @@ def _decode(data: bytes) -> NDArray[np.uint8] | None:
     try:
         if not data.startswith(_JPEG_START):
             image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
-            if image is not None and image.ndim == 3 and image.shape[2] == 4 and image.dtype in (np.uint8, np.uint16):
+            if (
+                image is not None
+                and image.ndim == 3
+                and image.shape[2] == 4
+                and image.dtype in (np.uint8, np.uint16)
+            ):
                 eight = image if image.dtype == np.uint8 else np.asarray(image, np.uint16) >> 8
                 return over_white(np.asarray(eight, np.uint8)[..., [2, 1, 0, 3]])
         image = cv2.imdecode(raw, cv2.IMREAD_COLOR)
@@ -103,7 +115,9 @@ def _decode_by_ffmpeg(path: str) -> NDArray[np.uint8]:
         media.open()
         picture = next(media.pictures(), None)
         if picture is None:
-            raise SourceError(f"{path}: the image is damaged, or of an unknown kind; save it as PNG")
+            raise SourceError(
+                f"{path}: the image is damaged, or of an unknown kind; save it as PNG"
+            )
         return over_white(np.asarray(picture.to_ndarray(format="rgba", threads=1), np.uint8))
     finally:
         media.close()

@@ -25,9 +25,14 @@ _IMAGE_MAGIC: tuple[tuple[int, bytes], ...] = (
     (4, b"ftypavif"),
     (4, b"ftyphei"),
     (4, b"ftypmif1"),
-    *((0, b"P%d" % kind + space) for kind in range(1, 8) for space in (b"\n", b" ", b"\r")),  # PBM .. PAM
+    *(
+        (0, b"P%d" % kind + space) for kind in range(1, 8) for space in (b"\n", b" ", b"\r")
+    ),  # PBM .. PAM
 )
-_MOTION_JPEG_SUFFIXES = {".mjpg", ".mjpeg"}  # JPEG after JPEG, the one kind that its first bytes do not tell
+_MOTION_JPEG_SUFFIXES = {
+    ".mjpg",
+    ".mjpeg",
+}  # JPEG after JPEG, the one kind that its first bytes do not tell
 
 
 def read_head(path: str) -> bytes:
@@ -45,12 +50,16 @@ def read_head(path: str) -> bytes:
         with Path(path).open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file; check the spelling, or try --source demo") from error
+        raise SourceError(
+            f"{path}: no such file; check the spelling, or try --source demo"
+        ) from error
     except PermissionError as error:
         raise SourceError(f"{path}: permission denied; check who may read it (ls -l)") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         text = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path}: cannot be read ({text}); check the disk, or copy the file") from error
+        raise SourceError(
+            f"{path}: cannot be read ({text}); check the disk, or copy the file"
+        ) from error
     if not head:
         raise SourceError(f"{path}: the file is empty; record or copy it again")
     return head

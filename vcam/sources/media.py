@@ -63,7 +63,9 @@ class Media:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self.name}: {reason(error)}") from error
         stream = self._video()
-        stream.thread_type = "SLICE" if self._live else "AUTO"  # frame threads delay the newest frame
+        stream.thread_type = (
+            "SLICE" if self._live else "AUTO"
+        )  # frame threads delay the newest frame
         rate = stream.guessed_rate or stream.average_rate
         if rate and 0.1 <= rate <= 1000:
             self.fps = float(rate)
@@ -72,8 +74,16 @@ class Media:
     def _video(self) -> VideoStream:
         assert self._container is not None
         streams = self._container.streams.video
-        if not streams or self._container.format.name in _TEXT_FORMATS or streams[0].codec_context is None:
-            kind = "it is a text file" if self._container.format.name in _TEXT_FORMATS else "it holds no video"
+        if (
+            not streams
+            or self._container.format.name in _TEXT_FORMATS
+            or streams[0].codec_context is None
+        ):
+            kind = (
+                "it is a text file"
+                if self._container.format.name in _TEXT_FORMATS
+                else "it holds no video"
+            )
             self.close()
             raise SourceError(f"{self.name}: {kind}; give a video or an image")
         return streams[0]
@@ -100,7 +110,9 @@ class Media:
                 count += len(pictures)
                 yield from pictures
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceLost(f"{self.name}: broke off after {count} frames: {reason(error)}") from error
+            raise SourceLost(
+                f"{self.name}: broke off after {count} frames: {reason(error)}"
+            ) from error
 
     def time_s(self, picture: VideoFrame) -> float | None:
         """When the container shows a picture, if it says."""
@@ -151,8 +163,14 @@ def reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     unreachable = f"{text}; check the address and that the server is running"
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-        (av.error.InvalidDataError, "it is damaged, or no video or image; check that it plays elsewhere"),
-        ((av.error.ExitError, TimeoutError), "no answer in time; check that it is running and reachable"),
+        (
+            av.error.InvalidDataError,
+            "it is damaged, or no video or image; check that it plays elsewhere",
+        ),
+        (
+            (av.error.ExitError, TimeoutError),
+            "no answer in time; check that it is running and reachable",
+        ),
         (PermissionError, "permission denied; check who may read it"),
         (FileNotFoundError, "no such file; check the spelling"),
         (

@@ -33,7 +33,9 @@ class PatternSource(SourceBase):
 
     def __init__(self, where: str, request: SourceRequest) -> None:
         if where:
-            raise UsageError(f"pattern:{where}: the source 'pattern' takes no argument; type --source pattern")
+            raise UsageError(
+                f"pattern:{where}: the source 'pattern' takes no argument; type --source pattern"
+            )
         super().__init__("pattern", replace(request, size=request.size or (1280, 720)))
         self._still: Frame | None = None
 
@@ -45,7 +47,9 @@ class PatternSource(SourceBase):
         if self._stop.is_set() or self._still is None:
             return None
         index = self._next_index()
-        frame = Frame.empty(self.size, self._still.matrix, time.monotonic_ns(), index, self._period_ns(index))
+        frame = Frame.empty(
+            self.size, self._still.matrix, time.monotonic_ns(), index, self._period_ns(index)
+        )
         np.copyto(frame.data, self._still.data)
         _draw_bar(frame, index)
         _draw_counter(frame, index)

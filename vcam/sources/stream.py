@@ -38,7 +38,11 @@ class StreamSource(SourceBase):
     """
 
     def __init__(
-        self, url: str, request: SourceRequest, open_timeout_s: float = 10.0, read_timeout_s: float = 5.0
+        self,
+        url: str,
+        request: SourceRequest,
+        open_timeout_s: float = 10.0,
+        read_timeout_s: float = 5.0,
     ) -> None:
         live = "://" in url and not _is_file_on_web(url)
         super().__init__(_without_password(url), request, live=live)
@@ -55,9 +59,14 @@ class StreamSource(SourceBase):
         options = {"rtsp_flags": "prefer_tcp"} if self._url.startswith("rtsp:") else {}
         timeouts = (self._open_timeout_s, self._read_timeout_s) if "://" in self._url else None
         self._media = Media(self.name, self._url, self.live, options, timeouts, self._request.fps)
-        self._slot: Slot[tuple[VideoFrame, int]] = Slot(Policy.NEWEST_WINS if self.live else Policy.WAIT)
+        self._slot: Slot[tuple[VideoFrame, int]] = Slot(
+            Policy.NEWEST_WINS if self.live else Policy.WAIT
+        )
         self._thread = threading.Thread(
-            target=self._receive, args=(self._media, self._slot), name=f"stream {self.name}", daemon=True
+            target=self._receive,
+            args=(self._media, self._slot),
+            name=f"stream {self.name}",
+            daemon=True,
         )
         self._error: SourceError | None = None
         self._complete = False
@@ -73,7 +82,9 @@ class StreamSource(SourceBase):
         self._thread.start()
         self._first = self._take(self._open_timeout_s, SourceError)
         if self._first is None:
-            raise SourceError(f"{self.name}: it ended without a picture; check that something is sent there")
+            raise SourceError(
+                f"{self.name}: it ended without a picture; check that something is sent there"
+            )
         self.fps, self.frames, self.size = self._media.fps, self._media.frames, self._first.size
 
     def read(self) -> Frame | None:
@@ -99,7 +110,9 @@ class StreamSource(SourceBase):
             if self._error is not None:
                 raise self._error from None
             if not self._complete and not self._stop.is_set():
-                raise failure(f"{self.name}: its reader stopped unexpectedly; please report this") from None
+                raise failure(
+                    f"{self.name}: its reader stopped unexpectedly; please report this"
+                ) from None
             return None
         time_s = t_capture_ns / 1e9 if self.live else self._media.time_s(picture)
         pts_ns = self._clock.pts_ns(time_s, round(1e9 / self._media.fps))
@@ -136,7 +149,10 @@ class StreamSource(SourceBase):
 
 def _is_file_on_web(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and PurePosixPath(parts.path).suffix.lower() in _FILE_SUFFIXES
+    return (
+        parts.scheme in ("http", "https")
+        and PurePosixPath(parts.path).suffix.lower() in _FILE_SUFFIXES
+    )
 
 
 def _without_password(url: str) -> str:

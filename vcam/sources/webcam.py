@@ -127,7 +127,9 @@ class WebcamSource(SourceBase):
                 pts_ns = shot.t_capture_ns - self._t_first_ns
                 return self._maker.make(shot.picture, shot.t_capture_ns, self._next_index(), pts_ns)
             if time.monotonic() > deadline:
-                text = f"no picture for {self._timeout_s:g} s; unplug the camera and plug it in again"
+                text = (
+                    f"no picture for {self._timeout_s:g} s; unplug the camera and plug it in again"
+                )
                 raise SourceLost(f"{self.name}: {text}")
             self._stop.wait(_POLL_S)
         return None

@@ -44,8 +44,14 @@ def detect(folder: Path, glasses_out: bool = True) -> Reader:
     for layout in LAYOUTS:
         if layout.matches(folder):
             return CelebAMaskHq(folder, glasses_out) if layout is CelebAMaskHq else layout(folder)
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
-    found = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") if names else "nothing"
+    names = sorted(
+        path.name + "/" * path.is_dir()
+        for path in folder.iterdir()
+        if not path.name.startswith(".")
+    )
+    found = (
+        ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") if names else "nothing"
+    )
     known = "; ".join(layout.layout for layout in LAYOUTS)
     raise ExportError(f"{folder}: no known set (found {found}). Known layouts: {known}")
 
@@ -94,13 +100,17 @@ class LazyFaces(_Lazy[LabelledFace]):
         return reader.face(entry)
 
 
-def _chosen(readers: Sequence[Reader], split: str, licence: str, task: str) -> list[tuple[Reader, Entry]]:
+def _chosen(
+    readers: Sequence[Reader], split: str, licence: str, task: str
+) -> list[tuple[Reader, Entry]]:
     chosen = []
     for reader in readers:
         entries = reader.chosen(split, licence, task)
         if not entries:
             counts = Counter(entry.split for entry in reader.entries())
-            found = ", ".join(f"{count} in {name}" for name, count in counts.items()) or "none at all"
+            found = (
+                ", ".join(f"{count} in {name}" for name, count in counts.items()) or "none at all"
+            )
             raise ExportError(
                 f"{reader.folder}: no pictures in the {split} split under licence {licence} (found {found}); "
                 "leave this set out"

@@ -93,7 +93,9 @@ class Reader(ABC):
             raise ExportError(f"split {split!r}: give one of {', '.join(SPLITS)}")
         every = list(self.entries())
         tested = {entry.identity for entry in every if entry.split == "test" and entry.identity}
-        mine = [x for x in every if x.split == split and (split == "test" or x.identity not in tested)]
+        mine = [
+            x for x in every if x.split == split and (split == "test" or x.identity not in tested)
+        ]
         chosen = [entry for entry in mine if allowed(entry.rights, licence)]
         for entry in chosen:
             for path in self.files(entry, task):
@@ -114,7 +116,9 @@ class Reader(ABC):
 
     def face(self, entry: Entry) -> LabelledFace:
         """Read one picture with the classes of its face."""
-        raise ExportError(f"{self.folder}: {entry.name} has a mask of a person, but no labels of a face")
+        raise ExportError(
+            f"{self.folder}: {entry.name} has a mask of a person, but no labels of a face"
+        )
 
 
 def labelled(entry: Entry, alpha: Image, valid: Image | None = None) -> Labelled:
@@ -126,7 +130,9 @@ def labelled(entry: Entry, alpha: Image, valid: Image | None = None) -> Labelled
 def labelled_face(entry: Entry, label: Image, valid: Image | None = None) -> LabelledFace:
     """A picture with its classes; the picture takes the size of the label."""
     image = read_image(entry.image, label.shape)
-    return LabelledFace(entry.name, image, label, np.ones_like(label) if valid is None else valid, entry.notes)
+    return LabelledFace(
+        entry.name, image, label, np.ones_like(label) if valid is None else valid, entry.notes
+    )
 
 
 def split_named(name: str) -> str:

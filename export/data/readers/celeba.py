@@ -54,7 +54,9 @@ class CelebAMaskHq(Reader):
     of the picture is left. The inside of the mouth has no class for teeth; it is not valid.
     """
 
-    layout = "CelebAMask-HQ: CelebA-HQ-img/, CelebAMask-HQ-mask-anno/, CelebA-HQ-to-CelebA-mapping.txt"
+    layout = (
+        "CelebAMask-HQ: CelebA-HQ-img/, CelebAMask-HQ-mask-anno/, CelebA-HQ-to-CelebA-mapping.txt"
+    )
     task = "face"
 
     def __init__(self, folder: Path, glasses_out: bool = True) -> None:
@@ -72,11 +74,15 @@ class CelebAMaskHq(Reader):
             number = _number(image)
             part = self.folder / "CelebAMask-HQ-mask-anno" / str(number // _PER_FOLDER)
             split = splits.get(number) or split_by(image.stem)
-            yield Entry(image.name, split, image, part / f"{number:05}_skin.png", rights=NON_COMMERCIAL)
+            yield Entry(
+                image.name, split, image, part / f"{number:05}_skin.png", rights=NON_COMMERCIAL
+            )
 
     def files(self, entry: Entry, task: str) -> Sequence[Path]:
         """The picture and one of its masks; which parts there are differs."""
-        return entry.image, next((path for path in self._masks(entry) if path.exists()), entry.label)
+        return entry.image, next(
+            (path for path in self._masks(entry) if path.exists()), entry.label
+        )
 
     def person(self, entry: Entry) -> Labelled:
         return labelled(entry, np.where(self._merged(entry) > 0, 255, 0).astype(np.uint8))
@@ -91,7 +97,9 @@ class CelebAMaskHq(Reader):
 
     def _merged(self, entry: Entry) -> Image:
         """uint8 [H, W]; brows, eyes and the mouth have numbers of their own."""
-        planes = [(read_plane(path), value) for path, value in self._masks(entry).items() if path.exists()]
+        planes = [
+            (read_plane(path), value) for path, value in self._masks(entry).items() if path.exists()
+        ]
         if not planes:
             raise ExportError(f"{entry.label}: no masks of {entry.name}")
         merged = np.zeros_like(planes[0][0])
@@ -102,7 +110,10 @@ class CelebAMaskHq(Reader):
     def _masks(self, entry: Entry) -> dict[Path, int]:
         """Where the mask of each part would be, and its value."""
         stem = entry.label.name.removesuffix("_skin.png")
-        return {entry.label.with_name(f"{stem}_{part}.png"): value for part, value in self._parts.items()}
+        return {
+            entry.label.with_name(f"{stem}_{part}.png"): value
+            for part, value in self._parts.items()
+        }
 
 
 def _number(path: Path) -> int:
@@ -120,7 +131,10 @@ def _splits(path: Path) -> dict[int, str]:
         numbers = {int(row[0]): int(Path(row[2]).stem) for row in rows}
     except (ValueError, IndexError) as error:
         raise ExportError(f"{path}: a line is not `idx orig_idx orig_file` ({error})") from error
-    return {x: "train" if y < _FIRST_VAL else "val" if y < _FIRST_TEST else "test" for x, y in numbers.items()}
+    return {
+        x: "train" if y < _FIRST_VAL else "val" if y < _FIRST_TEST else "test"
+        for x, y in numbers.items()
+    }
 
 
 def _name_sides(label: Image, one: int, other: int, left: int, right: int) -> None:

@@ -38,7 +38,9 @@ class EasyPortrait(Reader):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        return (folder / "images").is_dir() and any((folder / x).is_dir() for names in _FOLDERS.values() for x in names)
+        return (folder / "images").is_dir() and any(
+            (folder / x).is_dir() for names in _FOLDERS.values() for x in names
+        )
 
     def entries(self) -> Iterator[Entry]:
         users = _users(self.folder)
@@ -57,7 +59,9 @@ class EasyPortrait(Reader):
         Raises:
             ExportError: the labels are those of a face only.
         """
-        return labelled(entry, np.where(read_plane(self._label(entry, "person")) > 0, 255, 0).astype(np.uint8))
+        return labelled(
+            entry, np.where(read_plane(self._label(entry, "person")) > 0, 255, 0).astype(np.uint8)
+        )
 
     def face(self, entry: Entry) -> LabelledFace:
         """Classes in version 1's numbers. With version 2's, person is background, and background does not count.
@@ -69,7 +73,9 @@ class EasyPortrait(Reader):
         plane = read_plane(path)
         classes = V2_CLASSES if kind == "annotations_fp" else V1_CLASSES
         if int(plane.max()) >= len(classes):
-            raise ExportError(f"{path}: class {plane.max()}; {kind}/ has the classes 0 to {len(classes) - 1}")
+            raise ExportError(
+                f"{path}: class {plane.max()}; {kind}/ has the classes 0 to {len(classes) - 1}"
+            )
         if kind == "annotations":
             return labelled_face(entry, plane)
         return labelled_face(entry, _FROM_V2[plane], valid=(plane > 0).astype(np.uint8))
@@ -81,18 +87,31 @@ class EasyPortrait(Reader):
         kinds = _FOLDERS[task]
         kind = next((x for x in kinds if (self.folder / x).is_dir()), "")
         if not kind:
-            raise ExportError(f"{self.folder}: no labels of a {task}; get {kinds[0]}/ or {kinds[1]}/")
+            raise ExportError(
+                f"{self.folder}: no labels of a {task}; get {kinds[0]}/ or {kinds[1]}/"
+            )
         return kind
 
 
 def _users(folder: Path) -> dict[str, tuple[str, str]]:
     """User and split ("" where the table is silent) by the picture's id; empty without a table."""
     places = (folder, folder / "annotations", folder / "annotations" / "meta", folder / "meta")
-    path = next((x / f"meta{end}" for x in places for end in (".csv", ".json") if (x / f"meta{end}").is_file()), None)
+    path = next(
+        (
+            x / f"meta{end}"
+            for x in places
+            for end in (".csv", ".json")
+            if (x / f"meta{end}").is_file()
+        ),
+        None,
+    )
     if path is None:
         return {}
     rows = _rows(path)
-    name, user = (next((x for x in names if rows and x in rows[0]), "") for names in (_ID_COLUMNS, _USER_COLUMNS))
+    name, user = (
+        next((x for x in names if rows and x in rows[0]), "")
+        for names in (_ID_COLUMNS, _USER_COLUMNS)
+    )
     if not (name and user):
         wanted = f"{' or '.join(_ID_COLUMNS)}, and {' or '.join(_USER_COLUMNS)}"
         raise ExportError(f"{path}: no such columns: {wanted}; correct it or remove it")
@@ -112,5 +131,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _split(row: dict[str, Any]) -> str:
-    marked = (name for name in row if split_named(str(name)) and str(row[name]).lower() in ("true", "1"))
+    marked = (
+        name for name in row if split_named(str(name)) and str(row[name]).lower() in ("true", "1")
+    )
     return split_named(str(row.get("split", ""))) or split_named(next(marked, ""))

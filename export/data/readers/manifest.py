@@ -30,12 +30,22 @@ class ManifestSet(Reader):
         for row in read_manifest(self.folder):
             rights = rights_of(name, row["notes"])
             image, label = self.folder / row["file"], self.folder / row["label"]
-            yield Entry(row["file"], row["split"], image, label, row.get("identity", ""), rights, row["notes"])
+            yield Entry(
+                row["file"],
+                row["split"],
+                image,
+                label,
+                row.get("identity", ""),
+                rights,
+                row["notes"],
+            )
 
     def files(self, entry: Entry, task: str) -> Sequence[Path]:
         if entry.label == self.folder:
             return (entry.image,)
-        return entry.image, self._alpha(entry) if task == "person" and self._is_face() else entry.label
+        return entry.image, self._alpha(
+            entry
+        ) if task == "person" and self._is_face() else entry.label
 
     def person(self, entry: Entry) -> Labelled:
         if entry.label == self.folder:
@@ -50,11 +60,15 @@ class ManifestSet(Reader):
     def _person_of_face(self, entry: Entry) -> Labelled:
         path = self._alpha(entry)
         plane = read_plane(path)
-        return labelled(entry, np.where(plane > 0, 255, 0).astype(np.uint8) if path == entry.label else plane)
+        return labelled(
+            entry, np.where(plane > 0, 255, 0).astype(np.uint8) if path == entry.label else plane
+        )
 
     def _alpha(self, entry: Entry) -> Path:
         """The alpha beside the classes of a face, where there is one; else these, all but background."""
-        alpha = next((note.split()[1] for note in entry.notes.split("; ") if note.startswith("alpha ")), "")
+        alpha = next(
+            (note.split()[1] for note in entry.notes.split("; ") if note.startswith("alpha ")), ""
+        )
         return self.folder / alpha if alpha else entry.label
 
     def face(self, entry: Entry) -> LabelledFace:

@@ -33,7 +33,10 @@ class Eg1800(Reader):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        return all((folder / x).exists() for x in ("Images", "Labels", "eg1800_train.txt", "eg1800_test.txt"))
+        return all(
+            (folder / x).exists()
+            for x in ("Images", "Labels", "eg1800_train.txt", "eg1800_test.txt")
+        )
 
     def entries(self) -> Iterator[Entry]:
         for split in ("train", "test"):
@@ -47,7 +50,9 @@ class Eg1800(Reader):
         if 1 in levels and not _is_soft(levels):
             return labelled(entry, _alpha(plane == 1), (plane != _VOID).astype(np.uint8))
         if max(levels) < _HALF:
-            raise ExportError(f"{entry.label}: nobody in it, only {_shown(levels)}; a person is 1, or 255")
+            raise ExportError(
+                f"{entry.label}: nobody in it, only {_shown(levels)}; a person is 1, or 255"
+            )
         return labelled(entry, _alpha(plane >= _HALF))
 
 
@@ -57,7 +62,9 @@ class SupervisePortrait(Reader):
     The lists name `Supervisely_face/<part>/img/<file>`, beside which `<part>/ann/<file>` is the mask.
     """
 
-    layout = "Supervise-Portrait: supervisely_face_{train,test}_{easy,difficult}.txt, */img/, */ann/"
+    layout = (
+        "Supervise-Portrait: supervisely_face_{train,test}_{easy,difficult}.txt, */img/, */ann/"
+    )
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
@@ -71,7 +78,9 @@ class SupervisePortrait(Reader):
                 if not image.exists():
                     image = self.folder.joinpath(*Path(name).parts[1:])
                 label = image.parent.parent / "ann" / image.name
-                yield Entry(name, split, image, label, identity=name, notes=path.stem.rpartition("_")[2])
+                yield Entry(
+                    name, split, image, label, identity=name, notes=path.stem.rpartition("_")[2]
+                )
 
     def person(self, entry: Entry) -> Labelled:
         return labelled(entry, _alpha(read_plane(entry.label) > 0))
@@ -92,7 +101,10 @@ class PlainFolder(Reader):
 
     def entries(self) -> Iterator[Entry]:
         for part, split in _parts(self.folder):
-            masks = {path.relative_to(part / "masks").with_suffix(""): path for path in pictures_in(part / "masks")}
+            masks = {
+                path.relative_to(part / "masks").with_suffix(""): path
+                for path in pictures_in(part / "masks")
+            }
             for image in pictures_in(part / "images"):
                 name = image.relative_to(part / "images")
                 stem = name.with_suffix("")
@@ -152,7 +164,9 @@ class Unlabelled(Reader):
 
 
 def _parts(folder: Path) -> list[tuple[Path, str]]:
-    found = [(folder / name, split_named(name)) for name in ("train", "val", "valid", "test")] + [(folder, "")]
+    found = [(folder / name, split_named(name)) for name in ("train", "val", "valid", "test")] + [
+        (folder, "")
+    ]
     return [(x, split) for x, split in found if (x / "images").is_dir() and (x / "masks").is_dir()]
 
 

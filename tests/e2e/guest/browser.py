@@ -73,7 +73,9 @@ class Browser:
         handler = type("Handler", (_Handler,), {"mail": self._mail})
         self._server = ThreadingHTTPServer(("localhost", 0), handler, False)
         self._server.daemon_threads = True
-        self._folder = tempfile.TemporaryDirectory(prefix="vcam-browser-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="vcam-browser-", ignore_cleanup_errors=True
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -82,17 +84,25 @@ class Browser:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         profile = Path(self._folder.name, "profile")
         profile.mkdir()
-        lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});\n" for key, value in _FIREFOX_SETTINGS.items()]
+        lines = [
+            f"user_pref({json.dumps(key)}, {json.dumps(value)});\n"
+            for key, value in _FIREFOX_SETTINGS.items()
+        ]
         (profile / "user.js").write_text("".join(lines))
         url = f"http://localhost:{self._server.server_address[1]}/"
         log = Path(self._folder.name, "log").open("wb")
         command = COMMANDS[self._name].format(profile=profile, url=url).split()
         with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True
+            )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):
@@ -113,7 +123,9 @@ class Browser:
             answer = self._mail.answers.get(timeout=timeout_s)
         except queue.Empty:
             log = Path(self._folder.name, "log").read_text(errors="replace")[-2000:]
-            raise PageError(f"{self._name}: no answer to {body!r} after {timeout_s:g} s\n{log}") from None
+            raise PageError(
+                f"{self._name}: no answer to {body!r} after {timeout_s:g} s\n{log}"
+            ) from None
         if "error" in answer:
             raise PageError(answer["error"])
         return answer["value"]
@@ -131,7 +143,9 @@ class Browser:
         deadline = time.monotonic() + _START_S
         while label not in (found := self.cameras()):
             if time.monotonic() > deadline:
-                raise PageError(f"{self._name}: no camera {label!r} after {_START_S:g} s, only {found}")
+                raise PageError(
+                    f"{self._name}: no camera {label!r} after {_START_S:g} s, only {found}"
+                )
             time.sleep(1.0)
 
     def cameras(self) -> list[str]:
@@ -142,7 +156,9 @@ class Browser:
     def open(self, label: str, size: Size | None = None) -> dict[str, Any]:
         """Open the camera of that label, of a size where one is wanted; returns what the page calls its settings."""
         wanted = {"width": {"ideal": size[0]}, "height": {"ideal": size[1]}} if size else {}
-        found: dict[str, Any] = self.run(f"return await openCamera({json.dumps(label)}, {json.dumps(wanted)})")
+        found: dict[str, Any] = self.run(
+            f"return await openCamera({json.dumps(label)}, {json.dumps(wanted)})"
+        )
         return found
 
     def close(self) -> None:
@@ -173,7 +189,9 @@ class Browser:
     def picture(self) -> NDArray[np.uint8]:
         """The next picture of the camera as the page sees it: uint8 [H, W, 3] RGB."""
         width, height = self.run("return await sendPicture()")
-        return np.frombuffer(self._mail.pictures.get_nowait(), np.uint8).reshape(height, width, 4)[..., :3]
+        return np.frombuffer(self._mail.pictures.get_nowait(), np.uint8).reshape(height, width, 4)[
+            ..., :3
+        ]
 
 
 class _Mail:
@@ -190,7 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path != "/job":
-            return self._reply(_PAGE.read_bytes() if self.path == "/" else b"", "text/html; charset=utf-8")
+            return self._reply(
+                _PAGE.read_bytes() if self.path == "/" else b"", "text/html; charset=utf-8"
+            )
         try:
             job = self.mail.jobs.get(timeout=_POLL_S)
         except queue.Empty:

@@ -44,9 +44,10 @@ def moving_quadrants(size: Size) -> list[Frame]:
         frame = quadrants(size)
         left = index * (width - width // 8) // _FRAMES
         for shift, plane in zip((0, 1, 1), frame.planes, strict=True):
-            plane[height * 7 // 16 >> shift : height * 9 // 16 >> shift, left >> shift : left + width // 8 >> shift] = (
-                128
-            )
+            plane[
+                height * 7 // 16 >> shift : height * 9 // 16 >> shift,
+                left >> shift : left + width // 8 >> shift,
+            ] = 128
         frames.append(frame)
     return frames
 
@@ -60,7 +61,11 @@ def write_quadrants(path: Path, size: Size = SIZE) -> Path:
 def shows_quadrants(rgb: NDArray[np.uint8], tolerance: int = 8) -> bool:
     """Whether the middles of the quadrants of uint8 [H, W, 3] have their colours, but for rounding and compression."""
     height, width = rgb.shape[:2]
-    found = [rgb[row, column] for row in (height // 4, height * 3 // 4) for column in (width // 4, width * 3 // 4)]
+    found = [
+        rgb[row, column]
+        for row in (height // 4, height * 3 // 4)
+        for column in (width // 4, width * 3 // 4)
+    ]
     return bool(np.abs(np.array(found, np.int16) - np.array(QUADRANTS)).max() <= tolerance)
 
 
@@ -80,7 +85,9 @@ def write_person(path: Path) -> Path:
 def _write(path: Path, frames: list[Frame]) -> None:
     """Encode the frames once, each for itself, and write them `_ROUNDS` times, as `vcam run` plays a file once."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=FPS, options={"qmin": "1", "qmax": "2", "g": "1"})
+        stream = container.add_stream(
+            "mpeg4", rate=FPS, options={"qmin": "1", "qmax": "2", "g": "1"}
+        )
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 20_000_000

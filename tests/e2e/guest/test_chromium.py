@@ -49,9 +49,17 @@ def test_the_person_is_seen_and_the_room_never(page: Browser, tmp_path: Path) ->
             return bool(picture.mean() > 60)  # the card is dark
 
         settings = page.open("vcam", SIZE)
-        assert settings == {"label": "vcam", "width": 640, "height": 360, "frameRate": FPS, "state": "live"}
+        assert settings == {
+            "label": "vcam",
+            "width": 640,
+            "height": 360,
+            "frameRate": FPS,
+            "state": "live",
+        }
         first = page.picture_that(shows_a_person)
-        page.picture_that(lambda picture: shows_a_person(picture) and not np.array_equal(picture, first))  # it moves
+        page.picture_that(
+            lambda picture: shows_a_person(picture) and not np.array_equal(picture, first)
+        )  # it moves
         reader = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=2", "--stream-count=5"]
         for _ in range(2):  # another reader comes and goes
             subprocess.run(reader, check=True, capture_output=True, timeout=60)

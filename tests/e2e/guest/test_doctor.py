@@ -28,7 +28,9 @@ def look() -> tuple[Machine, list[Finding]]:
 
 def said(findings: list[Finding]) -> dict[str, tuple[str, str]]:
     """The state and the reason of each check."""
-    return {finding.name: (str(finding.verdict.state), finding.verdict.reason) for finding in findings}
+    return {
+        finding.name: (str(finding.verdict.state), finding.verdict.reason) for finding in findings
+    }
 
 
 @pytest.mark.timeout(400)
@@ -43,7 +45,10 @@ def test_all_is_well_but_for_the_files_and_fix_writes_them() -> None:
     assert f"{VIVID} vivid: " in found["cameras"][1]
     ours = ("module", "node-number", "exclusive-caps", "permissions", "virtual-camera", "cameras")
     assert {name: found[name] for name in ours if found[name][0] != "ok"} == {}
-    assert [found[name][0] for name in ("module-options", "module-autoload")] == ["warning", "warning"]
+    assert [found[name][0] for name in ("module-options", "module-autoload")] == [
+        "warning",
+        "warning",
+    ]
     assert not has_problem(findings)
     run_mends(mends_of(findings), machine)
     assert all(path.exists() for path in SETTINGS)
@@ -67,12 +72,18 @@ def test_a_user_who_may_not_open_the_devices_is_told_how_to() -> None:
     for path in (EXCLUSIVE, PLAIN, VIVID):
         Path(path).chmod(0o600)
     machine, _ = look()
-    os.seteuid(NOBODY)  # who may not read a private virtual environment either, so the rest is done as root
+    os.seteuid(
+        NOBODY
+    )  # who may not read a private virtual environment either, so the rest is done as root
     try:
         nodes = tuple(v4l2.list_nodes())
     finally:
         os.seteuid(0)
     nobody = replace(machine, nodes=nodes, user="nobody", uid=NOBODY, groups=frozenset())
     verdict = ON_LINUX["permissions"](nobody)
-    assert (verdict.state, EXCLUSIVE in verdict.reason, VIVID in verdict.reason) == ("problem", True, True)
+    assert (verdict.state, EXCLUSIVE in verdict.reason, VIVID in verdict.reason) == (
+        "problem",
+        True,
+        True,
+    )
     assert "group video" in verdict.reason

@@ -51,7 +51,9 @@ def holds(process: subprocess.Popen[str], node: str) -> bool:
 def loopback_version() -> tuple[int, ...]:
     """Of the module that is loaded; (0,) of 0.12, which does not say it."""
     file = Path("/sys/module/v4l2loopback/version")
-    return tuple(int(part) for part in file.read_text().strip().split(".")) if file.exists() else (0,)
+    return (
+        tuple(int(part) for part in file.read_text().strip().split(".")) if file.exists() else (0,)
+    )
 
 
 @contextmanager
@@ -89,7 +91,9 @@ def pictures_come(node: str = EXCLUSIVE) -> bool:
     return until(come)
 
 
-def test_the_camera_is_opened_for_a_reader_and_closed_after_it(process: subprocess.Popen[str]) -> None:
+def test_the_camera_is_opened_for_a_reader_and_closed_after_it(
+    process: subprocess.Popen[str],
+) -> None:
     for _ in range(2):
         assert stays(lambda: not holds(process, VIVID), 2)
         assert pictures_come()
@@ -97,14 +101,18 @@ def test_the_camera_is_opened_for_a_reader_and_closed_after_it(process: subproce
         assert until(lambda: not holds(process, VIVID))
 
 
-def test_a_program_that_only_asks_the_device_what_it_is_opens_no_camera(process: subprocess.Popen[str]) -> None:
+def test_a_program_that_only_asks_the_device_what_it_is_opens_no_camera(
+    process: subprocess.Popen[str],
+) -> None:
     subprocess.run(["v4l2-ctl", "-d", EXCLUSIVE, "--all"], check=True, stdout=subprocess.DEVNULL)
     with v4l2.opened(EXCLUSIVE) as fd, subprocess.Popen(["sleep", "600"], stdin=fd) as opener:
         assert stays(lambda: not holds(process, VIVID), 3)
         opener.kill()
 
 
-def test_the_camera_stays_open_until_the_last_of_two_readers_has_gone(process: subprocess.Popen[str]) -> None:
+def test_the_camera_stays_open_until_the_last_of_two_readers_has_gone(
+    process: subprocess.Popen[str],
+) -> None:
     if loopback_version() >= (0, 13):
         pytest.skip("v4l2loopback 0.13 and later let one program read at a time")
     command = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=2", "--stream-count=100000"]
@@ -136,7 +144,9 @@ def cpu_ticks(pid: int) -> int:
 def test_a_second_run_by_name_and_always_on(process: subprocess.Popen[str]) -> None:
     with vcam_run(PLAIN, "--name", "plain", "--always-on") as second:
         assert until(lambda: holds(second, VIVID))
-        threading.Event().wait(5)  # with exclusive_caps=0 nothing shows whether it is written to yet
+        threading.Event().wait(
+            5
+        )  # with exclusive_caps=0 nothing shows whether it is written to yet
         assert pictures_come(PLAIN)
         assert not holds(process, VIVID)
         assert process.poll() is None

@@ -12,7 +12,15 @@ from typing import IO
 import numpy as np
 import pytest
 
-from tests.e2e.guest.footage import FPS, PATIENCE_S, SIZE, room_and_face, vcam_run, write_person, write_quadrants
+from tests.e2e.guest.footage import (
+    FPS,
+    PATIENCE_S,
+    SIZE,
+    room_and_face,
+    vcam_run,
+    write_person,
+    write_quadrants,
+)
 from tests.e2e.guest.test_run import first_pictures
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from tests.sinks.pictures import centres, expected
@@ -41,7 +49,14 @@ def frames_from(stream: IO[bytes], size: Size = SIZE) -> Iterator[Frame]:
 @contextmanager
 def reader() -> Iterator[IO[bytes]]:
     """v4l2-ctl, which passes on the frames of the virtual camera; it waits while nobody takes them."""
-    command = ["v4l2-ctl", "-d", EXCLUSIVE, "--stream-mmap=2", "--stream-count=1000000", "--stream-to=-"]
+    command = [
+        "v4l2-ctl",
+        "-d",
+        EXCLUSIVE,
+        "--stream-mmap=2",
+        "--stream-count=1000000",
+        "--stream-to=-",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
@@ -61,13 +76,19 @@ def test_readers_come_and_go_and_share_the_camera(tmp_path: Path) -> None:
             for _ in range(3):
                 with reader() as goes:
                     assert any(shows_quadrants(frame) for frame in frames_from(goes))
-            pictures = first_pictures(40)  # FFmpeg as a second reader, fitted to the size that it wants there
+            pictures = first_pictures(
+                40
+            )  # FFmpeg as a second reader, fitted to the size that it wants there
             assert {frame.size for frame in pictures} == {SMALL}
-            assert any(shows_quadrants(frame) for frame in pictures)  # others are cards: the engine is slow here
+            assert any(
+                shows_quadrants(frame) for frame in pictures
+            )  # others are cards: the engine is slow here
             assert shows_quadrants(next(frames_from(stays)))
 
 
-def test_a_reader_that_stays_sees_the_next_run_in_its_size_and_never_the_room(tmp_path: Path) -> None:
+def test_a_reader_that_stays_sees_the_next_run_in_its_size_and_never_the_room(
+    tmp_path: Path,
+) -> None:
     with ExitStack() as stack:
         with vcam_run(write_quadrants(tmp_path / "quadrants.avi")):
             frames = frames_from(stack.enter_context(reader()))

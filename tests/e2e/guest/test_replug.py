@@ -59,7 +59,10 @@ def read(reader: Source) -> Frame:
 
 
 def is_card(frame: Frame) -> bool:
-    return bool(np.abs(frame.u.astype(int) - 128).max() <= 2 and np.abs(frame.v.astype(int) - 128).max() <= 2)
+    return bool(
+        np.abs(frame.u.astype(int) - 128).max() <= 2
+        and np.abs(frame.v.astype(int) - 128).max() <= 2
+    )
 
 
 def has_recovered(errors: Path, times: int) -> bool:
@@ -83,7 +86,9 @@ def test_the_camera_is_back_each_time(tmp_path: Path) -> None:
                 assert until(lambda: shows_bars(read(reader))), errors.read_text()
                 assert process.poll() is None
                 print(f"cycle {cycle + 1}", flush=True)  # noqa: T201
-            assert until(lambda: any(f"({process.pid})" in held for held in v4l2.holders(camera_node())))
+            assert until(
+                lambda: any(f"({process.pid})" in held for held in v4l2.holders(camera_node()))
+            )
     told = errors.read_text()
     assert told.count("vcam: no camera: ") >= CYCLES
     print(f"{CYCLES} cycles, nodes {sorted(seen)}, {told.count('no camera')} times told")  # noqa: T201

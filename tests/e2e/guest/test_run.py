@@ -37,7 +37,9 @@ def first_pictures(count: int) -> list[Frame]:
 def shows_room_colour(frame: Frame) -> bool:
     """Whether most of the picture is the colour that replaces the room."""
     wanted = ycbcr_of(ROOM, Matrix.BT601)
-    near = [np.abs(p.astype(int) - value) <= 3 for p, value in zip(frame.planes, wanted, strict=True)]
+    near = [
+        np.abs(p.astype(int) - value) <= 3 for p, value in zip(frame.planes, wanted, strict=True)
+    ]
     return bool(near[0].mean() > 0.5 and near[1].mean() > 0.5 and near[2].mean() > 0.5)
 
 

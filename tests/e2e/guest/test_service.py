@@ -35,14 +35,24 @@ def vcam(*words: str) -> subprocess.CompletedProcess[str]:
 def manager(tmp_path: Path) -> Iterator[None]:
     """A user's systemd, with a file for its journal."""
     subprocess.run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], check=True)
-    Path("/run/systemd/system").mkdir(parents=True)  # the sign of a system that was booted with systemd
+    Path("/run/systemd/system").mkdir(
+        parents=True
+    )  # the sign of a system that was booted with systemd
     RUNTIME.mkdir(parents=True, mode=0o700)
     with (tmp_path / "systemd.log").open("wb") as log:
         systemd = subprocess.Popen(
-            ["/lib/systemd/systemd", "--user", "--log-target=console"], env=ENVIRON, stdout=log, stderr=log
+            ["/lib/systemd/systemd", "--user", "--log-target=console"],
+            env=ENVIRON,
+            stdout=log,
+            stderr=log,
         )
     try:
-        in_time(lambda: call("systemctl", "--user", "is-system-running").stdout.strip() in ("running", "degraded"))
+        in_time(
+            lambda: (
+                call("systemctl", "--user", "is-system-running").stdout.strip()
+                in ("running", "degraded")
+            )
+        )
         yield
     except BaseException:
         sys.stderr.write((tmp_path / "systemd.log").read_text(errors="replace")[-3000:])
@@ -64,14 +74,27 @@ def in_time(is_so: Callable[[], Any]) -> Any:
 def running(other_than: int = 0) -> int:
     """The number of the vcam that shows pictures, by `vcam status`; 0 where there is none but `other_than`."""
     records = json.loads(vcam("status", "--json").stdout or "[]")
-    live = [record["pid"] for record in records if record["state"] == "running" and record["silent_s"] < 5]
+    live = [
+        record["pid"]
+        for record in records
+        if record["state"] == "running" and record["silent_s"] < 5
+    ]
     return next((pid for pid in live if pid != other_than), 0)
 
 
 @pytest.mark.usefixtures("manager")
 def test_it_starts_comes_back_after_a_crash_and_a_hang_and_goes(tmp_path: Path) -> None:
     video = write_quadrants(tmp_path / "quadrants.avi")
-    options = ["--source", str(video), "--sink", EXCLUSIVE, "--size", f"{SIZE[0]}x{SIZE[1]}", "--fps", str(FPS)]
+    options = [
+        "--source",
+        str(video),
+        "--sink",
+        EXCLUSIVE,
+        "--size",
+        f"{SIZE[0]}x{SIZE[1]}",
+        "--fps",
+        str(FPS),
+    ]
     installed = vcam("service", "install", "--", *options)
     assert installed.returncode == 0, installed.stderr
     assert "Active: active (running)" in vcam("service", "status").stdout

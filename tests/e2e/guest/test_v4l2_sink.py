@@ -30,7 +30,14 @@ NODES = pytest.mark.parametrize("path", [EXCLUSIVE, PLAIN])
 
 def read_while_sending(sink: V4l2Sink, frame: Frame, path: Path) -> Plane:
     """Let v4l2-ctl read three frames through the kernel, and return the last: uint8 [H * 3 / 2, W]."""
-    command = ["v4l2-ctl", "-d", sink.name, "--stream-mmap=2", "--stream-count=3", f"--stream-to={path}"]
+    command = [
+        "v4l2-ctl",
+        "-d",
+        sink.name,
+        "--stream-mmap=2",
+        "--stream-count=3",
+        f"--stream-to={path}",
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as reader:
         for _ in range(600):
             sink.send(frame)
@@ -104,7 +111,9 @@ def test_the_device_can_be_used_again_after_a_kill(path: str, tmp_path: Path) ->
         f"sink = make_sink({path!r}, SinkRequest({SIZE})).__enter__()\n"
         f"sink.send(quadrants({SIZE})); print('sent', flush=True); input()"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"sent\n"
         other.send_signal(signal.SIGKILL)
@@ -150,7 +159,9 @@ def test_a_size_fixed_by_a_reader_is_obeyed(path: str, tmp_path: Path) -> None:
         first.close()
         with suppress(subprocess.TimeoutExpired):
             reader.wait(5)
-            pytest.skip("this v4l2loopback, later than 0.13, ends the readers when the writer leaves")
+            pytest.skip(
+                "this v4l2loopback, later than 0.13, ends the readers when the writer leaves"
+            )
         with V4l2Sink(path, SinkRequest((320, 180))) as sink:
             assert sink.size == SIZE
             sink.send(quadrants(SIZE))
@@ -167,17 +178,26 @@ def test_a_format_fixed_by_a_reader_is_refused_and_the_reader_named() -> None:
     with reader_that_stays(PLAIN, lambda: os.write(writer, data)) as reader:
         os.close(writer)
         sink = V4l2Sink(PLAIN, SinkRequest(SIZE))
-        with pytest.raises(SinkError, match=rf"fixed to YUYV 640x360, not YU12; .*v4l2-ctl \({reader.pid}\)"), sink:
+        with (
+            pytest.raises(
+                SinkError, match=rf"fixed to YUYV 640x360, not YU12; .*v4l2-ctl \({reader.pid}\)"
+            ),
+            sink,
+        ):
             pass
 
 
 def test_a_device_that_another_program_writes_to_is_refused_and_the_program_named() -> None:
     with v4l2.opened(EXCLUSIVE) as writer:
         write_plainly(writer)
-        with suppress(OSError):  # what OBS does, so that 0.12.7 is in order afterwards; later versions refuse
+        with suppress(
+            OSError
+        ):  # what OBS does, so that 0.12.7 is in order afterwards; later versions refuse
             v4l2.stream_on_output(writer)
         with held_by_another_program(writer) as number:
-            with pytest.raises(SinkError, match=rf"written to by another program; .*sleep \({number}\)"):
+            with pytest.raises(
+                SinkError, match=rf"written to by another program; .*sleep \({number}\)"
+            ):
                 V4l2Sink(EXCLUSIVE, SinkRequest(SIZE)).__enter__()
             assert not v4l2.describe_node(EXCLUSIVE).is_output  # nothing was done to it
     assert v4l2.describe_node(EXCLUSIVE).is_output
@@ -193,16 +213,23 @@ def test_two_vcams_do_not_write_to_one_device(path: str, tmp_path: Path) -> None
 
 
 def test_a_camera_is_refused() -> None:
-    with pytest.raises(SinkError, match=rf"{VIVID} is 'vivid' \(driver vivid\), not a virtual camera"):
+    with pytest.raises(
+        SinkError, match=rf"{VIVID} is 'vivid' \(driver vivid\), not a virtual camera"
+    ):
         V4l2Sink(VIVID, SinkRequest(SIZE)).__enter__()
 
 
 def test_a_user_without_permission_is_told_about_the_group() -> None:
     os.seteuid(65534)
     try:
-        with pytest.raises(SinkError, match=rf"{EXCLUSIVE}: permission denied; .*usermod -aG video"):
+        with pytest.raises(
+            SinkError, match=rf"{EXCLUSIVE}: permission denied; .*usermod -aG video"
+        ):
             V4l2Sink(EXCLUSIVE, SinkRequest(SIZE)).__enter__()
-        with pytest.raises(SinkError, match=r"no virtual camera that can be opened; /dev/video10: permission denied"):
+        with pytest.raises(
+            SinkError,
+            match=r"no virtual camera that can be opened; /dev/video10: permission denied",
+        ):
             V4l2Sink("", SinkRequest(SIZE)).__enter__()
         assert [node.card for node in v4l2.list_nodes()][:2] == ["vcam", "plain"]
     finally:
@@ -227,4 +254,6 @@ def test_the_modes_of_a_camera_are_listed() -> None:
     modes = v4l2.list_modes(VIVID)
     sizes = {(mode.width, mode.height) for mode in modes if mode.fourcc == "YUYV"}
     assert {(320, 180), (640, 360), (1280, 720)} <= sizes
-    assert {mode.fps for mode in modes if (mode.fourcc, mode.width, mode.height) == ("YUYV", 640, 360)} >= {15.0, 30.0}
+    assert {
+        mode.fps for mode in modes if (mode.fourcc, mode.width, mode.height) == ("YUYV", 640, 360)
+    } >= {15.0, 30.0}

@@ -72,7 +72,10 @@ def test_old_frames_are_dropped() -> None:
 def test_a_busy_camera_says_so() -> None:
     with make_source(VIVID, SMALL) as first:
         first.read()
-        with pytest.raises(SourceError, match=r"^/dev/video20: Device or resource busy; "), make_source(VIVID, SMALL):
+        with (
+            pytest.raises(SourceError, match=r"^/dev/video20: Device or resource busy; "),
+            make_source(VIVID, SMALL),
+        ):
             pass
 
 
@@ -141,5 +144,8 @@ def test_a_camera_that_is_unplugged_is_lost() -> None:  # the last one: vivid st
     with make_source(VIVID, SMALL) as source:
         source.read()
         subprocess.run(["v4l2-ctl", "-d", VIVID, "-c", "disconnect=1"], check=True)
-        with pytest.raises(SourceLost, match=r"^/dev/video20: the camera is gone \(No such device\); plug it in again"):
+        with pytest.raises(
+            SourceLost,
+            match=r"^/dev/video20: the camera is gone \(No such device\); plug it in again",
+        ):
             list(iter(source.read, None))

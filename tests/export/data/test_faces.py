@@ -88,7 +88,9 @@ class _Counted(Sequence[LabelledFace]):
         self.asked.append(index)
         label = np.full((40, 40), 2, np.uint8)
         label[20:30, 10:30] = 7 if index % 3 else TEETH
-        return LabelledFace(str(index), np.full((40, 40, 3), 90, np.uint8), label, np.ones_like(label))
+        return LabelledFace(
+            str(index), np.full((40, 40, 3), 90, np.uint8), label, np.ones_like(label)
+        )
 
 
 def test_faces_from_elsewhere_are_read_when_they_are_drawn() -> None:
@@ -107,8 +109,18 @@ def test_faces_from_elsewhere_are_read_when_they_are_drawn() -> None:
 
 def test_own_faces_and_others_are_drawn_alike(data: Path) -> None:
     library = FaceLibrary.read(data, "train", more=_Counted(4))
-    assert [face.name for face in library.real] == ["images/0.png", "images/1.png", "0", "1", "2", "3"]
-    assert [face.name for face in library.smiling] == ["0", "3"]  # the teeth of the first two are too small
+    assert [face.name for face in library.real] == [
+        "images/0.png",
+        "images/1.png",
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
+    assert [face.name for face in library.smiling] == [
+        "0",
+        "3",
+    ]  # the teeth of the first two are too small
 
 
 def test_the_share_of_occluders() -> None:

@@ -31,10 +31,15 @@ def _jpeg(path: Path, orientation: int = 1, more: bytes = b"") -> None:
 
 def test_values_are_those_in_the_file(tmp_path: Path) -> None:
     indices = (np.arange(12 * 17).reshape(12, 17) % 4).astype(np.uint8)
-    (tmp_path / "palette.png").write_bytes(palette_png(indices, bytes([0, 0, 0, 200, 0, 0, 0, 200, 0, 9, 9, 9])))
+    (tmp_path / "palette.png").write_bytes(
+        palette_png(indices, bytes([0, 0, 0, 200, 0, 0, 0, 200, 0, 9, 9, 9]))
+    )
     cv2.imwrite(str(tmp_path / "deep.png"), indices.astype(np.uint16))
     cv2.imwrite(str(tmp_path / "three.png"), cv2.merge([indices] * 3))
-    cv2.imwrite(str(tmp_path / "four.png"), cv2.merge([indices, indices, indices, np.full_like(indices, 255)]))
+    cv2.imwrite(
+        str(tmp_path / "four.png"),
+        cv2.merge([indices, indices, indices, np.full_like(indices, 255)]),
+    )
     for name in ("palette", "deep", "three", "four"):
         np.testing.assert_array_equal(read_plane(tmp_path / f"{name}.png"), indices, err_msg=name)
 
@@ -44,7 +49,9 @@ def test_what_is_no_mask(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), cv2.merge([half * 0, half * 0, half]))
     cv2.imwrite(str(tmp_path / "clear.png"), cv2.merge([half] * 4))
     cv2.imwrite(str(tmp_path / "deep.png"), half.astype(np.uint16) * 257)
-    with pytest.raises(ExportError, match=r"red\.png: has colours, so not a mask; save it with one channel"):
+    with pytest.raises(
+        ExportError, match=r"red\.png: has colours, so not a mask; save it with one channel"
+    ):
         read_plane(tmp_path / "red.png")
     with pytest.raises(ExportError, match=r"clear\.png: partly transparent"):
         read_plane(tmp_path / "clear.png")
@@ -66,7 +73,9 @@ def test_a_picture_is_turned_as_its_label_is(tmp_path: Path) -> None:
 def test_a_label_of_another_shape(tmp_path: Path) -> None:
     _jpeg(tmp_path / "a.jpg")
     assert read_image(tmp_path / "a.jpg", (201, 400)).shape == (201, 400, 3)
-    with pytest.raises(ExportError, match=r"a\.jpg: 40x20, but its label 42x20; one of them is another's"):
+    with pytest.raises(
+        ExportError, match=r"a\.jpg: 40x20, but its label 42x20; one of them is another's"
+    ):
         read_image(tmp_path / "a.jpg", (20, 42))
 
 
@@ -109,7 +118,11 @@ def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
     for name in ("b.webp", "a.BMP", "._a.jpg", ".cache/c.jpg", "list.txt", "sub/d.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in pictures_in(tmp_path)] == ["a.BMP", "b.webp", "sub/d.png"]
+    assert [path.relative_to(tmp_path).as_posix() for path in pictures_in(tmp_path)] == [
+        "a.BMP",
+        "b.webp",
+        "sub/d.png",
+    ]
 
 
 def test_texts(tmp_path: Path) -> None:

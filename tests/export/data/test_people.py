@@ -59,23 +59,36 @@ def test_what_lies_beside_people() -> None:
     assert beside_people(item) is None  # what is left is too narrow
 
 
-def _set(folder: Path, *rows: str, head: str = "file,label,identity,split,width,height,notes") -> Path:
+def _set(
+    folder: Path, *rows: str, head: str = "file,label,identity,split,width,height,notes"
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.csv").write_text("\n".join((head, *rows)) + "\n", encoding="utf-8-sig")
     return folder
 
 
 def test_nobody_who_is_tested_is_trained_on(tmp_path: Path) -> None:
-    rows = ("a,,bob,train,,,", "b,,bob,test,,,", "c,,ann,train,,,", "d,,,train,,,", "e,,,test,,,", "f,,bob,val,,,")
+    rows = (
+        "a,,bob,train,,,",
+        "b,,bob,test,,,",
+        "c,,ann,train,,,",
+        "d,,,train,,,",
+        "e,,,test,,,",
+        "f,,bob,val,,,",
+    )
     folder = _set(tmp_path, *rows)
-    chosen = {split: [row["file"] for row in rows_of(folder, split)] for split in ("train", "val", "test")}
+    chosen = {
+        split: [row["file"] for row in rows_of(folder, split)] for split in ("train", "val", "test")
+    }
     assert chosen == {"train": ["c", "d"], "val": [], "test": ["b", "e"]}
     folder = _set(tmp_path, "a,,train,", "b,,test,", "c,,train", head="file,label,split,notes")
     assert [row["file"] for row in rows_of(folder, "train")] == ["a", "c"]
 
 
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"manifest\.csv: no such file; give the data folder with --data"):
+    with pytest.raises(
+        ExportError, match=r"manifest\.csv: no such file; give the data folder with --data"
+    ):
         rows_of(tmp_path, "train")
     (tmp_path / "manifest.csv").write_bytes(b"file,label,split,notes\n\xe9.png,,train,\n")
     with pytest.raises(ExportError, match=r"manifest\.csv: not UTF-8"):
@@ -101,7 +114,9 @@ def test_classes_are_not_taken_for_a_mask(tmp_path: Path, as_reader: bool) -> No
     folder = tmp_path / "person/ccp"
     make_set(folder, people=True, empty_too=False)
     cv2.imwrite(str(folder / "masks/0.png"), np.eye(48, 64, dtype=np.uint8))
-    with pytest.raises(ExportError, match=r"masks/0\.png: holds 0 to 1; a mask of somebody has 0 and 255"):
+    with pytest.raises(
+        ExportError, match=r"masks/0\.png: holds 0 to 1; a mask of somebody has 0 and 255"
+    ):
         list(detect(folder).people("train")) if as_reader else read_set(folder, "train")
 
 

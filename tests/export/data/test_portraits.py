@@ -57,7 +57,9 @@ def test_masks_of_eg1800(tmp_path: Path) -> None:
     soft[0] = np.arange(SIZE[1])
     (item,) = _eg1800(tmp_path, soft).people("train")
     np.testing.assert_array_equal(item.alpha, np.where(soft >= 128, 255, 0))
-    with pytest.raises(ExportError, match=r"1\.png: nobody in it, only 0, 15; a person is 1, or 255"):
+    with pytest.raises(
+        ExportError, match=r"1\.png: nobody in it, only 0, 15; a person is 1, or 255"
+    ):
         next(_eg1800(tmp_path, block(15)).people("train"))
 
 
@@ -102,7 +104,10 @@ def test_splits_inside_a_plain_folder(tmp_path: Path) -> None:
             write(tmp_path / "images" / split / f"{index}.bmp")
             write(tmp_path / "masks" / split / f"{index}.png", block())
     reader = detect(tmp_path)
-    names = {split: {Path(x.name).parts[0] for x in reader.chosen(split)} for split in ("train", "val", "test")}
+    names = {
+        split: {Path(x.name).parts[0] for x in reader.chosen(split)}
+        for split in ("train", "val", "test")
+    }
     assert names == {"train": {"train"}, "val": {"val", "valid"}, "test": {"test"}}
 
 
@@ -116,7 +121,9 @@ def _plain(folder: Path, *masks: Image) -> list[Labelled]:
 
 @pytest.mark.parametrize("value", [1, 255])
 def test_masks_of_two_values(tmp_path: Path, value: int) -> None:
-    for item, mask in zip(_plain(tmp_path, block(value), block(0)), (block(), block(0)), strict=True):
+    for item, mask in zip(
+        _plain(tmp_path, block(value), block(0)), (block(), block(0)), strict=True
+    ):
         np.testing.assert_array_equal(item.alpha, mask)
         assert item.valid.all()
 
@@ -140,7 +147,9 @@ def test_masks_that_nobody_explained(tmp_path: Path, values: tuple[int, ...]) ->
     mask = block(0)
     mask.ravel()[: len(values)] = values
     shown = ", ".join(str(x) for x in (0, *values)[:16])
-    with pytest.raises(ExportError, match=rf"0\.png: values {shown}.*; give 0 and 1, 0 and 255, .* soft alpha"):
+    with pytest.raises(
+        ExportError, match=rf"0\.png: values {shown}.*; give 0 and 1, 0 and 255, .* soft alpha"
+    ):
         _plain(tmp_path, mask)
 
 
@@ -207,7 +216,9 @@ def test_lists_in_other_encodings(tmp_path: Path) -> None:
 
 def test_sets_without_anything_to_train_on(tmp_path: Path) -> None:
     reader = _eg1800(tmp_path, block())
-    with pytest.raises(ExportError, match=r"no pictures in the val split under licence any \(found 1 in train\)"):
+    with pytest.raises(
+        ExportError, match=r"no pictures in the val split under licence any \(found 1 in train\)"
+    ):
         LazyPeople([reader], "val")
     with pytest.raises(ExportError, match="no pictures in the train split under licence clear"):
         LazyPeople([reader], "train", "clear")

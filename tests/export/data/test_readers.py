@@ -37,7 +37,9 @@ def test_easyportrait_1(tmp_path: Path) -> None:
     )
     reader = detect(tmp_path)
     assert isinstance(reader, EasyPortrait)
-    assert [x.name for x in reader.faces("train")] == ["train/a.jpg"]  # c shows a person who is in the test split
+    assert [x.name for x in reader.faces("train")] == [
+        "train/a.jpg"
+    ]  # c shows a person who is in the test split
     (face,) = reader.faces("test")
     np.testing.assert_array_equal(face.label, _classes())
     (person,) = reader.people("test")
@@ -49,7 +51,9 @@ def test_easyportrait_without_folders_for_splits(tmp_path: Path) -> None:
     for name in "ab":
         write(tmp_path / "images" / f"{name}.jpg")
         write(tmp_path / "annotations" / f"{name}.png", _classes())
-    rows = [{"attachment_id": x, "user_hash": x, "split": y} for x, y in (("a", "val"), ("b", "test"))]
+    rows = [
+        {"attachment_id": x, "user_hash": x, "split": y} for x, y in (("a", "val"), ("b", "test"))
+    ]
     (tmp_path / "meta.json").write_text(json.dumps(rows))
     assert [x.name for x in detect(tmp_path).faces("val")] == ["a.jpg"]
 
@@ -60,7 +64,9 @@ def test_easyportrait_2(tmp_path: Path) -> None:
     (face,) = reader.faces("test")
     # background, skin, left brow, ... teeth of version 2 in the numbers of version 1
     np.testing.assert_array_equal(face.label, np.array([0, 2, 3, 4, 5, 6, 7, 8])[_classes() % 8])
-    np.testing.assert_array_equal(face.valid, face.label > 0)  # where a person or a room is, it does not say
+    np.testing.assert_array_equal(
+        face.valid, face.label > 0
+    )  # where a person or a room is, it does not say
     with pytest.raises(ExportError, match="annotations_ps/"):
         next(reader.people("test"))
 
@@ -107,7 +113,10 @@ def _celeba(folder: Path, number: int, parts: dict[str, tuple[int, int, int, int
     for part, (top, bottom, left, right) in parts.items():
         plane = np.zeros(SIZE, np.uint8)
         plane[top:bottom, left:right] = 255
-        write(folder / "CelebAMask-HQ-mask-anno" / str(number // 2000) / f"{number:05}_{part}.png", plane)
+        write(
+            folder / "CelebAMask-HQ-mask-anno" / str(number // 2000) / f"{number:05}_{part}.png",
+            plane,
+        )
 
 
 _FACE = {
@@ -133,7 +142,9 @@ def test_celebamask_hq(tmp_path: Path, mirrored: bool) -> None:
     assert isinstance(reader, CelebAMaskHq)
     (face,) = reader.faces("test")
     assert face.image.shape == (*SIZE, 3)
-    assert [int(face.label[x]) for x in ((4, 4), (4, 10), (2, 10), (5, 2), (8, 6), (7, 3), (0, 0))] == [
+    assert [
+        int(face.label[x]) for x in ((4, 4), (4, 10), (2, 10), (5, 2), (8, 6), (7, 3), (0, 0))
+    ] == [
         5,  # left is the left of the picture, whatever the file is called
         6,
         4,  # the only brow, right of the middle
@@ -218,7 +229,9 @@ def test_unknown_layouts(tmp_path: Path) -> None:
         detect(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "list.txt").write_text("")
-    with pytest.raises(ExportError, match=r"found list\.txt, photos/\)\. Known layouts: one set: .*EG1800"):
+    with pytest.raises(
+        ExportError, match=r"found list\.txt, photos/\)\. Known layouts: one set: .*EG1800"
+    ):
         detect(tmp_path)
     with pytest.raises(ExportError, match="no such folder"):
         detect(tmp_path / "none")

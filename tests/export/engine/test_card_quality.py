@@ -26,7 +26,10 @@ def test_a_row_for_each_set() -> None:
 
 
 def test_parts_of_a_face_are_pooled() -> None:
-    scores = [Score("face/real", "miou", 9, 0.8, 0.8, 0.82), Score("face/real", "iou lips", 9, 0.7, 0.7, 0.85)]
+    scores = [
+        Score("face/real", "miou", 9, 0.8, 0.8, 0.82),
+        Score("face/real", "iou lips", 9, 0.7, 0.7, 0.85),
+    ]
     assert "| face/real | 9 | 0.800 | 0.850 |" in quality(scores)
     assert "1.7 times as high as the face" in quality(scores)
 
@@ -51,5 +54,8 @@ def test_others_beside(tmp_path: Path) -> None:
 
 
 def test_a_measure_of_fewer_pictures_says_so() -> None:
-    scores = [Score("face/real", "miou", 9, 0.8, 0.8, 0.82), Score("face/real", "iou teeth", 4, 0.7, 0.7, 0.85)]
+    scores = [
+        Score("face/real", "miou", 9, 0.8, 0.8, 0.82),
+        Score("face/real", "iou teeth", 4, 0.7, 0.7, 0.85),
+    ]
     assert "| face/real | 9 | 0.800 | 0.850 (4) |" in quality(scores)

@@ -27,7 +27,13 @@ def _run(**other: Any) -> dict[str, Any]:
 
 
 def _set(name: str, pictures: int, **rights: int) -> dict[str, Any]:
-    return {"name": name, "layout": "CelebAMaskHq", "pictures": pictures, "rights": rights, "sha256": ""}
+    return {
+        "name": name,
+        "layout": "CelebAMaskHq",
+        "pictures": pictures,
+        "rights": rights,
+        "sha256": "",
+    }
 
 
 def test_a_recipe_is_the_commands() -> None:
@@ -46,7 +52,9 @@ def test_a_recipe_is_the_commands() -> None:
     assert recipe(last).endswith("Shares in phase 2: photo 75 %, room 25 %.")
     assert "--seed 0`" in recipe(_run(seed=0))
     assert "; loss 0.90 after 64, 0.45 after 96" in recipe(_run(curve=[[64, 0.9], [96, 0.45]]))
-    assert "; then `python -m export average`: the mean of these weights and those it" in recipe(_run(averaged=2))
+    assert "; then `python -m export average`: the mean of these weights and those it" in recipe(
+        _run(averaged=2)
+    )
     assert recipe(None) == "Not trained here."
 
 
@@ -59,9 +67,13 @@ def test_a_recipe_says_that_a_cpu_computed_in_bfloat16() -> None:
 
 def test_what_earlier_phases_saw_stays_in_the_card() -> None:
     """Also under another filter, and what a teacher saw."""
-    first = _run(sets=[_set("person/ccp", 1000, unclear=1000), _set("faces_hq", 5, **{"non-commercial": 5})])
+    first = _run(
+        sets=[_set("person/ccp", 1000, unclear=1000), _set("faces_hq", 5, **{"non-commercial": 5})]
+    )
     teacher = _run(sets=[_set("person/wild", 900, unclear=700, clear=200)])
-    last = _run(sets=[_set("face/avatars", 40, clear=40)], init=first, teacher="x", teacher_record=teacher)
+    last = _run(
+        sets=[_set("face/avatars", 40, clear=40)], init=first, teacher="x", teacher_record=teacher
+    )
     assert {name: one["pictures"] for name, one in sets_of(last).items()} == {
         "person/ccp": 1000,
         "faces_hq": 5,
@@ -69,7 +81,10 @@ def test_what_earlier_phases_saw_stays_in_the_card() -> None:
         "face/avatars": 40,
     }
     text = data(last)
-    assert "| `faces_hq` | 5 | layout CelebAMaskHq | see the set | see the set | 5 non-commercial |" in text
+    assert (
+        "| `faces_hq` | 5 | layout CelebAMaskHq | see the set | see the set | 5 non-commercial |"
+        in text
+    )
     assert "**Rights**: `person/ccp`, `person/wild`, `faces_hq` hold pictures" in text
 
 
@@ -80,7 +95,9 @@ def test_published_weights_at_the_start_are_data() -> None:
     unknown = _run(init_file="found.pth", init_sha256="0")
     assert "| `found.pth` | not recorded |" in data(unknown)
     assert "`found.pth` hold pictures" in data(unknown)
-    taught = _run(teacher="big.tflite", teacher_record=None, sets=[_set("face/avatars", 40, clear=40)])
+    taught = _run(
+        teacher="big.tflite", teacher_record=None, sets=[_set("face/avatars", 40, clear=40)]
+    )
     assert "| `big.tflite` | not recorded |" in data(taught)
     assert "| `ImageNet-1k` |" in data(taught | {"teacher_record": known})
     assert "whoever trained" in data(None)

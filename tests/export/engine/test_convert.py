@@ -33,13 +33,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, network: nn.Module) -> 
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pictures_folder: Path, data: Path) -> Path:
+def engine(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pictures_folder: Path, data: Path
+) -> Path:
     out = tmp_path_factory.mktemp("engines") / "sinet"
-    return convert(ConvertConfig("sinet", checkpoint, out, _SIZE, images=pictures_folder, data=data))
+    return convert(
+        ConvertConfig("sinet", checkpoint, out, _SIZE, images=pictures_folder, data=data)
+    )
 
 
 def test_contract(engine: Path) -> None:
-    session = onnxruntime.InferenceSession(engine / "sinet_fp32.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        engine / "sinet_fp32.onnx", providers=["CPUExecutionProvider"]
+    )
     tensors = [(x.name, x.type, x.shape) for x in (*session.get_inputs(), *session.get_outputs())]
     assert tensors == [
         ("image", "tensor(uint8)", [1, *_SIZE, 3]),
@@ -51,7 +57,11 @@ def test_contract(engine: Path) -> None:
 
 def test_engine_toml(engine: Path) -> None:
     document = tomllib.loads((engine / "engine.toml").read_text())
-    assert (document["task"], document["model"], document["classes"]) == ("person", "sinet", ["room", "person"])
+    assert (document["task"], document["model"], document["classes"]) == (
+        "person",
+        "sinet",
+        ["room", "person"],
+    )
     assert document["input"] == {"name": "image", "batch": 1, "height": 96, "width": 160}
     single, half = document["file"]
     assert (single["engine"], half["engine"]) == ("sinet_fp32", "sinet_fp16")
@@ -61,7 +71,10 @@ def test_engine_toml(engine: Path) -> None:
     assert (half["parity"]["reference"], half["parity"]["metric"]) == ("fp32", "iou")
     assert 0.985 <= half["parity"]["mean"] <= 1
     assert half["bytes"] < single["bytes"]
-    assert [(x["set"], x["metric"]) for x in document["quality"]][:2] == [("person/ccp", "iou"), ("person/ccp", "miou")]
+    assert [(x["set"], x["metric"]) for x in document["quality"]][:2] == [
+        ("person/ccp", "iou"),
+        ("person/ccp", "miou"),
+    ]
     assert not [x for x in document["quality"] if "condition" in x]  # those are in the card
 
 
@@ -69,7 +82,11 @@ def test_verify(engine: Path, checkpoint: Path, pictures_folder: Path) -> None:
     lines = verify(VerifyConfig(engine, images=pictures_folder, checkpoint=checkpoint))
     size = (engine / "sinet_fp32.onnx").stat().st_size
     assert lines[0] == f"sinet_fp32: sinet_fp32.onnx, {size} bytes, opset 18, input 96x160, runs"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["sinet_fp16", "fp32 against torch", "fp16 against fp32"]
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "sinet_fp16",
+        "fp32 against torch",
+        "fp16 against fp32",
+    ]
 
 
 def test_cpu_graph_has_no_slow_operators(engine: Path) -> None:
@@ -85,16 +102,29 @@ def test_card(engine: Path) -> None:
     assert "Input of 96x160 pixels" in text
 
 
-def test_a_card_claims_of_other_weights_nothing_that_was_found_of_the_shipped_ones(engine: Path) -> None:
+def test_a_card_claims_of_other_weights_nothing_that_was_found_of_the_shipped_ones(
+    engine: Path,
+) -> None:
     text = (engine / "CARD.md").read_text()
     assert "is not known" in text
-    for claim in ("None of these pictures was trained on", "Wanted were", "Seen in", "women", "by this project"):
+    for claim in (
+        "None of these pictures was trained on",
+        "Wanted were",
+        "Seen in",
+        "women",
+        "by this project",
+    ):
         assert claim not in text
 
 
 @pytest.mark.parametrize("name", sorted(TRAINED.keys() - {"portraitnet_prior"}))
 def test_a_card_of_shipped_weights_says_what_was_found(name: str) -> None:
-    training = Training("trained by this project", "Apache-2.0", record_of(CHECKPOINTS / f"{name}.safetensors"), True)
+    training = Training(
+        "trained by this project",
+        "Apache-2.0",
+        record_of(CHECKPOINTS / f"{name}.safetensors"),
+        True,
+    )
     spec = TRAINED[name]
     text = card(spec, spec.size, 1, 3_311_376, training, [], [])
     assert "$" not in text
@@ -112,7 +142,10 @@ def test_same_weights_same_bytes(engine: Path, network: nn.Module) -> None:
 def test_plain_form_answers_alike(engine: Path, network: nn.Module, pictures_folder: Path) -> None:
     spec = find_model("sinet")
     plain = engine_graph(network, spec, _SIZE, fold=False)
-    assert to_half(plain).SerializeToString(deterministic=True) == (engine / "sinet_fp16.onnx").read_bytes()
+    assert (
+        to_half(plain).SerializeToString(deterministic=True)
+        == (engine / "sinet_fp16.onnx").read_bytes()
+    )
     assert "PRelu" in {node.op_type for node in plain.graph.node}
     parity = check_parity(network, spec, plain, pictures(pictures_folder, _SIZE, 9))
     assert parity.logit_max < 1e-4
@@ -157,10 +190,14 @@ def test_failure_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_late_failure_keeps_the_old_engine(tmp_path: Path, checkpoint: Path, pictures_folder: Path) -> None:
+def test_late_failure_keeps_the_old_engine(
+    tmp_path: Path, checkpoint: Path, pictures_folder: Path
+) -> None:
     (tmp_path / "sinet").mkdir()
     (tmp_path / "sinet" / "engine.toml").write_text("old")
-    config = ConvertConfig("sinet", checkpoint, tmp_path / "sinet", (32, 32), images=pictures_folder, data=tmp_path)
+    config = ConvertConfig(
+        "sinet", checkpoint, tmp_path / "sinet", (32, 32), images=pictures_folder, data=tmp_path
+    )
     with pytest.raises(ExportError, match="manifest"):
         convert(config)
     assert [path.name for path in tmp_path.rglob("*")] == ["sinet", "engine.toml"]

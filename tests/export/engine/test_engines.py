@@ -48,7 +48,11 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("checkpoint") / "segformer.pth"
     torch.save({"meta": {}, "state_dict": find_model("segformer_b0").build().state_dict()}, path)
-    return convert(ConvertConfig("segformer_b0", path, tmp_path_factory.mktemp("engines") / "segformer_b0", _SIZE))
+    return convert(
+        ConvertConfig(
+            "segformer_b0", path, tmp_path_factory.mktemp("engines") / "segformer_b0", _SIZE
+        )
+    )
 
 
 def _document(engine: Path) -> dict[str, object]:
@@ -124,7 +128,11 @@ def test_classes_without_names(face: Path) -> None:
 
 def test_verify_recomputes(stateful: Path, face: Path, pictures_folder: Path) -> None:
     lines = verify(VerifyConfig(stateful, images=pictures_folder))
-    assert [line.split(":")[0] for line in lines] == ["portraitnet_fp32", "portraitnet_fp16", "fp16 against fp32"]
+    assert [line.split(":")[0] for line in lines] == [
+        "portraitnet_fp32",
+        "portraitnet_fp16",
+        "fp16 against fp32",
+    ]
     assert "iou" in lines[2]
     lines = verify(VerifyConfig(face))
     assert lines[2].startswith("fp16 against fp32: agreement 0.99")
@@ -152,10 +160,22 @@ def test_verify_notices_other_weights(tmp_path: Path, face: Path) -> None:
 @pytest.mark.gpu_build
 def test_plans_build(stateful: Path, face: Path) -> None:
     """TensorRT takes all operators, states and uint8 on both sides, and keeps the precision; this needs no GPU."""
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed; pip install '.[gpu-build]'")
+    pytest.importorskip(
+        "tensorrt_rtx", reason="TensorRT-RTX is not installed; pip install '.[gpu-build]'"
+    )
     for engine in (stateful, face):
-        assert build_plan(load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp16.onnx").half_share > 0.6
-        assert build_plan(load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp32.onnx").half_share == 0
+        assert (
+            build_plan(
+                load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp16.onnx"
+            ).half_share
+            > 0.6
+        )
+        assert (
+            build_plan(
+                load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp32.onnx"
+            ).half_share
+            == 0
+        )
 
 
 def test_plan_needs_a_half_precision_file(tmp_path: Path, face: Path) -> None:

@@ -12,7 +12,14 @@ from export.engine import toml
     "document",
     [
         {},
-        {"a": 1, "b": -2.5e-05, "c": True, "d": False, "e": 'quotes " and \\ and\nlines\x7f', "f": "ümläut"},
+        {
+            "a": 1,
+            "b": -2.5e-05,
+            "c": True,
+            "d": False,
+            "e": 'quotes " and \\ and\nlines\x7f',
+            "f": "ümläut",
+        },
         {"list": ["x", "y"], "numbers": [1, 2.5], "empty": []},
         {"table": {"a": 1, "inner": {"b": 2}}, "needs quotes": 1, "": 2},
         {"file": [{"name": "a", "parity": {"images": 8}}, {"name": "b"}], "last": 1},

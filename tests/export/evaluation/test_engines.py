@@ -24,7 +24,10 @@ class _Session:
     def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         assert names == ["alpha", "state_out"]
         assert feed["image"].shape == (2, 4, 6, 3)
-        return [np.rint(feed["state_in"][:, 0] * 250).astype(np.uint8), feed["state_in"] + np.float32(0.1)]
+        return [
+            np.rint(feed["state_in"][:, 0] * 250).astype(np.uint8),
+            feed["state_in"] + np.float32(0.1),
+        ]
 
 
 def test_the_state_goes_on_within_a_clip_only() -> None:

@@ -87,7 +87,9 @@ def test_left_for_right_is_wrong_for_the_classes_only(faces: Path) -> None:
     swapped = {"left eye": "right eye", "right eye": "left eye"}
     scores = _by_metric(evaluate(_Reader(V1_CLASSES, swapped), faces))
     assert scores["iou eyes"].mean == 1.0
-    assert scores["miou"].mean == pytest.approx((7 / 9 + 6 / 8) / 2, abs=1e-4)  # teeth: of the one that was checked
+    assert scores["miou"].mean == pytest.approx(
+        (7 / 9 + 6 / 8) / 2, abs=1e-4
+    )  # teeth: of the one that was checked
 
 
 def test_a_mixed_up_part(faces: Path) -> None:
@@ -96,7 +98,10 @@ def test_a_mixed_up_part(faces: Path) -> None:
     assert scores["iou lips"].mean == pytest.approx((6 * 16 - 2 * 12) / (6 * 16))
     assert scores["iou skin"].mean == 1.0
     lips = scores["iou lips"].mean
-    checked, unchecked = (7 + lips) / 9, (7 + lips) / 8  # where nobody looked at the teeth, no class of them counts
+    checked, unchecked = (
+        (7 + lips) / 9,
+        (7 + lips) / 8,
+    )  # where nobody looked at the teeth, no class of them counts
     assert scores["miou"].mean == pytest.approx((checked + unchecked) / 2, abs=1e-4)
 
 
@@ -125,7 +130,10 @@ def test_the_crop_is_1_7_times_the_face_high_around_its_middle() -> None:
     crop = face_crop(LabelledFace("x", image, label, np.ones(label.shape, np.uint8)))
     assert crop is not None
     assert crop.image.shape == (68, 68, 3)  # the face is 40 high, rows 25 to 65, columns 15 to 45
-    rows, columns = np.flatnonzero((crop.label >= 2).any(1)), np.flatnonzero((crop.label >= 2).any(0))
+    rows, columns = (
+        np.flatnonzero((crop.label >= 2).any(1)),
+        np.flatnonzero((crop.label >= 2).any(0)),
+    )
     assert [rows[0], rows[-1], columns[0], columns[-1]] == [14, 53, 19, 48]
     assert not crop.valid[:, :4].any()
     assert not crop.valid[:, 64:].any()

@@ -49,7 +49,9 @@ def test_results_by_condition(data: Path) -> None:
 
 
 def test_calling_everything_person(data: Path) -> None:
-    scores = {x.set: x for x in evaluate(_Everything(), data) if x.metric in ("iou", "person_share")}
+    scores = {
+        x.set: x for x in evaluate(_Everything(), data) if x.metric in ("iou", "person_share")
+    }
     assert scores["rooms without people"].mean == scores["person/wild without people"].mean == 1.0
     assert scores["person/ccp"].mean == pytest.approx(36 * 24 / (48 * 64), abs=1e-4)
 

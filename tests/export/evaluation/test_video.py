@@ -36,7 +36,9 @@ def test_flicker_counts_where_nothing_changes() -> None:
 
 def test_dtssd() -> None:
     off = [x.copy() for x in _TRUTH]
-    off[5][:10, :50] = 255 - off[5][:10, :50]  # a quarter of the frame, wrong once: the changes to it and from it
+    off[5][:10, :50] = (
+        255 - off[5][:10, :50]
+    )  # a quarter of the frame, wrong once: the changes to it and from it
     assert dtssd(off, _TRUTH) == pytest.approx(100 * 2 * 0.5 / 11)
     assert dtssd([np.clip(x, 0, 100) for x in _TRUTH], _TRUTH) > 0
 

@@ -14,7 +14,10 @@ from export.onnx.graph import ScoreNetwork
 
 def test_slopes_are_prelu_of_every_slope() -> None:
     slope = torch.tensor([-0.7, 0.0, 0.25, 1.0, 1.6])
-    scale, shift = torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0]), torch.tensor([0.1, -0.2, 0.3, 0.0, 1.0])
+    scale, shift = (
+        torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0]),
+        torch.tensor([0.1, -0.2, 0.3, 0.0, 1.0]),
+    )
     x = torch.randn(1, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     expected = functional.prelu(x * scale[:, None, None] + shift[:, None, None], slope)
     slopes = Slopes(slope, scale, shift)
@@ -42,7 +45,9 @@ def test_enlarge_conv_is_two_enlargements_and_a_convolution(size: tuple[int, int
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
 def test_folded_sinet_is_sinet(network: nn.Module, bgr: bool, size: tuple[int, int]) -> None:
     spec = replace(find_model("sinet"), mean=(90.0, 120.0, 140.0), std=(50.0, 60.0, 70.0), bgr=bgr)
-    image = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    image = torch.randint(
+        0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
+    )
     folded = spec.fold(network, size)
     assert folded is not None
     with torch.no_grad():

@@ -43,7 +43,9 @@ def test_extremec3_answers_like_the_authors_code(reference: Path) -> None:
 
 
 def test_portraitnet_answers_like_the_authors_code(reference: Path) -> None:
-    spec, network, expected = _load(reference, "portraitnet", "portraitnet_edge.pth.tar", "portraitnet_edge")
+    spec, network, expected = _load(
+        reference, "portraitnet", "portraitnet_edge.pth.tar", "portraitnet_edge"
+    )
     assert dict(spec.options) == {"edge": True}
     assert isinstance(network, PortraitNet)
     np.testing.assert_allclose(_run(network, expected["input"]), expected["logits"], atol=1e-4)
@@ -54,8 +56,12 @@ def test_portraitnet_answers_like_the_authors_code(reference: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["portraitnet", "portraitnet_prior"])
-def test_portraitnet_with_a_prior_answers_like_the_authors_code(reference: Path, model: str) -> None:
-    spec, network, expected = _load(reference, model, "portraitnet_prior.pth.tar", "portraitnet_prior")
+def test_portraitnet_with_a_prior_answers_like_the_authors_code(
+    reference: Path, model: str
+) -> None:
+    spec, network, expected = _load(
+        reference, model, "portraitnet_prior.pth.tar", "portraitnet_prior"
+    )
     assert (spec.name, spec.stateful) == (model, True)
     np.testing.assert_allclose(_run(network, expected["input"]), expected["logits"], atol=1e-4)
 
@@ -65,7 +71,9 @@ def test_segformer_answers_like_the_authors_code(reference: Path, name: str, cla
     spec, network, expected = _load(reference, "segformer_b0", f"{name}.pth", name)
     assert spec.classes == SEGFORMER_CLASSES[classes]
     assert spec.task == "face"
-    np.testing.assert_allclose(_run(network, expected["input"]), expected["logits_quarter"], atol=1e-4)
+    np.testing.assert_allclose(
+        _run(network, expected["input"]), expected["logits_quarter"], atol=1e-4
+    )
 
 
 def test_boundary_is_for_training_only() -> None:
@@ -113,7 +121,9 @@ def test_normalisations() -> None:
         ],
     }
     for name, values in expected.items():
-        np.testing.assert_allclose(find_model(name).normalise(image).flatten().numpy(), values, rtol=1e-5)
+        np.testing.assert_allclose(
+            find_model(name).normalise(image).flatten().numpy(), values, rtol=1e-5
+        )
 
 
 def test_a_margin_of_one_is_certain() -> None:
@@ -124,5 +134,7 @@ def test_a_margin_of_one_is_certain() -> None:
 
 
 def test_published_weights_of_another_network(reference: Path) -> None:
-    with pytest.raises(ExportError, match="the published weights of sinet, not of extremec3; convert sinet"):
+    with pytest.raises(
+        ExportError, match="the published weights of sinet, not of extremec3; convert sinet"
+    ):
         load_network("extremec3", reference / "SINet.pth")

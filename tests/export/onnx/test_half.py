@@ -72,7 +72,9 @@ def test_it_answers_alike(plain: onnx.ModelProto) -> None:
 def test_other_weights_are_noticed(plain: onnx.ModelProto) -> None:
     other = to_half(plain)
     _scale(other, 0.5)
-    with pytest.raises(ExportError, match=r"float16 and float32 differ: mean agreement 0\.\d+ \(limit 0\.995\)"):
+    with pytest.raises(
+        ExportError, match=r"float16 and float32 differ: mean agreement 0\.\d+ \(limit 0\.995\)"
+    ):
         check_half(plain, other, own_pictures(_SIZE, 8))
 
 
@@ -89,7 +91,11 @@ def _scale(model: onnx.ModelProto, factor: float) -> None:
     for item in model.graph.initializer:
         if item.name == conv.input[1]:
             values = numpy_helper.to_array(item)
-            first = np.where(np.arange(len(values)) < 3, factor, 1).reshape(-1, 1, 1, 1).astype(values.dtype)
+            first = (
+                np.where(np.arange(len(values)) < 3, factor, 1)
+                .reshape(-1, 1, 1, 1)
+                .astype(values.dtype)
+            )
             item.CopyFrom(numpy_helper.from_array(values * first, item.name))
 
 
@@ -142,7 +148,9 @@ def test_weights_shared_by_kept_and_converted_nodes() -> None:
         node.name = str(index)
     half = to_half(model)
     image = np.arange(12, dtype=np.uint8).reshape(1, 1, 3, 4)
-    expected, actual = (cpu_session(x.SerializeToString()).run(None, {"image": image}) for x in (model, half))
+    expected, actual = (
+        cpu_session(x.SerializeToString()).run(None, {"image": image}) for x in (model, half)
+    )
     assert [x.dtype for x in actual] == [np.uint8, np.float32]
     np.testing.assert_allclose(actual[1], expected[1], atol=1e-2)
     [kernel] = [item for item in half.graph.initializer if item.name == "kernel_half"]

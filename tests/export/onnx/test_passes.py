@@ -24,7 +24,9 @@ def _graph(slope: NDArray[np.float32], shape: list[int]) -> onnx.ModelProto:
 
 
 def _run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     y: NDArray[np.float32] = session.run(None, {"x": x})[0]
     return y
 

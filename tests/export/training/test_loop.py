@@ -28,7 +28,9 @@ from vcam.bench.machine import describe_machine
 
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:
-    return TrainConfig("sinet", (data,), out, samples, batch=2, warmup_samples=2, checkpoint_s=0.0, workers=0)
+    return TrainConfig(
+        "sinet", (data,), out, samples, batch=2, warmup_samples=2, checkpoint_s=0.0, workers=0
+    )
 
 
 def _plain(data: Path, folder: Path) -> Path:
@@ -96,13 +98,17 @@ def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
     asked = replace(_config(data, tmp_path, 4), rate=0.02)
     assert as_begun(asked, {"samples", "data"}) == replace(begun, samples=4)
     assert as_begun(asked, {"samples", "data", "rate"}).rate == 0.02
-    with pytest.raises(ExportError, match=r"finish False: the run in .* was begun with True; leave it out"):
+    with pytest.raises(
+        ExportError, match=r"finish False: the run in .* was begun with True; leave it out"
+    ):
         train(asked, resume=True)
     _plain(data, tmp_path / "more")
     train(replace(begun, samples=4, data=(tmp_path / "more",)), resume=True)
     record = record_of(tmp_path / "ema.safetensors")
     assert record is not None
-    assert {"more", "person/ccp"} <= {one["name"] for one in record["sets"]}  # what the first part saw stays
+    assert {"more", "person/ccp"} <= {
+        one["name"] for one in record["sets"]
+    }  # what the first part saw stays
     with pytest.raises(ExportError, match="leave it out, or begin without --resume"):
         train(begun, resume=True, init=tmp_path / "ema.safetensors")
 
@@ -110,16 +116,24 @@ def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
 def test_a_run_is_not_written_over(data: Path, tmp_path: Path) -> None:
     train(_config(data, tmp_path, 2))
     kept = (tmp_path / "run.json").read_bytes()
-    with pytest.raises(ExportError, match="holds a run; go on with --resume, or give another folder"):
+    with pytest.raises(
+        ExportError, match="holds a run; go on with --resume, or give another folder"
+    ):
         train(_config(data, tmp_path, 4))
     assert (tmp_path / "run.json").read_bytes() == kept
 
 
-def test_a_loss_that_is_no_number_is_not_saved(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_no_number_is_not_saved(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(_config(data, tmp_path, 2))
     kept = (tmp_path / "last.pt").read_bytes()
-    monkeypatch.setattr("export.training.loop.total_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
-    with pytest.raises(ExportError, match="the loss is nan after 2 samples; what was saved is whole"):
+    monkeypatch.setattr(
+        "export.training.loop.total_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True)
+    )
+    with pytest.raises(
+        ExportError, match="the loss is nan after 2 samples; what was saved is whole"
+    ):
         train(_config(data, tmp_path, 4), resume=True)
     assert (tmp_path / "last.pt").read_bytes() == kept
 
@@ -133,17 +147,19 @@ def test_a_full_disk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("export.training.loop.save_file", full)
-    with pytest.raises(ExportError, match=r"No space left on device.*make room and go on with --resume"):
+    with pytest.raises(
+        ExportError, match=r"No space left on device.*make room and go on with --resume"
+    ):
         train(_config(data, tmp_path, 4), resume=True)
     assert (tmp_path / "ema.safetensors").read_bytes() == kept
     assert not (tmp_path / "ema.safetensors.partial").exists()
 
 
-def test_an_error_of_a_worker_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_worker_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As torch brings it from a worker process, the trace in front."""
-    text = (
-        'Traceback (most recent call last):\n  File "worker.py", line 1\nexport.errors.ExportError: a.png: cut short\n'
-    )
+    text = 'Traceback (most recent call last):\n  File "worker.py", line 1\nexport.errors.ExportError: a.png: cut short\n'
 
     def broken(*_: object) -> None:
         raise ExportError(f"Caught ExportError in DataLoader worker process 0.\nOriginal {text}")
@@ -158,9 +174,13 @@ def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
     """Weights that may have seen other pictures neither start nor teach a run with the filter."""
     doubtful = train(_config(data, tmp_path / "any", 2))
     clear = replace(_config(data, tmp_path / "clear", 2), licence="clear")
-    with pytest.raises(ExportError, match="not known to have seen only pictures whose rights are clear"):
+    with pytest.raises(
+        ExportError, match="not known to have seen only pictures whose rights are clear"
+    ):
         train(clear, init=doubtful)
-    with pytest.raises(ExportError, match="not known to have seen only pictures whose rights are clear"):
+    with pytest.raises(
+        ExportError, match="not known to have seen only pictures whose rights are clear"
+    ):
         train(replace(clear, teacher=doubtful, teacher_model="sinet"))
     first = train(clear)
     second = train(replace(clear, out=tmp_path / "second"), init=first)
@@ -168,7 +188,9 @@ def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
     assert record is not None
     assert is_clear(record)
     assert not is_clear(record | {"teacher": "big.tflite"})
-    assert not is_clear({"licence": "clear", "init": None, "seen": 1})  # of a time when records told less
+    assert not is_clear(
+        {"licence": "clear", "init": None, "seen": 1}
+    )  # of a time when records told less
 
 
 def test_board(data: Path, tmp_path: Path) -> None:
@@ -195,7 +217,9 @@ def test_start_from_weights(data: Path, tmp_path: Path, network: nn.Module) -> N
     assert record["init"]["seen"] == 64  # resuming forgets nothing
     assert record["init_file"] == "last.pt"
     after = read_checkpoint(tmp_path / "run" / "ema.safetensors", find_model("sinet"))
-    torch.testing.assert_close(after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        after["bn_2.weight"], network.state_dict()["bn_2.weight"], atol=0.02, rtol=0
+    )
 
 
 def test_bfloat16_on_a_cpu(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +270,12 @@ def test_no_data(tmp_path: Path) -> None:
         ("segformer_b0", "person", 2),
     ],
 )
-def test_every_network_and_task(data: Path, tmp_path: Path, model: str, task: str, classes: int) -> None:
-    config = replace(_config(data, tmp_path, 2), model=model, task=task, consistency=1.0 if task else 0.0)
+def test_every_network_and_task(
+    data: Path, tmp_path: Path, model: str, task: str, classes: int
+) -> None:
+    config = replace(
+        _config(data, tmp_path, 2), model=model, task=task, consistency=1.0 if task else 0.0
+    )
     weights = read_weights(train(config))
     last = weights["decode_head.conv_seg.weight" if model == "segformer_b0" else "pred.weight"]
     assert len(last) == classes
@@ -257,8 +285,12 @@ def test_every_network_and_task(data: Path, tmp_path: Path, model: str, task: st
 def test_another_head_starts_from_the_same_encoder(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = train(replace(_config(data, tmp_path / "first", 2), model="segformer_b0", task="person"))
-    second = train(replace(_config(data, tmp_path / "second", 2), model="segformer_b0", rate=0.0), init=first)
+    first = train(
+        replace(_config(data, tmp_path / "first", 2), model="segformer_b0", task="person")
+    )
+    second = train(
+        replace(_config(data, tmp_path / "second", 2), model="segformer_b0", rate=0.0), init=first
+    )
     assert "has no decode_head of segformer_b0" in capsys.readouterr().out
     before, after = read_weights(first), read_weights(second)
     name = "backbone.layers.2.1.0.ffn.layers.0.weight"
@@ -273,7 +305,9 @@ def test_memory_is_learnt_from_nothing(data: Path, tmp_path: Path) -> None:
     stem, before = read_weights(train(config, init=first))[name], read_weights(first)[name]
     torch.testing.assert_close(stem[:, :3], before)
     assert not stem[:, 3].any()
-    later = read_weights(train(replace(config, out=tmp_path / "third", samples=16, rate=0.01), init=first))[name]
+    later = read_weights(
+        train(replace(config, out=tmp_path / "third", samples=16, rate=0.01), init=first)
+    )[name]
     assert later[:, 3].any()
 
 
@@ -290,11 +324,19 @@ def test_weights_of_two_phases_are_averaged(data: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.safetensors"
     write_half(tmp_path / "mean.safetensors", half)
     assert record_of(half) == record
-    with pytest.raises(ExportError, match=rf"second.*: {first} did not start from it; give weights of one training"):
+    with pytest.raises(
+        ExportError, match=rf"second.*: {first} did not start from it; give weights of one training"
+    ):
         write_average([second, first], tmp_path / "none.safetensors")
-    other = train(replace(_config(data, tmp_path / "other", 2), model="segformer_b0", task="person"))
-    parsing = train(replace(_config(data, tmp_path / "parsing", 2), model="segformer_b0"), init=other)
-    with pytest.raises(ExportError, match=rf"{parsing}: not the network of {other}; weights of one network"):
+    other = train(
+        replace(_config(data, tmp_path / "other", 2), model="segformer_b0", task="person")
+    )
+    parsing = train(
+        replace(_config(data, tmp_path / "parsing", 2), model="segformer_b0"), init=other
+    )
+    with pytest.raises(
+        ExportError, match=rf"{parsing}: not the network of {other}; weights of one network"
+    ):
         write_average([other, parsing], tmp_path / "none.safetensors")
     assert not (tmp_path / "none.safetensors").exists()
 
@@ -302,7 +344,11 @@ def test_weights_of_two_phases_are_averaged(data: Path, tmp_path: Path) -> None:
 def test_published_encoder(data: Path, tmp_path: Path) -> None:
     """The names of the PyTorch port of EfficientNet-Lite0's ImageNet weights."""
     encoder = EfficientNetLite0()
-    theirs = {".expand.0.": "._expand_conv.", ".expand.1.": "._bn0.", ".spatial.0.": "._depthwise_conv."}
+    theirs = {
+        ".expand.0.": "._expand_conv.",
+        ".expand.1.": "._bn0.",
+        ".spatial.0.": "._depthwise_conv.",
+    }
     theirs |= {".spatial.1.": "._bn1.", ".project.0.": "._project_conv.", ".project.1.": "._bn2."}
     theirs |= {"stem.0.": "_conv_stem.", "stem.1.": "_bn0.", "blocks.": "_blocks."}
     weights = {}
@@ -324,12 +370,17 @@ def test_a_teacher_is_heard(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     alpha = teacher.alpha(torch.zeros(2, 64, 96, 3, dtype=torch.uint8))
     assert alpha.shape == (2, 64, 96)
     assert 0 <= alpha.min() <= alpha.max() <= 1
-    image, label = torch.zeros(2, 224, 224, 3, dtype=torch.uint8), torch.zeros(2, 224, 224, dtype=torch.uint8)
+    image, label = (
+        torch.zeros(2, 224, 224, 3, dtype=torch.uint8),
+        torch.zeros(2, 224, 224, dtype=torch.uint8),
+    )
     unlabelled = torch.zeros_like(label)
     drawn = Sample(image[0].numpy(), label[0].numpy(), unlabelled[0].numpy(), image[0].numpy())
     monkeypatch.setattr("export.training.loop.draw", lambda *_: drawn)
     alone = read_weights(train(_config(data, tmp_path / "alone", 2)))
-    config = replace(_config(data, tmp_path / "taught", 2), teacher=tmp_path / "teacher.safetensors")
+    config = replace(
+        _config(data, tmp_path / "taught", 2), teacher=tmp_path / "teacher.safetensors"
+    )
     taught = read_weights(train(config))
     assert not torch.equal(alone["bn_2.weight"], taught["bn_2.weight"])
     drawn.valid[:] = 1
@@ -340,7 +391,9 @@ def test_a_teacher_is_heard(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_network_that_remembers_cannot_teach(tmp_path: Path) -> None:
     save_file(find_model("portraitnet_prior").build().state_dict(), tmp_path / "prior.safetensors")
-    with pytest.raises(ExportError, match="portraitnet_prior cannot teach; give a person network without memory"):
+    with pytest.raises(
+        ExportError, match="portraitnet_prior cannot teach; give a person network without memory"
+    ):
         Teacher("portraitnet_prior", tmp_path / "prior.safetensors")
 
 
@@ -357,7 +410,10 @@ def test_pictures_without_labels_need_a_teacher(data: Path, tmp_path: Path) -> N
     shutil.copytree(data / "person/ccp/images", tmp_path / "found/images")
     save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
     config = replace(_config(data, tmp_path / "run", 2), data=(tmp_path / "found",))
-    with pytest.raises(ExportError, match="found: pictures without labels; give a --teacher, or leave the folder out"):
+    with pytest.raises(
+        ExportError,
+        match="found: pictures without labels; give a --teacher, or leave the folder out",
+    ):
         train(config)
     record = record_of(train(replace(config, teacher=tmp_path / "teacher.safetensors")))
     assert record is not None
@@ -369,7 +425,11 @@ def test_sets_of_one_name_stay_apart_in_the_record(data: Path, tmp_path: Path) -
     for part in ("one", "two"):
         _plain(data, tmp_path / part / "portraits")
     folders = (data / "person/ccp", tmp_path / "one/portraits", tmp_path / "two/portraits")
-    assert [one["name"] for one in used_sets(folders, "person", "any")] == ["person/ccp", "portraits", "portraits (2)"]
+    assert [one["name"] for one in used_sets(folders, "person", "any")] == [
+        "person/ccp",
+        "portraits",
+        "portraits (2)",
+    ]
 
 
 def test_the_record_names_an_engine_that_teaches(data: Path, tmp_path: Path) -> None:
@@ -386,7 +446,10 @@ def test_an_engine_can_teach() -> None:
 
 
 def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="extremec3: only sinet, portraitnet, portraitnet_prior, portraitnet_face, "):
+    with pytest.raises(
+        ExportError,
+        match="extremec3: only sinet, portraitnet, portraitnet_prior, portraitnet_face, ",
+    ):
         train(replace(_config(data, tmp_path, 2), model="extremec3"))
     with pytest.raises(ExportError, match="--task face: sinet learns person or person"):
         train(replace(_config(data, tmp_path, 2), task="face"))
@@ -395,7 +458,10 @@ def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
 def test_start_from_another_network(data: Path, tmp_path: Path, network: nn.Module) -> None:
     torch.save(network.state_dict(), tmp_path / "sinet.pth")
     with pytest.raises(ExportError, match="weights of another network"):
-        train(replace(_config(data, tmp_path / "run", 2), model="portraitnet"), init=tmp_path / "sinet.pth")
+        train(
+            replace(_config(data, tmp_path / "run", 2), model="portraitnet"),
+            init=tmp_path / "sinet.pth",
+        )
 
 
 def test_public_sets_join(data: Path, tmp_path: Path) -> None:

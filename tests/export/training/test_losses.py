@@ -38,7 +38,9 @@ def test_person_loss_ignores_pixels() -> None:
     valid[:, :, 8:] = 0
     changed = logits.clone()
     changed[..., 8:] = 50
-    torch.testing.assert_close(person_loss(logits, alpha, valid), person_loss(changed, alpha, valid))
+    torch.testing.assert_close(
+        person_loss(logits, alpha, valid), person_loss(changed, alpha, valid)
+    )
 
 
 def test_an_error_at_the_outline_costs_more() -> None:
@@ -92,7 +94,9 @@ def test_ignored_pixels_teach_nothing() -> None:
     valid[:, :, 8:] = 0
     hidden = alpha * valid
     coarse = torch.stack([-alpha, alpha], dim=1) * 8
-    assert coarse_loss(coarse, hidden, valid).item() == pytest.approx(coarse_loss(coarse, alpha, valid).item())
+    assert coarse_loss(coarse, hidden, valid).item() == pytest.approx(
+        coarse_loss(coarse, alpha, valid).item()
+    )
     assert coarse_loss(coarse.flip(1), hidden, torch.zeros_like(valid)).item() == 0
     edge = (boundary(alpha, 5) > 0.5).float()
     true_edge = torch.stack([1 - edge, edge], dim=1) * 8

@@ -49,11 +49,16 @@ def test_published_weights_answer_like_the_authors_code(reference: Path) -> None
         on_image = network(spec.normalise(image)).numpy()
         on_input = network(torch.from_numpy(expected["input"])).numpy()
     np.testing.assert_allclose(on_image, expected["image_logits"], atol=1e-4)
-    np.testing.assert_allclose(on_input, expected["logits"], atol=1e-6 * np.abs(expected["logits"]).max())
+    np.testing.assert_allclose(
+        on_input, expected["logits"], atol=1e-6 * np.abs(expected["logits"]).max()
+    )
 
 
 def test_safetensors_without_counters(tmp_path: Path, network: nn.Module) -> None:
-    save_file({k: v for k, v in _weights(network).items() if v.is_floating_point()}, tmp_path / "w.safetensors")
+    save_file(
+        {k: v for k, v in _weights(network).items() if v.is_floating_point()},
+        tmp_path / "w.safetensors",
+    )
     _same(tmp_path / "w.safetensors", network)
 
 
@@ -86,7 +91,10 @@ def test_absent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"<!DOCTYPE html><html>", "a web page"), (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer")],
+    [
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    ],
 )
 def test_not_even_a_checkpoint(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
@@ -116,7 +124,9 @@ class _Bomb:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_pickle_that_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+def test_pickle_that_runs_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "w.pth"
     if zipped:
@@ -129,7 +139,10 @@ def test_pickle_that_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_wrong_network(tmp_path: Path, network: nn.Module) -> None:
     save_file({f"stem.{index}": torch.zeros(2) for index in range(5)}, tmp_path / "w.safetensors")
-    _refused(tmp_path / "w.safetensors", r"not the weights of sinet: \d+ missing \(.+, \.\.\.\); 5 unknown \(stem\.0, ")
+    _refused(
+        tmp_path / "w.safetensors",
+        r"not the weights of sinet: \d+ missing \(.+, \.\.\.\); 5 unknown \(stem\.0, ",
+    )
     weights = _weights(network) | {"bn_2.weight": torch.zeros(9)}
     torch.save(weights, tmp_path / "w.pth")
     _refused(tmp_path / "w.pth", re.escape("1 of another shape (bn_2.weight (9,) instead of (2,))"))
@@ -150,27 +163,44 @@ def test_another_networks_file(reference: Path, name: str, told: str) -> None:
 
 def test_file_from_before_zip(tmp_path: Path, network: nn.Module) -> None:
     state = {f"module.{key}": value for key, value in _weights(network).items()}
-    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "w.pth.tar", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"epoch": 1, "state_dict": state},
+        tmp_path / "w.pth.tar",
+        _use_new_zipfile_serialization=False,
+    )
     _same(tmp_path / "w.pth.tar", network)
 
 
 def test_loss_of_python_2_beside_the_weights(tmp_path: Path, network: nn.Module) -> None:
     """A NumPy scalar, whose bytes are a string that is not UTF-8, as old training scripts left them."""
     dtype = b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    scalar = b"cnumpy.core.multiarray\nscalar\n" + dtype + b"U\x08" + struct.pack("<d", 0.0695) + b"\x86R"
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\n"
+        + dtype
+        + b"U\x08"
+        + struct.pack("<d", 0.0695)
+        + b"\x86R"
+    )
     torch.save({"minLoss": 0.5, "state_dict": _weights(network)}, tmp_path / "new.pth")
-    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+    with (
+        zipfile.ZipFile(tmp_path / "new.pth") as new,
+        zipfile.ZipFile(tmp_path / "old.pth", "w") as old,
+    ):
         for item in new.infolist():
             old.writestr(item, new.read(item).replace(b"G" + struct.pack(">d", 0.5), scalar))
     _same(tmp_path / "old.pth", network)
 
 
 def test_not_finite(tmp_path: Path, network: nn.Module) -> None:
-    torch.save(_weights(network) | {"bn_2.bias": torch.tensor([0.0, float("nan")])}, tmp_path / "w.pth")
+    torch.save(
+        _weights(network) | {"bn_2.bias": torch.tensor([0.0, float("nan")])}, tmp_path / "w.pth"
+    )
     _refused(tmp_path / "w.pth", "1 weights are not finite")
 
 
-@pytest.mark.parametrize(("stored", "message"), [([1, 2], "holds a list"), ({"epoch": 3}, "holds no weights")])
+@pytest.mark.parametrize(
+    ("stored", "message"), [([1, 2], "holds a list"), ({"epoch": 3}, "holds no weights")]
+)
 def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
     torch.save(stored, tmp_path / "w.pth")
     _refused(tmp_path / "w.pth", message)

@@ -20,7 +20,9 @@ def _names(model: str) -> dict[str, Tensor]:
 
 
 def _segformer(classes: int, head: int = 256) -> dict[str, Tensor]:
-    return _names("segformer_b0") | {"decode_head.conv_seg.weight": torch.empty(classes, head, 1, 1)}
+    return _names("segformer_b0") | {
+        "decode_head.conv_seg.weight": torch.empty(classes, head, 1, 1)
+    }
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
@@ -48,7 +50,9 @@ def test_width_of_the_decoder_is_found_in_the_file() -> None:
 
 
 def test_cityscapes() -> None:
-    with pytest.raises(ExportError, match=r"some\.pth: holds 19 classes, which no known portrait .* \(2, 8, 9\)"):
+    with pytest.raises(
+        ExportError, match=r"some\.pth: holds 19 classes, which no known portrait .* \(2, 8, 9\)"
+    ):
         resolve(_PATH, find_model("segformer_b0"), _segformer(19))
     names = ",".join(f"c{index}" for index in range(19))
     assert resolve(_PATH, find_model("segformer_b0"), _segformer(19), names).classes[18] == "c18"
