@@ -92,7 +92,7 @@ def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
         try:
             done = subprocess.run(  # noqa: S603
                 shlex.split(mend.command), check=False, stdout=sys.stderr.fileno()
-            ) - ours
+            )
         except OSError as error:
             print(f"vcam: {mend.command}: {error.strerror}", file=sys.stderr)
         else:
