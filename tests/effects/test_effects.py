@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import PERSON, SENTINEL, SIZE, frame_of, room_is_hidden
 from vcam.backends.fake import centre_is_person
-from vcam.effects import EFFECTS, make_effect, parse_color
+from vcam.effects import EFFECTS, make_effect, parse_effect
 from vcam.effects.blur import sigma_px
 from vcam.effects.composer import Composer
 from vcam.errors import SourceError, UsageError
@@ -150,8 +150,8 @@ def test_every_effect_of_the_table_can_be_made() -> None:
 
 
 def test_colors_by_name_and_code() -> None:
-    assert parse_color("Green") == (0, 255, 0)
-    assert parse_color("#0a0B0c") == (10, 11, 12)
+    assert parse_effect("color:Green") == ("color", {"color": "#00ff00"})
+    assert EFFECTS["color"].params[0].parse("#0a0B0c") == (10, 11, 12)
 
 
 def test_the_sentinel_is_recognised() -> None:

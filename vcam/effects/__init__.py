@@ -1,15 +1,14 @@
-"""Effects by name, and how users write them: NAME[:key=value,...]."""
+"""Effects by name, what each takes, and how users write them: NAME[:key=value,...]."""
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcam.effects.params import COLORS, Param, strength
 from vcam.errors import UsageError
 
 if TYPE_CHECKING:  # the names alone cost no OpenCV
@@ -18,34 +17,51 @@ if TYPE_CHECKING:  # the names alone cost no OpenCV
 
 @dataclass(frozen=True, slots=True)
 class EffectSpec:
-    """Where an effect lives and what it takes. The first key may be written without its name (`blur:0.8`)."""
+    """One effect, declared for the command line, the settings file, the page and the checks alike.
+
+    target: "module:Class"; the class takes the parameters by name. label: for people, two words at most. The first
+    of `params` may be written without its name (`blur:0.8`).
+    """
 
     target: str
-    help: str
-    keys: dict[str, Callable[[str], Any]]
-    required: bool = False
+    label: str
+    about: str
+    params: tuple[Param, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether the effect needs a value."""
+        return any(param.required for param in self.params)
+
+    @property
+    def help(self) -> str:
+        """One line with the parameters, for `--help`."""
+        return "; ".join([self.about, *(_line(param) for param in self.params)])
+
+    def schema(self) -> dict[str, Any]:
+        """As a JSON Schema object (draft 2020-12)."""
+        return {
+            "type": "object",
+            "title": self.label,
+            "description": self.about,
+            "properties": {param.name: param.schema() for param in self.params},
+            "required": [param.name for param in self.params if param.required],
+            "additionalProperties": False,
+        }
 
 
-def _strength(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UsageError(f"strength {text!r} is not a number from 0 to 1; try 0.6")
-    return value
-
-
-_COLORS = {
-    "black": "#000000",
-    "blue": "#0000ff",
-    "gray": "#808080",
-    "green": "#00ff00",
-    "grey": "#808080",
-    "magenta": "#ff00ff",
-    "red": "#ff0000",
-    "white": "#ffffff",
-}
+def _line(param: Param) -> str:
+    match param.kind:
+        case "number":
+            values = f"{param.least:g}..{param.most:g}{f' {param.unit}' if param.unit else ''}"
+        case "color":
+            values = f"{', '.join(param.names)} or #rrggbb"
+        case "choice":
+            values = ", ".join(param.names)
+        case _:
+            values = param.help
+    default = "" if param.default is None else f", default {param.default}"
+    return f"{param.name} {values}{default}"
 
 
 _EYE_COLORS = {
@@ -67,72 +83,91 @@ _LIP_COLORS = {
     "red": "#b01c2e",
     "rose": "#b8505f",
 }
-
-
-def parse_color(text: str, names: Mapping[str, str] = _COLORS) -> tuple[int, int, int]:
-    """(R, G, B) of "#rrggbb" or a name.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    code = names.get(text.lower(), text)
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
-        raise UsageError(
-            f"color {text!r} is not #rrggbb and none of {', '.join(names)}; try '{next(iter(names))}'"
-        )
-    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
-
-
-def _face_effect(
-    target: str, help_text: str, default: float, colors: Mapping[str, str] | None = None
-) -> EffectSpec:
-    """A face effect: every one takes a strength, those with a colour need it."""
-    keys: dict[str, Callable[[str], Any]] = {"strength": _strength}
-    if colors is not None:
-        keys = {"color": partial(parse_color, names=colors), **keys}
-        help_text += f", of {', '.join(colors)} or #rrggbb"
-    return EffectSpec(
-        target, f"{help_text}; strength 0..1, default {default}", keys, required=colors is not None
-    )
+_ROOM_COLOR = Param("color", "color", "the colour", "green", names=COLORS)
+_PATH = Param("path", "file", "a file")
 
 
 EFFECTS = {
-    "none": EffectSpec("vcam.effects.room:NoEffect", "the picture as it is, room and all", {}),
-    "blur": EffectSpec(
-        "vcam.effects.room:Blur",
-        "blur the room; strength 0..1, default 0.6",
-        {"strength": _strength},
+    "none": EffectSpec(
+        "vcam.effects.room:NoEffect", "Real room", "the picture as it is, room and all"
     ),
+    "blur": EffectSpec("vcam.effects.room:Blur", "Blur", "blur the room", (strength(0.6),)),
     "image": EffectSpec(
-        "vcam.effects.room:Image",
-        "a picture as the room, cropped to fill it",
-        {"path": Path},
-        required=True,
+        "vcam.effects.room:Image", "Picture", "a picture as the room, cropped to fill it", (_PATH,)
     ),
     "video": EffectSpec(
         "vcam.effects.clip:Clip",
+        "Video",
         "a looping video or GIF as the room, cropped to fill it",
-        {"path": Path},
-        required=True,
+        (_PATH,),
     ),
     "color": EffectSpec(
-        "vcam.effects.room:Color",
-        f"one colour as the room, of {', '.join(_COLORS)} or #rrggbb; default green",
-        {"color": parse_color},
+        "vcam.effects.room:Color", "Colour", "one colour as the room", (_ROOM_COLOR,)
     ),
     "remove": EffectSpec(
         "vcam.effects.room:Remove",
-        "no room: transparent in .png, .webp, .webm and .mov files, elsewhere a colour as with `color`; default green",
-        {"color": parse_color},
+        "Cut-out",
+        "no room: transparent in .png, .webp, .webm and .mov files, elsewhere a colour",
+        (_ROOM_COLOR,),
     ),
-    "teeth": _face_effect("vcam.effects.teeth:Teeth", "whiter teeth", 0.5),
-    "skin": _face_effect("vcam.effects.skin:Skin", "smoother skin", 0.5),
-    "eyes": _face_effect("vcam.effects.eyes:Eyes", "eyes of another colour", 0.6, _EYE_COLORS),
-    "redeye": _face_effect("vcam.effects.redeye:RedEye", "no red pupils", 1.0),
-    "lips": _face_effect("vcam.effects.lips:Lips", "tinted lips", 0.5, _LIP_COLORS),
+    "teeth": EffectSpec("vcam.effects.teeth:Teeth", "Teeth", "whiter teeth", (strength(0.5),)),
+    "skin": EffectSpec("vcam.effects.skin:Skin", "Skin", "smoother skin", (strength(0.5),)),
+    "eyes": EffectSpec(
+        "vcam.effects.eyes:Eyes",
+        "Eyes",
+        "eyes of another colour",
+        (Param("color", "color", "of the iris", example="blue", names=_EYE_COLORS), strength(0.6)),
+    ),
+    "redeye": EffectSpec(
+        "vcam.effects.redeye:RedEye", "Red eyes", "no red pupils", (strength(1.0),)
+    ),
+    "lips": EffectSpec(
+        "vcam.effects.lips:Lips",
+        "Lips",
+        "tinted lips",
+        (Param("color", "color", "of the lips", example="rose", names=_LIP_COLORS), strength(0.5)),
+    ),
 }
 FACE_EFFECTS = ("teeth", "skin", "eyes", "redeye", "lips")
 """Those of EFFECTS that change faces; the others change the room."""
+
+
+def is_about_room(name: str) -> bool:
+    """Whether the effect of that name changes the room."""
+    return name not in FACE_EFFECTS
+
+
+def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
+    """(name, values) of an effect as users write it; values as JSON takes them, only those that the text names.
+
+    Raises:
+        UsageError: unknown effect or key, or a value that does not fit; the message says what is known.
+    """
+    name, _, rest = text.partition(":")
+    if name not in EFFECTS:
+        raise UsageError(f"unknown effect {name!r}; known: {', '.join(EFFECTS)}")
+    params = {param.name: param for param in EFFECTS[name].params}
+    texts = _parse_values(name, params, rest)
+    values = {key: params[key].plain(value) for key, value in texts.items()}
+    for param in params.values():
+        if param.required and param.name not in values:
+            raise UsageError(
+                f"effect {name!r} needs a {param.name}; write {name}:{param.name.upper()}"
+            )
+    return name, values
+
+
+def build_effect(name: str, values: Mapping[str, Any]) -> Effect:
+    """An effect with these values, not opened yet; what is not given has its default.
+
+    Raises:
+        UsageError: a value does not fit.
+    """
+    spec = EFFECTS[name]
+    module, _, attribute = spec.target.partition(":")
+    made = {param.name: param.parse(values.get(param.name, param.default)) for param in spec.params}
+    effect: Effect = getattr(importlib.import_module(module), attribute)(**made)
+    return effect
 
 
 def make_effect(text: str) -> Effect:
@@ -141,17 +176,7 @@ def make_effect(text: str) -> Effect:
     Raises:
         UsageError: unknown effect or key, or a value that does not fit; the message says what is known.
     """
-    name, _, rest = text.partition(":")
-    if name not in EFFECTS:
-        raise UsageError(f"unknown effect {name!r}; known: {', '.join(EFFECTS)}")
-    spec = EFFECTS[name]
-    values = _parse_values(name, spec, rest)
-    key = next(iter(spec.keys), "")
-    if spec.required and key not in values:
-        raise UsageError(f"effect {name!r} needs a {key}; write {name}:{key.upper()}")
-    module, _, attribute = spec.target.partition(":")
-    effect: Effect = getattr(importlib.import_module(module), attribute)(**values)
-    return effect
+    return build_effect(*parse_effect(text))
 
 
 def make_effects(texts: Sequence[str]) -> list[Effect]:
@@ -163,26 +188,26 @@ def make_effects(texts: Sequence[str]) -> list[Effect]:
         UsageError: see `make_effect`.
     """
 
-    def is_about_room(text: str) -> bool:
-        return text.partition(":")[0] not in FACE_EFFECTS
+    def of_room(text: str) -> bool:
+        return is_about_room(text.partition(":")[0])
 
-    texts = texts if any(map(is_about_room, texts)) else [*texts, "blur"]
-    return [make_effect(text) for text in sorted(texts, key=is_about_room)]
+    texts = texts if any(map(of_room, texts)) else [*texts, "blur"]
+    return [make_effect(text) for text in sorted(texts, key=of_room)]
 
 
-def _parse_values(name: str, spec: EffectSpec, text: str) -> dict[str, Any]:
+def _parse_values(name: str, params: Mapping[str, Param], text: str) -> dict[str, str]:
     """The values of `key=value,...`; a part without a key belongs to the value before it (paths have commas)."""
     texts: dict[str, str] = {}
-    last = next(iter(spec.keys), None)
+    last = next(iter(params), None)
     for part in text.split(",") if text else []:
         key, equals, value = part.partition("=")
         if equals and re.fullmatch(r"[a-z_]+", key):
-            if key not in spec.keys:
-                known = ", ".join(spec.keys) or "none"
+            if key not in params:
+                known = ", ".join(params) or "none"
                 raise UsageError(f"effect {name!r} has no key {key!r}; known: {known}")
             texts[key], last = value, key
         elif last is None:
             raise UsageError(f"effect {name!r} takes no value, got {part!r}; write --effect {name}")
         else:
             texts[last] = f"{texts[last]},{part}" if last in texts else part
-    return {key: spec.keys[key](value) for key, value in texts.items()}
+    return texts

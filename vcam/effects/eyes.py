@@ -60,7 +60,7 @@ class Iris:
 class Eyes(FaceEffect):
     """Recolours irises. color: (R, G, B) 0..255; strength 0..1."""
 
-    def __init__(self, color: tuple[int, int, int], strength: float = 0.6) -> None:
+    def __init__(self, color: tuple[int, int, int], strength: float) -> None:
         super().__init__(strength)
         self._color = color
 

@@ -24,7 +24,7 @@ _SHINE_LEVELS = (40.0, 90.0)
 class Lips(FaceEffect):
     """Tints lips. color: (R, G, B) 0..255; strength 0..1."""
 
-    def __init__(self, color: tuple[int, int, int], strength: float = 0.5) -> None:
+    def __init__(self, color: tuple[int, int, int], strength: float) -> None:
         super().__init__(strength)
         self._color = color
 

@@ -33,7 +33,7 @@ _DARKER = 0.45
 class RedEye(FaceEffect):
     """Takes the red out of pupils; strength 0..1."""
 
-    def __init__(self, strength: float = 1.0) -> None:
+    def __init__(self, strength: float) -> None:
         super().__init__(strength)
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:

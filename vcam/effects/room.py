@@ -31,7 +31,7 @@ class NoEffect(Stateless):
 class Blur(Stateless):
     """Blurs the room. strength 0..1, from "recognisable" to "shapes and light"."""
 
-    def __init__(self, strength: float = 0.6) -> None:
+    def __init__(self, strength: float) -> None:
         self._strength = strength
 
     def apply(self, scene: Scene) -> Frame:
@@ -44,7 +44,7 @@ class Blur(Stateless):
 class Color(Stateless):
     """One colour, (R, G, B) 0..255, in place of the room."""
 
-    def __init__(self, color: tuple[int, int, int] = (0, 255, 0)) -> None:
+    def __init__(self, color: tuple[int, int, int]) -> None:
         self._color = color
 
     def apply(self, scene: Scene) -> Frame:

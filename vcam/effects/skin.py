@@ -42,7 +42,7 @@ _RED_LEVELS = 6.0
 class Skin(FaceEffect):
     """Smooths skin; strength 0..1."""
 
-    def __init__(self, strength: float = 0.5) -> None:
+    def __init__(self, strength: float) -> None:
         super().__init__(strength)
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:

@@ -35,7 +35,7 @@ _OPEN = (0.001, 0.005)
 class Teeth(FaceEffect):
     """Whitens teeth; strength 0..1."""
 
-    def __init__(self, strength: float = 0.5) -> None:
+    def __init__(self, strength: float) -> None:
         super().__init__(strength)
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
