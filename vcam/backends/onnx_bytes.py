@@ -29,7 +29,9 @@ _MESSAGES = {
     "model": _Message({7: "graph", 20: "training", 25: "function"}),
     "graph": _Message({1: "node", 5: "tensor", 15: "sparse"}),
     "node": _Message({5: "attribute"}),
-    "attribute": _Message({5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"}),
+    "attribute": _Message(
+        {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"}
+    ),
     "sparse": _Message({1: "tensor", 2: "tensor"}),
     "training": _Message({1: "graph", 2: "graph"}),
     "function": _Message({7: "node", 11: "attribute"}),
@@ -53,11 +55,13 @@ def has_external_data(model: bytes) -> bool:
             raise ValueError("no ONNX model")
         message = _MESSAGES[kind]
         for number, value in _fields(data):
-            if number in message.external or (kind == "tensor" and number == _DATA_LOCATION and value != 0):
+            if number in message.external or (
+                kind == "tensor" and number == _DATA_LOCATION and value != 0
+            ):
                 return True
             if (inner := message.fields.get(number)) is not None:
                 if isinstance(value, int):
-                    raise ValueError("no ONNX model")  # noqa: TRY004 - the bytes are wrong, not a type of ours
+                    raise ValueError("no ONNX model")
                 todo.append((inner, value, depth + 1))
     return False
 

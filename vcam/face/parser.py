@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
-from vcam.errors import EngineError
-from vcam.frame import FaceClass, Frame, Plane, Size
+from vcam.backends.contract import Contract
+from vcam.frame import Frame, Plane, Size
 from vcam.matting.matter import rgb_of
 from vcam.matting.pyramid import Pyramid
 
@@ -62,7 +62,7 @@ class FaceParser:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._size = (0, 0)
+        self._contract: Contract | None = None
 
     def __enter__(self) -> Self:
         """Open the backend and run it once, so that the first frame is not slower than the others.
@@ -71,17 +71,12 @@ class FaceParser:
             EngineError: it does not load or run, or it is no face engine.
         """
         self._backend.__enter__()
-        shape = self._backend.inputs.get("image", ())
-        planes = self._backend.outputs.get("probs", ())
-        if len(shape) != 4 or len(planes) != 4 or planes[1] != len(FaceClass):
+        try:
+            self._contract = Contract.of(self._backend, "probs")
+            self.probs(np.zeros((*self._contract.size, 3), np.uint8))
+        except BaseException:
             self._backend.__exit__(None, None, None)
-            found = ", ".join([*self._backend.inputs, *self._backend.outputs])
-            raise EngineError(
-                f"not a face engine with {len(FaceClass)} classes (it has {found}); "
-                "choose one that `vcam engines` lists as face"
-            )
-        self._size = (shape[1], shape[2])
-        self.probs(np.zeros((*self._size, 3), np.uint8))
+            raise
         return self
 
     def __exit__(
@@ -97,12 +92,18 @@ class FaceParser:
         return self._backend.about()
 
     def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
-        image = cut_rgb(frame, pyramid, crop, (self._size[1], self._size[0]))
-        return self.probs(image)
+        assert self._contract is not None, "an engine is run inside its context only"
+        height, width = self._contract.size
+        return self.probs(cut_rgb(frame, pyramid, crop, (width, height)))
 
     def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass."""
-        return np.asarray(self._backend.run({"image": image[None]})["probs"][0], np.uint8)
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass.
+
+        Raises:
+            EngineError: the engine failed, or gave something else than it declared.
+        """
+        assert self._contract is not None, "an engine is run inside its context only"
+        return self._contract.check(self._backend.run({"image": image[None]}))[0]
 
 
 def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[np.uint8]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
-from vcam.errors import EngineError
+from vcam.backends.contract import Contract
 from vcam.frame import Frame, Matrix, Matte, Plane
 from vcam.matting.pyramid import Pyramid, halve
-
-_STATE_IN, _STATE_OUT = "state_in", "state_out"
 
 
 class Matter:
@@ -26,8 +24,8 @@ class Matter:
     def __init__(self, backend: Backend) -> None:
         self.has_worked = False
         self._backend = backend
-        self._states: dict[str, NDArray[Any]] = {}
-        self._size = (0, 0)
+        self._contract: Contract | None = None
+        self._states: dict[str, NDArray[np.float32]] = {}
 
     def __enter__(self) -> Self:
         """Open the backend and run it once, so that the first frame is not slower than the others.
@@ -36,17 +34,14 @@ class Matter:
             EngineError: it does not load or run, or it is no person engine.
         """
         self._backend.__enter__()
-        shape = self._backend.inputs.get("image", ())
-        if len(shape) != 4 or "alpha" not in self._backend.outputs:
+        try:
+            self._contract = Contract.of(self._backend, "alpha")
+            self.reset()
+            self.alpha(np.zeros((*self._contract.size, 3), np.uint8))
+            self.reset()
+        except BaseException:
             self._backend.__exit__(None, None, None)
-            found = ", ".join([*self._backend.inputs, *self._backend.outputs])
-            raise EngineError(
-                f"not a person engine (it has {found}); choose one that `vcam engines` lists as person"
-            )
-        self._size = (shape[1], shape[2])
-        self.reset()
-        self.alpha(np.zeros((*self._size, 3), np.uint8))
-        self.reset()
+            raise
         self.has_worked = True
         return self
 
@@ -64,8 +59,7 @@ class Matter:
 
     def reset(self) -> None:
         """Forget earlier pictures (only engines with states remember any)."""
-        shapes = {k: v for k, v in self._backend.inputs.items() if k.startswith(_STATE_IN)}
-        self._states = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self._states = self._contract.zeros() if self._contract else {}
 
     def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
         """The matte of a frame, whose pyramid serves to make it small.
@@ -73,13 +67,14 @@ class Matter:
         Raises:
             EngineError: the engine failed.
         """
-        level = pyramid.at_least(*self._size) or frame
-        return Matte(self.alpha(small_rgb(level.planes, frame.matrix, self._size)))
+        size = self._size()
+        level = pyramid.at_least(*size) or frame
+        return Matte(self.alpha(small_rgb(level.planes, frame.matrix, size)))
 
     def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
         """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to earlier ones."""
         self.reset()
-        height, width = self._size
+        height, width = self._size()
         shrinks = image.shape[0] >= height and image.shape[1] >= width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return Matte(
@@ -89,10 +84,19 @@ class Matter:
         )
 
     def alpha(self, image: NDArray[np.uint8]) -> Plane:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [h, w], 0 room .. 255 person."""
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [h, w], 0 room .. 255 person.
+
+        Raises:
+            EngineError: the engine failed, or gave something else than it declared.
+        """
+        assert self._contract is not None, "an engine is run inside its context only"
         outputs = self._backend.run({"image": image[None], **self._states})
-        self._states = {name: outputs[name.replace(_STATE_IN, _STATE_OUT)] for name in self._states}
-        return np.asarray(outputs["alpha"][0], np.uint8)
+        alpha, self._states = self._contract.check(outputs)
+        return alpha
+
+    def _size(self) -> tuple[int, int]:
+        assert self._contract is not None, "an engine is run inside its context only"
+        return self._contract.size
 
 
 def small_rgb(
