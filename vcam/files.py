@@ -9,7 +9,9 @@ from pathlib import Path
 
 
 def entries(folder: Path, pattern: str = "*") -> list[Path]:
-    """What in a folder matches, as far as this user can see; nothing where there is no such folder."""
+    """What in a folder matches, as far as this user can see; nothing where there is no
+    such folder.
+    """
     try:
         return sorted(folder.glob(pattern))
     except OSError:

@@ -1,4 +1,6 @@
-"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class comes out."""
+"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class
+comes out.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,18 @@ from vcam.matting.pyramid import Pyramid
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of frame pixels, which may reach beyond the frame. x, y: its middle; side: in pixels."""
+    """A square of frame pixels, which may reach beyond the frame. x, y: its middle; side: in
+    pixels.
+    """
 
     x: float
     y: float
     side: float
 
     def to_frame(self, width: int) -> NDArray[np.float64]:
-        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to the frame's."""
+        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to
+        the frame's.
+        """
         scale = self.side / width
         return np.array([[scale, 0, self.x - self.side / 2], [0, scale, self.y - self.side / 2]])
 
@@ -97,7 +103,8 @@ class FaceParser:
         return self.probs(cut_rgb(frame, pyramid, crop, (width, height)))
 
     def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass.
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per
+        FaceClass.
 
         Raises:
             EngineError: the engine failed, or gave something else than it declared.
@@ -111,7 +118,8 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
     Args:
         frame: limited range.
-        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing aliases.
+        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing
+            aliases.
         crop: what to cut; beyond the frame's edge its last pixels go on.
         size: (width, height) of the result, both even.
 
@@ -127,7 +135,9 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
 
 def _cut(planes: list[Plane], size: Size, crop: Crop, step: float, target: Plane) -> None:
-    """Fill `target`, whose samples lie `step` frame pixels apart, from the coarsest plane that is no coarser."""
+    """Fill `target`, whose samples lie `step` frame pixels apart, from the coarsest plane that is
+    no coarser.
+    """
     fine = [plane for plane in planes if size[0] / plane.shape[1] <= step * 1.01]
     source = fine[-1] if fine else planes[0]
     span = np.array([size[0] / source.shape[1], size[1] / source.shape[0]])
