@@ -43,9 +43,7 @@ class _Stem(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv_first = ConvNorm(3, _STEM, 3, 2)
-        self.convs = nn.Sequential(
-            ConvNorm(_STEM, _STEM // 2), ConvNorm(_STEM // 2, _STEM, 3, 2)
-        )
+        self.convs = nn.Sequential(ConvNorm(_STEM, _STEM // 2), ConvNorm(_STEM // 2, _STEM, 3, 2))
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.fuse_last = ConvNorm(2 * _STEM, _STEM, 3)
 

@@ -7,6 +7,8 @@ widths of its small parts are this project's choice, and files trained elsewhere
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -93,7 +95,7 @@ class EhaNet(nn.Module):
     def __init__(self, classes: int, edge: bool = False) -> None:
         super().__init__()
         self.encoder = _ResNet18()
-        pairs = list(zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True))
+        pairs = list(itertools.pairwise(_WIDTHS))
         self.attentions = nn.ModuleList(_StageAttention(*pair) for pair in pairs)
         highers = (_WIDTH, _WIDTH, _WIDTHS[-1])
         self.joins = nn.ModuleList(

@@ -123,7 +123,7 @@ class _Block(nn.Module):
         self.residual = row.stride == 1 and in_channels == row.out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand_conv is None else self.expand_conv(x)
+        y: Tensor = x if self.expand_conv is None else self.expand_conv(x)
         y = self.depthwise_conv(y)
         y = self.linear_conv(y if self.se is None else self.se(y))
         return x + y if self.residual else y
@@ -142,8 +142,9 @@ class MobileNetV3Small(nn.Module):
         self.layer12 = _Conv(in_channels, CHANNELS[-1], act=nn.Hardswish)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        half = self.layer0(x)
-        quarter = y = self.layer1(half)
+        half: Tensor = self.layer0(x)
+        quarter: Tensor = self.get_submodule("layer1")(half)
+        y = quarter
         for index in range(2, len(_ROWS) + 2):
             y = self.get_submodule(f"layer{index}")(y)
         return [half, quarter, y]
