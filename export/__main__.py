@@ -182,8 +182,16 @@ def convert(
     """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
     from export.engine.convert import ENGINES, ConvertConfig
     from export.engine.convert import convert as run
+    from export.onnx.face_engines import FACE_ENGINES
 
     folder = out or ENGINES / model
+    if model in FACE_ENGINES:
+        from export.engine.faces import FaceConvertConfig, convert_faces
+
+        print(
+            convert_faces(FaceConvertConfig(FACE_ENGINES[model], checkpoint, folder, images, data))
+        )
+        return
     config = ConvertConfig(
         model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers
     )

@@ -4,5 +4,4 @@ from vcam import telemetry
 
 __version__ = "0.1.0"
 
-# before anything else of vcam can import a library that reports to its maker
-telemetry.switch_off()
+telemetry.switch_off()  # before anything else of vcam can import a library that reports to its maker

@@ -85,7 +85,7 @@ def convert(config: ConvertConfig) -> Path:
         made = Path(temporary) / "engine"
         made.mkdir()
         files = [
-            _write_graph(made, f"{spec.name}_{precision}", precision, model)
+            write_graph(made, f"{spec.name}_{precision}", precision, model)
             | {"parity": parity[precision]}
             for precision, model in (("fp32", single), ("fp16", half))
         ]
@@ -101,7 +101,7 @@ def convert(config: ConvertConfig) -> Path:
             spec, size, config.batch, parameters_of(network), training, files, scores, peers
         )
         (made / "CARD.md").write_text(text, encoding="utf-8")
-        _put(made, config.out, Path(temporary) / "old")
+        put(made, config.out, Path(temporary) / "old")
     return config.out
 
 
@@ -151,7 +151,7 @@ def parity_pictures(
     return pictures(folder, size, most) if folder else own_pictures(size, most)
 
 
-def _write_graph(
+def write_graph(
     folder: Path, engine: str, precision: str, model: onnx.ModelProto
 ) -> dict[str, Any]:
     data = model.SerializeToString(deterministic=True)
@@ -219,7 +219,7 @@ def _document(
     }
 
 
-def _put(made: Path, out: Path, old: Path) -> None:
+def put(made: Path, out: Path, old: Path) -> None:
     """Put a finished folder in the place of an older one, which is moved away first and back on failure."""
     if out.exists():
         out.rename(old)

@@ -16,7 +16,9 @@ from export.errors import ExportError
 from export.evaluation.engines import load_session
 from export.onnx.parity import check_half, check_parity
 
-_ANSWERS = {"person": "alpha", "face": "probs"}
+_ANSWERS = {"person": "alpha", "face": "probs", "detect": "faces", "landmarks": "points"}
+_FLOATS = {"detect", "landmarks"}
+"""Tasks whose answers are numbers, not pixels."""
 _IMAGES = 16
 
 
@@ -69,10 +71,12 @@ def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
         raise ExportError(f"{path}: opset {opset}, engine.toml says {document['opset']}")
     inputs = {x.name: x for x in session.get_inputs()}
     outputs = {x.name: x.type for x in session.get_outputs()}
-    answer = _ANSWERS[document["task"]]
-    if inputs["image"].type != "tensor(uint8)" or outputs.get(answer) != "tensor(uint8)":
+    answer, kind = _ANSWERS[document["task"]], "uint8"
+    if document["task"] in _FLOATS:
+        kind = "float"
+    if inputs["image"].type != "tensor(uint8)" or outputs.get(answer) != f"tensor({kind})":
         raise ExportError(
-            f"{path}: not a {document['task']} engine (uint8 `image` in, uint8 `{answer}` out)"
+            f"{path}: not a {document['task']} engine (uint8 `image` in, {kind} `{answer}` out)"
         )
     size, said = (
         tuple(inputs["image"].shape[1:3]),
@@ -90,6 +94,8 @@ def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
         file["precision"]: onnx.load(config.folder / file["name"]) for file in document["file"]
     }
     size = (int(document["input"]["height"]), int(document["input"]["width"]))
+    if document["task"] in _FLOATS:
+        return _face_parity(config, document, files)
     images = parity_pictures(document["task"], size, config.images, config.data, _IMAGES)
     lines = []
     if config.checkpoint and "fp32" in files:
@@ -104,4 +110,29 @@ def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
         lines.append(
             f"fp16 against fp32: {half.metric} {half.mean:.4f}, worst picture {half.worst:.4f}, {half.images} pictures"
         )
+    return lines
+
+
+def _face_parity(
+    config: VerifyConfig, document: dict[str, Any], files: dict[str, onnx.ModelProto]
+) -> list[str]:
+    """The lines of a face detector or mesh; with the published file also against LiteRT."""
+    from export.engine.faces import check_half_faces, check_litert, read_published
+    from export.onnx.face_engines import FACE_ENGINES
+
+    engine = FACE_ENGINES[document["model"]]
+    images = parity_pictures("face", (engine.side,) * 2, config.images, config.data, _IMAGES)
+    lines = []
+    if config.checkpoint:
+        data = read_published(engine, config.checkpoint)
+        exact = check_litert(engine, data, files["fp32"], images)
+        lines.append(
+            f"fp32 against LiteRT: {exact.relative_max:.1e} of the largest number, "
+            f"{exact.images} pictures"
+        )
+    half = check_half_faces(engine, files["fp32"], files["fp16"], images)
+    lines.append(
+        f"fp16 against fp32: scores {half.score_max:.1e}, places {half.place_mean:.1e} of the "
+        f"side, {half.images} pictures"
+    )
     return lines

@@ -11,6 +11,8 @@ turns a float32 output behind a kept node into float16 (both in 1.16).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -24,17 +26,21 @@ _FLOAT_INPUTS = {"Resize": (1, 2)}
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def to_half(plain: onnx.ModelProto, single: int = 0) -> onnx.ModelProto:
+def to_half(
+    plain: onnx.ModelProto, single: int = 0, ends: Collection[str] | None = None
+) -> onnx.ModelProto:
     """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes.
 
-    single: how many of the first convolutions stay float32.
+    single: how many of the first convolutions stay float32. ends: names of the nodes at the end that do; without, those
+    from the last sigmoid or softmax on.
     """
     model = onnx.ModelProto()
     model.CopyFrom(plain)
     graph = model.graph
+    last = _from_answer(graph) if ends is None else set(ends)
     kept = (
         _before_network(graph, single)
-        | _from_answer(graph)
+        | last
         | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
     )
     halver = _Halver(graph, _float_values(model))

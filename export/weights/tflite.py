@@ -1,7 +1,8 @@
 """TensorFlow Lite files as plain data: tensors, operators and their settings. Files are not trusted.
 
-A file is a flatbuffer; the `tflite` package knows its schema. Constants stored in half precision, which such a file
-turns to float32 by DEQUANTIZE operators at run time, are given as float32 and those operators left out.
+A file is a flatbuffer; the `tflite` package knows its schema. Constants stored in half precision or sparsely, which
+such a file turns to plain float32 by DEQUANTIZE and DENSIFY operators at run time, are given as that and those operators
+left out.
 """
 
 from __future__ import annotations
@@ -169,10 +170,37 @@ class _Reader:
         buffer = self._model.Buffers(tensor.Buffer())
         length = len(self._range_of_bytes(buffer.DataLength()))
         data = None
-        if length and not tensor.Sparsity():
-            raw = buffer.DataAsNumpy()
-            data = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+        if length:
+            data = np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype)
+            data = (
+                self._dense(data, shape, tensor.Sparsity())
+                if tensor.Sparsity()
+                else data.reshape(shape)
+            )
         return TfliteTensor((tensor.Name() or b"").decode("utf-8", "replace"), shape, dtype, data)
+
+    def _dense(self, values: NDArray[Any], shape: tuple[int, ...], sparsity: Any) -> NDArray[Any]:
+        """Write out a constant whose last axis is stored in compressed rows, the others in full."""
+        last = len(shape) - 1
+        formats = [sparsity.DimMetadata(i).Format() for i in range(sparsity.DimMetadataLength())]
+        if formats != [0] * last + [1] or sparsity.TraversalOrderAsNumpy().tolist() != list(
+            range(last + 1)
+        ):
+            raise ValueError("a sparse layout that is not known")
+        rows = sparsity.DimMetadata(last)
+        starts = self._places(rows.ArraySegments(), rows.ArraySegmentsType())
+        columns = self._places(rows.ArrayIndices(), rows.ArrayIndicesType())
+        dense = np.zeros((int(np.prod(shape[:last])), shape[last]), values.dtype)
+        dense[np.repeat(np.arange(len(dense)), np.diff(starts)), columns] = values[: len(columns)]
+        return dense.reshape(shape)
+
+    def _places(self, table: Any, kind: int) -> NDArray[np.int64]:
+        kinds = {
+            v: k for k, v in vars(self._tflite.SparseIndexVector).items() if isinstance(v, int)
+        }
+        vector = getattr(self._tflite, kinds[kind])()
+        vector.Init(table.Bytes, table.Pos)
+        return np.asarray(vector.ValuesAsNumpy(), np.int64)
 
     def _range_of_bytes(self, length: int) -> range:
         if not 0 <= length <= self._size:
@@ -223,14 +251,14 @@ def _numbers(indices: Any, tensors: int) -> tuple[int, ...]:
 
 
 def _fold(operator: TfliteOperator, tensors: list[TfliteTensor]) -> bool:
-    """Whether the operator only turns a half-precision constant to float32; its output then becomes the constant."""
-    if operator.kind != "DEQUANTIZE":
+    """Whether the operator only turns a half-precision or sparse constant into a plain one, which its output becomes."""
+    if operator.kind not in {"DENSIFY", "DEQUANTIZE"}:
         return False
     source, target = tensors[operator.inputs[0]], operator.outputs[0]
-    if source.data is None or source.dtype != np.float16:
+    if source.data is None or (operator.kind == "DEQUANTIZE" and source.dtype != np.float16):
         return False
     if source.shape != tensors[target].shape:
         raise ValueError("a constant of another shape than its use")
-    wide = source.data.astype(np.float32)
-    tensors[target] = TfliteTensor(source.name, source.shape, wide.dtype, wide)
+    data = source.data.astype(np.float32) if operator.kind == "DEQUANTIZE" else source.data
+    tensors[target] = TfliteTensor(source.name, source.shape, data.dtype, data)
     return True

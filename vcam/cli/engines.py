@@ -46,7 +46,7 @@ def list_engines(
         print_json(rows)
         return
     for row in rows:
-        print(f"{row['name']:<24}{row['task']:<8}{row['input']:<10}{row['licence']}")
+        print(f"{row['name']:<24}{row['task']:<11}{row['input']:<10}{row['licence']}")
 
 
 def _all(engines: list[Path] | None) -> list[EngineSpec]:

@@ -1,6 +1,4 @@
-"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class
-comes out.
-"""
+"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class comes out."""
 
 from __future__ import annotations
 
@@ -21,20 +19,22 @@ from vcam.matting.pyramid import Pyramid
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of frame pixels, which may reach beyond the frame. x, y: its middle; side: in
-    pixels.
+    """A square of frame pixels, which may reach beyond the frame.
+
+    x, y: its middle; side: in pixels; angle: of its upper edge, in radians, clockwise as the picture shows it.
     """
 
     x: float
     y: float
     side: float
+    angle: float = 0.0
 
     def to_frame(self, width: int) -> NDArray[np.float64]:
-        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to
-        the frame's.
-        """
-        scale = self.side / width
-        return np.array([[scale, 0, self.x - self.side / 2], [0, scale, self.y - self.side / 2]])
+        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to the frame's."""
+        along, down = self.side / width * np.array([np.cos(self.angle), np.sin(self.angle)])
+        matrix = np.array([[along, -down, self.x], [down, along, self.y]])
+        matrix[:, 2] -= matrix[:, :2] @ (width / 2, width / 2)
+        return matrix
 
 
 class Parser(Protocol):
@@ -103,8 +103,7 @@ class FaceParser:
         return self.probs(cut_rgb(frame, pyramid, crop, (width, height)))
 
     def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per
-        FaceClass.
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass.
 
         Raises:
             EngineError: the engine failed, or gave something else than it declared.
@@ -118,8 +117,7 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
     Args:
         frame: limited range.
-        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing
-            aliases.
+        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing aliases.
         crop: what to cut; beyond the frame's edge its last pixels go on.
         size: (width, height) of the result, both even.
 
@@ -129,20 +127,19 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
     small = Frame.empty(size, frame.matrix)
     levels = [frame.planes, *(level.planes for level in pyramid.levels)]
     for which, target in enumerate(small.planes):
-        step = crop.side / target.shape[1]
-        _cut([planes[which] for planes in levels], frame.size, crop, step, target)
+        _cut([planes[which] for planes in levels], frame.size, crop, target)
     return rgb_of(small)
 
 
-def _cut(planes: list[Plane], size: Size, crop: Crop, step: float, target: Plane) -> None:
-    """Fill `target`, whose samples lie `step` frame pixels apart, from the coarsest plane that is
-    no coarser.
-    """
+def _cut(planes: list[Plane], size: Size, crop: Crop, target: Plane) -> None:
+    """Fill `target` from the coarsest plane that is no coarser."""
+    step = crop.side / target.shape[1]
     fine = [plane for plane in planes if size[0] / plane.shape[1] <= step * 1.01]
     source = fine[-1] if fine else planes[0]
     span = np.array([size[0] / source.shape[1], size[1] / source.shape[0]])
-    corner = np.array([crop.x - crop.side / 2, crop.y - crop.side / 2])
-    matrix = np.column_stack([np.diag(step / span), (corner + step / 2) / span - 0.5])
+    to_frame = crop.to_frame(target.shape[1])
+    corner = to_frame[:, 2] + to_frame[:, :2] @ (0.5, 0.5)
+    matrix = np.column_stack([to_frame[:, :2] / span[:, None], corner / span - 0.5])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     shape = (target.shape[1], target.shape[0])
     cv2.warpAffine(source, matrix, shape, dst=target, flags=flags, borderMode=cv2.BORDER_REPLICATE)

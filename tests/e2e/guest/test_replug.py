@@ -1,6 +1,4 @@
-"""A camera is unplugged and plugged in again while `vcam run` goes on writing to the loopback
-camera.
-"""
+"""A camera is unplugged and plugged in again while `vcam run` goes on writing to the loopback camera."""
 
 from __future__ import annotations
 
@@ -44,21 +42,8 @@ def camera_node() -> str:
 
 @contextmanager
 def vcam_run(errors: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [
-        sys.executable,
-        "-m",
-        "vcam",
-        "run",
-        "--source",
-        "webcam",
-        "--sink",
-        "virtual",
-        "--always-on",
-        "--size",
-        "{}x{}".format(*SIZE),
-        "--effect",
-        "none",
-    ]
+    command = [sys.executable, "-m", "vcam", "run", "--source", "webcam", "--sink", "virtual", "--always-on",
+               "--size", "{}x{}".format(*SIZE), "--effect", "none"]  # fmt: skip
     with errors.open("wb") as file, subprocess.Popen(command, stderr=file) as process:
         try:
             yield process
