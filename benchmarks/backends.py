@@ -2,7 +2,8 @@
 
     python -m benchmarks.backends [--runs 500] [--engines DIR]
 
-The result goes to benchmarks/results/. What cannot run here gives its reason in the place of a number.
+The result goes to benchmarks/results/. What cannot run here gives its reason in the place of a
+number.
 """
 
 from __future__ import annotations

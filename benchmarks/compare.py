@@ -1,6 +1,7 @@
-"""vcam against the usual way, in one go: rounds of one and the other in turn, and the ratio of each round.
+"""vcam against the usual way, in one go: rounds of one and the other in turn, and the ratio of each
+round.
 
-    python -m benchmarks.compare --usual-python OTHER_ENVIRONMENT/bin/python talk_720p.mp4 talk_1080p.mp4
+    python -m benchmarks.compare --usual-python OTHER_ENVIRONMENT/bin/python TALK.mp4 ...
 
 OTHER_ENVIRONMENT has `mediapipe` (see usual_way.py). The result goes to benchmarks/results/.
 """
@@ -56,7 +57,8 @@ def compare(usual_python: str, source: str, rounds: int, frames: int) -> dict[st
         usual.append(_run(usual_command))
         ours.append(_run(ours_command))
         print(
-            f"{source} round {number + 1}: usual {usual[-1]['fps']:.1f} fps, vcam {ours[-1]['fps']:.1f} fps"
+            f"{source} round {number + 1}: usual {usual[-1]['fps']:.1f} fps, vcam"
+            f" {ours[-1]['fps']:.1f} fps"
         )
     ratios = [mine["fps"] / theirs["fps"] for mine, theirs in zip(ours, usual, strict=True)]
     return {

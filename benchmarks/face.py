@@ -1,4 +1,5 @@
-"""What face effects cost and how steady they are: each by itself at 720p, and a live run; results are kept.
+"""What face effects cost and how steady they are: each by itself at 720p, and a live run; results
+are kept.
 
 python -m benchmarks.face --face-engine portraitnet_face_fp32
 """
@@ -32,7 +33,9 @@ from vcam.stats import Percentiles
 EFFECTS = ("teeth", "skin", "eyes:blue", "redeye", "lips:red")
 LIVE = ("blur", "skin", "teeth", "eyes:blue")
 _SIZE, _VIEW = (1280, 720), (854, 480)
-"""The frame, and the part of it that the portrait fills, so that the face is more than a quarter of the height."""
+"""The frame, and the part of it that the portrait fills, so that the face is more than a quarter of
+the height.
+"""
 _FPS = 30.0
 _NOISE_LEVELS = 2.0
 STEADY = tuple(text for text in EFFECTS if text != "redeye")
@@ -64,13 +67,16 @@ def time_effect(text: str, frame: Frame, face: FaceRegions, runs: int) -> Percen
 
 
 def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[str, float]:
-    """How much an effect trembles on a face that keeps still, while the sensor's noise changes every frame.
+    """How much an effect trembles on a face that keeps still, while the sensor's noise changes
+    every frame.
 
-    As live on two cores: every second frame is parsed, and its parse is carried along to the next one.
+    As live on two cores: every second frame is parsed, and its parse is carried along to the next
+    one.
 
     Returns:
-        Mean difference between one frame's change (output minus input) and the next one's, in levels, where the effect
-        changes anything, of the plane in which it is largest: `effect_levels`; and of the input's luma, for
+        Mean difference between one frame's change (output minus input) and the next one's, in
+        levels, where the effect changes anything, of the plane in which it is largest:
+        `effect_levels`; and of the input's luma, for
         comparison: `noise_levels`.
     """
     rng = np.random.default_rng(1)
@@ -125,7 +131,8 @@ def main() -> None:
         steadiness = {text: flicker(text, frame, engine) for text in STEADY}
     for text, levels in steadiness.items():
         print(
-            f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by {levels['noise_levels']:.2f}"
+            f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by"
+            f" {levels['noise_levels']:.2f}"
         )
     costs = {text: asdict(time_effect(text, frame, face, options.runs)) for text in EFFECTS}
     for text, cost in costs.items():

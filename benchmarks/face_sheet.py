@@ -3,9 +3,9 @@
     python -m benchmarks.face_sheet DATA OUT
     python -m benchmarks.face_sheet DATA OUT --face-engine portraitnet_face_fp32
 
-DATA is the folder with face/real and face/avatars, OUT a folder for one PNG per effect. Without an engine the labels of
-the data set stand in for the parse, so the effects are judged by themselves. Nobody in the data has red pupils; for
-`redeye` they are painted.
+DATA is the folder with face/real and face/avatars, OUT a folder for one PNG per effect. Without an
+engine the labels of the data set stand in for the parse, so the effects are judged by themselves.
+Nobody in the data has red pupils; for `redeye` they are painted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Put scores of several engines into one file: results/<date>-quality-peers.json, as `convert --peers` reads it.
+"""Put scores of several engines into one file: results/<date>-quality-peers.json, as `convert
+--peers` reads it.
 
 python -m export evaluate ENGINE --data DATA --json SCORES.json
 python -m benchmarks.quality "NAME=SCORES.json" ...

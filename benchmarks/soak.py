@@ -2,9 +2,10 @@
 
     python -m benchmarks.soak --frames 100000 --size 640x360
 
-Four parts: frames through the whole pipeline at full speed; a live run started and stopped again and again; a camera
-that is lost and found again and again; and the counters of a day, without pictures. They run in one process, unless one
-of them is asked for by name. The result goes to benchmarks/results/.
+Four parts: frames through the whole pipeline at full speed; a live run started and stopped again
+and again; a camera that is lost and found again and again; and the counters of a day, without
+pictures. They run in one process, unless one of them is asked for by name. The result goes to
+benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ class Soak:
         return {"cycles": cycles, "resident_mb": resident_mb, **_before_after(before)}
 
     def _run_briefly(self) -> None:
-        """A live run of a few frames; the first one loads what is loaded once, and so is no leak."""
+        """A live run of a few frames; the first one loads what is loaded once, and so is
+        no leak.
+        """
         pictures, sink = self._pictures(), LiveNull(self.size)
         pipeline = self._pipeline(lambda _: MemorySource(pictures, _LIVE_FPS, live=True), sink)
         pipeline.run(lambda _, now: pipeline.stop() if now.frames >= 3 else None)

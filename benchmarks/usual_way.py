@@ -1,7 +1,9 @@
-"""The usual way to blur a room: MediaPipe selfie segmentation, BGR frames, GaussianBlur, blendLinear.
+"""The usual way to blur a room: MediaPipe selfie segmentation, BGR frames, GaussianBlur,
+blendLinear.
 
-A program by itself, because the `mediapipe` package brings another OpenCV than vcam: it runs in an environment with
-`pip install mediapipe==0.10.21` (the last line with `mediapipe.solutions`). Prints one JSON line.
+A program by itself, because the `mediapipe` package brings another OpenCV than vcam: it runs in an
+environment with `pip install mediapipe==0.10.21` (the last line with `mediapipe.solutions`). Prints
+one JSON line.
 
     python benchmarks/usual_way.py talk.mp4 --sigma 15.4 --frames 300
 """

@@ -38,7 +38,9 @@ def write_catalogue(
     bad_output: bool = False,
     precisions: Sequence[str] = ("fp32",),
 ) -> Path:
-    """A catalogue with the one engine green_fp32, or with others of the model green; returns its folder."""
+    """A catalogue with the one engine green_fp32, or with others of the model green; returns its
+    folder.
+    """
     model = folder / "green"
     model.mkdir(parents=True)
     text = f"""
@@ -63,7 +65,9 @@ width = {size[1]}
 
 
 def write_face_catalogue(folder: Path, size: tuple[int, int] = (112, 112)) -> Path:
-    """A catalogue with the one engine paint_fp32, which knows the classes of drawn faces by their colours."""
+    """A catalogue with the one engine paint_fp32, which knows the classes of drawn faces by their
+    colours.
+    """
     onnx = pytest.importorskip("onnx")
     helper, tensor = onnx.helper, onnx.TensorProto
     colours = np.array([colour for colour, _ in PAINTS], np.float32)

@@ -28,7 +28,9 @@ PERSON = (230, 200, 40)
 def frame_of(
     room: tuple[int, int, int] = SENTINEL, person: tuple[int, int, int] = PERSON, index: int = 0
 ) -> Frame:
-    """A room with a person in the middle half, as `vcam.backends.fake.centre_is_person` finds one."""
+    """A room with a person in the middle half, as `vcam.backends.fake.centre_is_person`
+    finds one.
+    """
     width, height = SIZE
     picture = np.full((height, width, 3), room, np.uint8)
     picture[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = person

@@ -12,10 +12,23 @@ from vcam.linux.viewers import LoopbackReaders
 
 def request(**changes: Any) -> RunRequest:
     values: dict[str, Any] = {
-        "source": "webcam", "sink": "/dev/video10", "effects": ("none",), "engine": "sinet_fp32", "engines": (),
-        "backend": "onnxruntime", "threads": 1, "size": None, "fps": 30.0, "mirror": False, "grow_px": 0.0,
-        "feather_px": 0.0, "duration_s": None, "overwrite": False, "face_engine": "none", "faces": 1,
-    }  # fmt: skip
+        "source": "webcam",
+        "sink": "/dev/video10",
+        "effects": ("none",),
+        "engine": "sinet_fp32",
+        "engines": (),
+        "backend": "onnxruntime",
+        "threads": 1,
+        "size": None,
+        "fps": 30.0,
+        "mirror": False,
+        "grow_px": 0.0,
+        "feather_px": 0.0,
+        "duration_s": None,
+        "overwrite": False,
+        "face_engine": "none",
+        "faces": 1,
+    }
     return RunRequest(**{**values, **changes})
 
 

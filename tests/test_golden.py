@@ -1,4 +1,6 @@
-"""The masks of the shipped engine on known pictures. After training anew: look at them, then VCAM_WRITE_GOLDEN=1."""
+"""The masks of the shipped engine on known pictures. After training anew: look at them, then
+VCAM_WRITE_GOLDEN=1.
+"""
 
 from __future__ import annotations
 

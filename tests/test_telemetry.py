@@ -1,4 +1,6 @@
-"""Nobody on the network hears of vcam, and no library leaves files behind: seen by strace, in an empty home."""
+"""Nobody on the network hears of vcam, and no library leaves files behind: seen by strace, in an
+empty home.
+"""
 
 from __future__ import annotations
 

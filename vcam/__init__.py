@@ -4,4 +4,5 @@ from vcam import telemetry
 
 __version__ = "0.1.0"
 
-telemetry.switch_off()  # before anything else of vcam can import a library that reports to its maker
+# before anything else of vcam can import a library that reports to its maker
+telemetry.switch_off()

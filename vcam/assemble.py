@@ -52,7 +52,9 @@ _BENCH_FRAMES = 60
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One `vcam run`, as the command line describes it; sizes and strokes in pixels, times in seconds."""
+    """One `vcam run`, as the command line describes it; sizes and strokes in pixels, times in
+    seconds.
+    """
 
     source: str
     sink: str
@@ -130,10 +132,11 @@ def open_masks(
     kind: str | None,
     threshold: float | None,
 ) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
-    """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine; see `open_matter`.
+    """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine;
+    see `open_matter`.
 
-    kind: "labels" or "palette", the name of a class, or None: person or not, or the labels. threshold: from which share
-    on it is a person; None: 0.5.
+    kind: "labels" or "palette", the name of a class, or None: person or not, or the labels.
+    threshold: from which share on it is a person; None: 0.5.
 
     Raises:
         UsageError: unknown engine or backend, or the engine has no such mask.
@@ -170,7 +173,8 @@ def open_masks(
 def open_faces(
     effects: Sequence[Effect], request: RunRequest | BenchRequest
 ) -> Callable[[Stats, bool], FaceStage] | None:
-    """What makes a run's face stage, called with (stats, live); None where no effect looks at faces.
+    """What makes a run's face stage, called with (stats, live); None where no effect looks at
+    faces.
 
     Raises:
         VcamError: there is no such face engine, or it cannot run here.
@@ -229,13 +233,17 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
 
 
 def _is_on_demand(request: RunRequest, sink: Sink) -> bool:
-    """Whether the source is to be open only while somebody reads the sink: a webcam, into a loopback camera."""
+    """Whether the source is to be open only while somebody reads the sink: a webcam, into a
+    loopback camera.
+    """
     return not request.always_on and isinstance(sink, V4l2Sink) and is_webcam(request.source)
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """One `vcam bench`. runs: images, or frames of the pipeline; live_fps: None for as fast as possible."""
+    """One `vcam bench`. runs: images, or frames of the pipeline; live_fps: None for as fast as
+    possible.
+    """
 
     engine: str
     engines: tuple[Path, ...]
@@ -344,7 +352,8 @@ def _cell(spec: EngineSpec, name: str, picture: NDArray[np.uint8], threads: int)
 
 
 def build_plan_ahead(spec: EngineSpec, on_percent: Callable[[int], None]) -> dict[str, object]:
-    """Build the TensorRT plan of an engine, where there is none that loads; return what the backend says of it.
+    """Build the TensorRT plan of an engine, where there is none that loads; return what the backend
+    says of it.
 
     Args:
         spec: the engine.

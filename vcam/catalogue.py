@@ -1,7 +1,8 @@
 """The engines at hand: what `engine.toml` says of them, and whether their files are what it says.
 
-A catalogue is a folder with one folder per model: `<model>/engine.toml`, `<model>/<model>_<precision>.onnx`.
-One ships with the package; `--engines DIR` and VCAM_ENGINES name others.
+A catalogue is a folder with one folder per model: `<model>/engine.toml`,
+`<model>/<model>_<precision>.onnx`. One ships with the package; `--engines DIR` and VCAM_ENGINES
+name others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _BEST_FIRST = ("fp32", "fp16")
 class EngineSpec:
     """One engine: a model at one precision.
 
-    name: `<model>_<precision>`. task: "person" or "face". path: the ONNX file. sha256: what its bytes must give.
+    name: `<model>_<precision>`. task: "person" or "face". path: the ONNX file. sha256: what its
+        bytes must give.
     size: (height, width) of the input. classes: in the order of the outputs.
     about: everything else that `engine.toml` says (licence, training data, quality, parity).
     """
@@ -153,7 +155,8 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
 
 
 def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:
-    """The face engine of that name; where the default is asked for and is not at hand, any other one.
+    """The face engine of that name; where the default is asked for and is not at hand, any other
+    one.
 
     Raises:
         UsageError: there is none.

@@ -1,6 +1,7 @@
 """Settings from files: the defaults of a person or of a profile, below flags and environment.
 
-The file is TOML. A table per command holds its long option names; `[profile.NAME.COMMAND]` holds those of a profile:
+The file is TOML. A table per command holds its long option names; `[profile.NAME.COMMAND]` holds
+those of a profile:
 
     [run]
     effect = ["blur:0.7"]
@@ -26,7 +27,9 @@ Defaults = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a table of the file may hold: options, by name and whether they are repeatable, and the tables below it."""
+    """What a table of the file may hold: options, by name and whether they are repeatable, and the
+    tables below it.
+    """
 
     options: Mapping[str, bool]
     tables: Mapping[str, Known]
@@ -48,15 +51,16 @@ def read_defaults(file: Path | None, profile: str | None, known: Known) -> Defau
         known: what the commands take.
 
     Raises:
-        UsageError: a named file or profile does not exist, the file is not TOML of the right shape, or a table or key
-            anywhere in it is not known.
+        UsageError: a named file or profile does not exist, the file is not TOML of the right shape,
+            or a table or key anywhere in it is not known.
     """
     path = file or config_file()
     text = {} if file is None and not path.exists() else _read(path)
     profiles = text.pop("profile", {})
     if not isinstance(profiles, dict):
         raise UsageError(
-            f"{path}: 'profile' is not a table; write [profile.NAME.run], and choose it with --profile"
+            f"{path}: 'profile' is not a table; write [profile.NAME.run], and choose it with"
+            " --profile"
         )
     if profile is not None and profile not in profiles:
         listed = ", ".join(profiles) or "none"

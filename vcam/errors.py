@@ -1,7 +1,7 @@
 """Every error that vcam raises on purpose.
 
 VcamError
-├── UsageError        what the user asked for cannot be: unknown name, bad value, impossible combination
+├── UsageError        the request is impossible: unknown name, bad value, bad combination
 ├── SourceError       a camera, file or stream cannot be opened or read
 │   └── SourceLost    it could be read before, and no longer can (unplugged, truncated, stream gone)
 ├── EngineError       an engine is missing, corrupt, or fails to run

@@ -1,40 +1,359 @@
-"""Small text files and the folders that they are in."""
+"""Files: reading them with bounds, and writing them whole or not at all.
+
+Every writer of vcam goes through `Draft`. A draft has a random name beside its final one and is
+made with O_EXCL and O_NOFOLLOW, so that nobody can plant a link where it will be; it takes its
+final name only when it is complete and on the disk. A final name that is a symbolic link, a pipe or
+a device is refused, and a file that appears under that name meanwhile is kept.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
-import tempfile
+import re
+import secrets
+import stat
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+_MARK = "vcam-partial"
+"""In the name of every draft: `.<stem>.<8 random hexadecimal digits>.vcam-partial<suffix>`."""
+_DRAFT_NAME = re.compile(rf"\..*\.[0-9a-f]{{8}}\.{_MARK}(\.\w+)?", re.DOTALL)
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+"""Both of renameat2(2)."""
+_O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_O_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def entries(folder: Path, pattern: str = "*") -> list[Path]:
-    """What in a folder matches, as far as this user can see; nothing where there is no such folder."""
+    """What in a folder matches, as far as this user can see; empty if there is no such folder."""
     try:
         return sorted(folder.glob(pattern))
     except OSError:
         return []
 
 
-def write_whole(path: Path, text: str, mode: int) -> None:
-    """Write a file whole or not at all: into a file beside it, which then takes its name.
-
-    Args:
-        path: of the file; its folder must exist.
-        text: all that is to be in it.
-        mode: its permission bits.
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most that size. Pipes and devices are refused without
+    waiting for them.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be read, is not a regular file, or is larger; `strerror` says so.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
+    handle = os.open(path, os.O_RDONLY | _O_NONBLOCK | _O_BINARY)
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", str(path))
+    return content
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names are one file, by links or not; False if either is missing."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        partial.chmod(mode)
-        partial.replace(path)
-    except BaseException:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+class Draft:
+    """A file in the making. Use it as a context: an exception, or leaving without `commit`, removes
+    it.
+
+    Args:
+        path: the final name; its folder must exist.
+        overwrite: an existing regular file of that name may be replaced.
+        mode: permission bits of the file; None: those of the file that it replaces, else what the
+            umask allows.
+        durable: wait until the file is on the disk before it gets its name.
+
+    Attributes:
+        path: as given.
+        file: open for reading and writing, at its start; owned by the draft.
+    """
+
+    def __init__(
+        self, path: Path, overwrite: bool = False, mode: int | None = None, durable: bool = True
+    ) -> None:
+        self.path = path
+        self._overwrite, self._mode, self._durable = overwrite, mode, durable
+        self._name: Path | None = None
+        self._file: BinaryIO | None = None
+
+    @property
+    def file(self) -> BinaryIO:
+        """See the class."""
+        assert self._file is not None, "a draft is written inside its context only"
+        return self._file
+
+    def __enter__(self) -> Self:
+        """Make the file.
+
+        Raises:
+            OSError: the name is taken, a link, no regular file or no possible name, or the folder
+                cannot be written to.
+        """
+        check_target(self.path, self._overwrite)
+        self._file, self._name = _make_beside(self.path)
+        _OPEN.add(self._name)
+        return self
+
+    def commit(self) -> None:
+        """Put the file on the disk and give it its name.
+
+        Raises:
+            FileExistsError: a file of that name appeared meanwhile. It is kept, and so is the
+                draft, under the name that is the `filename2` of the error.
+            OSError: it cannot be written; nothing is left.
+        """
+        name, file = self._name, self._file
+        assert name is not None, "a draft is committed inside its context, once"
+        assert file is not None
+        with finishing:
+            try:
+                file.flush()
+                self._set_mode(file.fileno())
+                if self._durable:
+                    os.fsync(file.fileno())
+                final = self.path
+                if self._overwrite:
+                    check_target(final, overwrite=True)
+                    name.replace(final)
+                else:
+                    final = _name_without_replacing(name, self.path)
+                self._name = None
+                _OPEN.discard(name)
+                if self._durable:
+                    _sync_folder(final.parent)
+            finally:
+                self.discard()
+        if final != self.path:
+            text = f"a file of this name appeared meanwhile; this one is {final}"
+            raise FileExistsError(errno.EEXIST, text, str(self.path), None, str(final))
+
+    def _set_mode(self, handle: int) -> None:
+        mode = self._mode
+        if mode is None and self._overwrite:
+            with suppress(OSError):
+                mode = stat.S_IMODE(self.path.stat().st_mode)
+        if mode is not None and hasattr(os, "fchmod"):
+            with suppress(OSError):  # some file systems have no modes
+                os.fchmod(handle, mode)
+
+    def discard(self) -> None:
+        """Remove it. May be called twice, and after `commit`."""
+        file, self._file = self._file, None
+        name, self._name = self._name, None
+        if name is not None:
+            _OPEN.discard(name)
+            with suppress(OSError):
+                name.unlink()
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+_OPEN: set[Path] = set()
+"""The drafts of this process, for `discard_all`."""
+finishing = threading.RLock()
+"""Held while a file is completed and gets its name; see `discard_all`."""
+
+
+def discard_all(patience_s: float) -> None:
+    """Remove every draft of this process, which is about to end. Files that are being finished are
+    waited for.
+    """
+    if finishing.acquire(timeout=patience_s):
+        finishing.release()
+    for name in list(_OPEN):
         with suppress(OSError):
-            partial.unlink()
+            name.unlink()
+
+
+def write_whole(
+    path: Path,
+    content: bytes | str,
+    mode: int | None = None,
+    overwrite: bool = True,
+    durable: bool = True,
+) -> None:
+    """Write a file whole or not at all; see `Draft` for the arguments. Text becomes UTF-8.
+
+    Raises:
+        OSError: it cannot be written; nothing is left.
+    """
+    with Draft(path, overwrite, mode, durable) as draft:
+        draft.file.write(content.encode() if isinstance(content, str) else content)
+        draft.commit()
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Make sure that a file may get this name.
+
+    Raises:
+        OSError: it may not; `strerror` says why.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except ValueError as error:  # a null byte, or a character that the file system cannot write
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it", str(path))
+    if stat.S_ISLNK(mode):
+        raise OSError(
+            errno.ELOOP,
+            f"is a symbolic link to {path.readlink()}; name that file itself",
+            str(path),
+        )
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is a pipe or a device, not a file; name a file", str(path))
+    if not overwrite:
+        text = "exists already; replace it with --overwrite, or choose another name"
+        raise FileExistsError(errno.EEXIST, text, str(path))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the drafts in a folder that programs which were killed have left: nobody holds their
+    locks any more.
+    """
+    for name in entries(folder, f".*.{_MARK}*"):
+        if not _DRAFT_NAME.fullmatch(name.name):
+            continue
+        with suppress(OSError):
+            handle = os.open(name, os.O_RDWR | _O_NOFOLLOW | _O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(handle).st_mode) and _lock(handle):
+                    name.unlink()
+            finally:
+                os.close(handle)
+
+
+def _make_beside(path: Path) -> tuple[BinaryIO, Path]:
+    """A new file with a random name in the folder of `path`, locked as long as it is open."""
+    flags = (
+        os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_NOFOLLOW | _O_BINARY | getattr(os, "O_CLOEXEC", 0)
+    )
+    while True:
+        name = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.{_MARK}{path.suffix}")
+        try:
+            handle = os.open(name, flags, 0o666)
+        except FileExistsError:
+            continue
+        except ValueError as error:
+            raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+        _lock(handle)
+        if (
+            sys.platform == "win32" or os.fstat(handle).st_nlink
+        ):  # else another program took it for a leftover
+            return os.fdopen(handle, "w+b"), name
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file; whether nobody else holds its lock. Without locks (Windows, some networks)
+    nothing is a leftover.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _name_without_replacing(name: Path, final: Path) -> Path:
+    """Rename a file, to the first of `final`, `final-2`, `final-3` and so on that is free; return
+    which.
+    """
+    wanted, number = final, 1
+    while True:
+        try:
+            _rename_new(name, wanted)
+        except FileExistsError:
+            number += 1
+            wanted = final.with_name(f"{final.stem}-{number}{final.suffix}")
+        else:
+            return wanted
+
+
+def _rename_new(name: Path, final: Path) -> None:
+    """Rename a file unless the new name is taken, in one step where the system and the file system
+    have such a step.
+
+    Raises:
+        FileExistsError: it is taken.
+    """
+    if sys.platform == "win32":
+        name.rename(final)  # never replaces there
+        return
+    number = _renameat2(name, final)
+    if number == 0:
+        return
+    if number not in (errno.ENOSYS, errno.EINVAL):
+        raise OSError(number, os.strerror(number), str(final))
+    try:
+        os.link(name, final)
+    except FileExistsError:
         raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
+        name.rename(final)
+    else:
+        name.unlink()
+
+
+def _renameat2(name: Path, final: Path) -> int:
+    """renameat2(2) with RENAME_NOREPLACE: 0, or the error number."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return errno.ENOSYS
+    done = function(_AT_FDCWD, os.fsencode(name), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
+    return 0 if done == 0 else ctypes.get_errno()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the folder's list of names on the disk, if the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong with a file and what to do about it, in one line without the file's name."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room or write to another one"
+    if number == errno.EFBIG:
+        return "the file has become too large for this disk or account; write to another one"
+    if number == errno.ENOENT:
+        return "its folder does not exist; create it first"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{os.strerror(number)}; choose a folder that you may write to"
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return said if ";" in said else f"{said}; try another name or folder"

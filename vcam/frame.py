@@ -32,11 +32,12 @@ class Matrix(Enum):
 class Frame:
     """One picture as I420, limited range (luma 16..235, chroma 16..240), in one contiguous buffer.
 
-    data: uint8 [H * 3 / 2, W], C-contiguous; the luma plane, then Cb, then Cr, each chroma plane [H / 2, W / 2].
-        Width and height are even. The frame owns it: who receives a Frame may read it for as long as it likes,
-        and nobody writes to it after it was handed over.
+    data: uint8 [H * 3 / 2, W], C-contiguous; the luma plane, then Cb, then Cr, each chroma plane [H
+        / 2, W / 2]. Width and height are even. The frame owns it: who receives a Frame may read it
+        for as long as it likes, and nobody writes to it after it was handed over.
     matrix: the YCbCr coefficients.
-    t_capture_ns: `time.monotonic_ns()` when the picture reached this program (the clock latency is measured by).
+    t_capture_ns: `time.monotonic_ns()` when the picture reached this program (the clock latency is
+        measured by).
     index: counts the frames that the source delivered, from 0.
     alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
     pts_ns: presentation time in the source's own timeline, 0 at its first frame.
@@ -101,7 +102,8 @@ class Frame:
 class Matte:
     """How much of each pixel is person.
 
-    alpha: uint8 [h, w] in the engine's own resolution, 0 room .. 255 person, covering the whole frame.
+    alpha: uint8 [h, w] in the engine's own resolution, 0 room .. 255 person, covering the whole
+        frame.
     """
 
     alpha: Plane
@@ -125,8 +127,10 @@ class FaceClass(IntEnum):
 class FaceRegions:
     """Where the parts of one face are.
 
-    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255; read only.
-    to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at +0.5 in both.
+    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255;
+        read only.
+    to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at
+        +0.5 in both.
     presence: 0..1, how much of an effect the face gets: below 1 while it comes or goes.
     """
 
@@ -136,7 +140,9 @@ class FaceRegions:
 
 
 def to_rgb(frame: Frame) -> NDArray[np.uint8]:
-    """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the live path."""
+    """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the
+    live path.
+    """
     width, height = frame.size
     u, v = (
         cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in (frame.u, frame.v)
@@ -154,7 +160,8 @@ def to_rgb(frame: Frame) -> NDArray[np.uint8]:
 def from_rgb(
     image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0
 ) -> Frame:
-    """Convert uint8 [H, W, 3] RGB, full range, H and W even, to a Frame; chroma is the mean of 2x2 pixels.
+    """Convert uint8 [H, W, 3] RGB, full range, H and W even, to a Frame; chroma is the mean of 2x2
+    pixels.
 
     Raises:
         ValueError: width or height is odd.

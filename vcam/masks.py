@@ -36,7 +36,8 @@ _PALETTE = (
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures themselves, and those directly in the folders among `paths`, sorted within each folder.
+    """The pictures themselves, and those directly in the folders among `paths`, sorted within each
+    folder.
 
     Raises:
         UsageError: a folder without pictures, or two pictures whose masks would have one name.
@@ -62,7 +63,8 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 
 def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
-    """The alpha uint8 [H, W], 0 room .. 255 person, of one uint8 [H, W, 3] RGB picture, at the picture's own size.
+    """The alpha uint8 [H, W], 0 room .. 255 person, of one uint8 [H, W, 3] RGB picture, at the
+    picture's own size.
 
     Raises:
         EngineError: the engine failed.
@@ -79,7 +81,8 @@ def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
 def picture_mask(matter: Matter, image: NDArray[np.uint8], threshold: float | None) -> Plane:
     """The alpha of a picture; see `picture_alpha`.
 
-    threshold: 0..1: pixels that are person by at least this much become 255, the others 0. None: the alpha as it is.
+    threshold: 0..1: pixels that are person by at least this much become 255, the others 0. None:
+        the alpha as it is.
     """
     alpha = picture_alpha(matter, image)
     return (
@@ -95,8 +98,8 @@ def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np
     Args:
         parser: open.
         image: uint8 [H, W, 3] RGB.
-        kind: "labels": uint8 [H, W], the number of the likeliest FaceClass; "palette": uint8 [H, W, 3] RGB, its
-            colour; else the name of a class: uint8 [H, W], how likely it is, 0..255.
+        kind: "labels": uint8 [H, W], the number of the likeliest FaceClass; "palette": uint8 [H, W,
+            3] RGB, its colour; else the name of a class: uint8 [H, W], how likely it is, 0..255.
 
     Raises:
         EngineError: the engine failed.
@@ -111,7 +114,8 @@ def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np
 def write_masks(
     mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], pictures: Sequence[Path], out: Path
 ) -> Iterator[tuple[Path, Exception | None]]:
-    """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it, if anything.
+    """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
+    if anything.
 
     Args:
         mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB.
@@ -146,7 +150,9 @@ def write_masks(
 
 
 def _write(path: Path, mask: NDArray[np.uint8]) -> None:
-    """Write a PNG, grey or RGB, under a temporary name and rename it, so that no half picture is ever found."""
+    """Write a PNG, grey or RGB, under a temporary name and rename it, so that no half picture is
+    ever found.
+    """
     partial = path.with_name(f".{path.name}.partial")
     _, data = cv2.imencode(
         ".png", mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)

@@ -27,7 +27,8 @@ class SlotTimeout(Exception):  # noqa: N818
 
 
 class Slot(Generic[T]):
-    """Holds at most one item; one thread puts, another takes. No wait is endless once the slot is closed.
+    """Holds at most one item; one thread puts, another takes. No wait is endless once the slot is
+    closed.
 
     Attributes:
         dropped: how many items were replaced before anybody took them.
@@ -73,7 +74,9 @@ class Slot(Generic[T]):
         return item  # type: ignore[return-value]
 
     def close(self, discard: bool = False) -> None:
-        """Wake everybody. The last item can still be taken unless it is discarded. May be called twice."""
+        """Wake everybody. The last item can still be taken unless it is discarded. May be called
+        twice.
+        """
         with self._changed:
             self._closed = True
             if discard:

@@ -1,4 +1,6 @@
-"""How a run is: each of its threads says how it is itself, and the most serious of that is the state of the run."""
+"""How a run is: each of its threads says how it is itself, and the most serious of that is the
+state of the run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ class State:
         "starting"       no picture has come yet, and nothing is wrong
         "running"        pictures come in and go out
         "idle"           nobody looks, so the camera is off
-        "waiting"        no new picture comes out for a while: the engine is busy, or the camera is silent
+        "waiting"        no new picture for a while: the engine is busy, or the camera is silent
         "effect failed"  an effect cannot do its work
         "no camera"      the source cannot be opened, or broke off; it is tried again
         "no engine"      the engine failed; it is opened again
@@ -54,7 +56,9 @@ class StateBoard:
         self._said: dict[str, State] = {}
 
     def say(self, stage: str, name: str, reason: str = "") -> None:
-        """How `stage` ("capture", "infer", "compose") is from now on; `name` is one of those that `State` lists."""
+        """How `stage` ("capture", "infer", "compose") is from now on; `name` is one of those that
+        `State` lists.
+        """
         with self._lock:
             self._said[stage] = State(name, reason)
 

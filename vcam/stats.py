@@ -38,9 +38,12 @@ class Percentiles:
 class Snapshot:
     """What happened so far.
 
-    frames: composed frames that reached the sink. repeated: times the last picture or the card was sent again.
-    fps: sent frames per second over the last few seconds. latency: from capture to the end of `sink.send`.
-    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause. state: how it is now.
+    frames: composed frames that reached the sink. repeated: times the last picture or the card was
+        sent again.
+    fps: sent frames per second over the last few seconds. latency: from capture to the end of
+        `sink.send`.
+    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause. state:
+        how it is now.
     """
 
     frames: int
@@ -100,7 +103,9 @@ class Stats:
             self._latency_ns.append(now_ns - t_capture_ns)
 
     def busy_s(self) -> float:
-        """Seconds from the first frame's capture to the last frame's arrival at the sink; 0 without frames."""
+        """Seconds from the first frame's capture to the last frame's arrival at the sink; 0 without
+        frames.
+        """
         with self._lock:
             return (self._last_ns - self._first_ns) / 1e9
 

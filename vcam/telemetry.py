@@ -1,8 +1,9 @@
 """No library that vcam loads reports to its maker.
 
-ONNX Runtime's wheels write a permanent device number and a queue of events, and send them, from the moment a session is
-made (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md). OpenVINO's package sends an event while it is
-imported. Both can be switched off only before they are imported, so `import vcam` does that first of all.
+ONNX Runtime's wheels write a permanent device number and a queue of events, and send them, from the
+moment a session is made (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
+OpenVINO's package sends an event while it is imported. Both can be switched off only before they
+are imported, so `import vcam` does that first of all.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ VARIABLES = {
 """Environment variables that switch telemetry off, and the values that do so."""
 
 PACKAGES = ("openvino_telemetry",)
-"""Packages that exist to send events. They may not be imported; the libraries that want them do without."""
+"""Packages that exist to send events. They may not be imported; the libraries that want them do
+without.
+"""
 
 
 def switch_off() -> None:
-    """Switch telemetry off in this process and in those it starts. Has no effect on a library imported before."""
+    """Switch telemetry off in this process and in those it starts. Has no effect on a library
+    imported before.
+    """
     os.environ.update(VARIABLES)
     for name in PACKAGES:
         if name not in sys.modules:
@@ -33,7 +38,9 @@ def switch_off() -> None:
 
 
 def leaks() -> list[str]:
-    """What is not switched off, each a variable or the name of a package; empty if everything is."""
+    """What is not switched off, each a variable or the name of a package; empty if
+    everything is.
+    """
     variables = [name for name, value in VARIABLES.items() if os.environ.get(name) != value]
     return [*variables, *(name for name in PACKAGES if sys.modules.get(name) is not None)]
 

@@ -1,4 +1,6 @@
-"""What some tests need and not every machine has. VCAM_REQUIRE=gpu,gpu-build turns their skips into failures."""
+"""What some tests need and not every machine has. VCAM_REQUIRE=gpu,gpu-build turns their skips into
+failures.
+"""
 
 from __future__ import annotations
 

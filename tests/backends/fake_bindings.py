@@ -1,7 +1,8 @@
-"""The two CUDA modules as vcam's bindings see them, with memory of the host in the place of a card's.
+"""The two CUDA modules as vcam's bindings see them, with memory of the host in the place of a
+card's.
 
-Addresses are real, copies really happen, and what is called in what order is kept. Copies and kernels wait until the
-stream is synchronized, as on a card.
+Addresses are real, copies really happen, and what is called in what order is kept. Copies and
+kernels wait until the stream is synchronized, as on a card.
 """
 
 # ruff: noqa: N802, N815 - the names are those of the modules
@@ -24,7 +25,9 @@ class Status(enum.IntEnum):
 
 
 class FakeCudaRuntime:
-    """The module `cuda.bindings.runtime`: every function returns a tuple whose first item is the status."""
+    """The module `cuda.bindings.runtime`: every function returns a tuple whose first item is the
+    status.
+    """
 
     cudaStreamNonBlocking = 1
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)

@@ -46,7 +46,8 @@ def test_without_a_gpu_the_cpu_runs_the_single_precision_file(
         "onnxruntime-cuda": "fake: no GPU here",
     }
     assert caplog.messages == [
-        "green_fp32 by onnxruntime; not tensorrt: fake: no GPU here; not onnxruntime-cuda: fake: no GPU here"
+        "green_fp32 by onnxruntime; not tensorrt: fake: no GPU here; not onnxruntime-cuda: fake: no"
+        " GPU here"
     ]
 
 

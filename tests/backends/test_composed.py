@@ -45,8 +45,10 @@ def test_the_first_that_opens_serves_and_the_others_give_reasons() -> None:
         assert backend.name == "good"
         backend.run(IMAGE)
         assert backend.about() == {
-            "backend": "good", "engine": "fake", "refused": {"worse": "no GPU", "bad": "no cuDNN"}
-        }  # fmt: skip
+            "backend": "good",
+            "engine": "fake",
+            "refused": {"worse": "no GPU", "bad": "no cuDNN"},
+        }
     assert good.runs == 1
     assert not good.open
     assert backend.about()["backend"] == "good", "a closed one still reports"
@@ -122,8 +124,13 @@ def test_one_that_is_prepared_but_does_not_fit_is_refused_once(size: tuple[int, 
         for _ in range(3):
             backend.run(IMAGE)
     assert first.runs == 3
-    assert refused == ["wrong card" if size == (64, 64) else "its inputs or outputs are not those of the engine that "
-                       "serves"]  # fmt: skip
+    assert refused == [
+        (
+            "wrong card"
+            if size == (64, 64)
+            else "its inputs or outputs are not those of the engine that serves"
+        )
+    ]
     assert len(better.entered) == 2
     assert not better.open
 

@@ -1,4 +1,6 @@
-"""What a backend gives back is checked, never converted: a wrong matte would let the raw room out."""
+"""What a backend gives back is checked, never converted: a wrong matte would let the raw
+room out.
+"""
 
 from __future__ import annotations
 

@@ -115,8 +115,10 @@ def test_cuda_python_has_every_name_that_is_used() -> None:
         cuda.capture(lambda: cuda.upload(buffer))()
     for name in {*fake.calls, "cudaGetErrorString"}:
         assert callable(getattr(runtime, name)), name
-    for holder, names in (("cudaMemcpyKind", ("cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost")),
-                          ("cudaStreamCaptureMode", ("cudaStreamCaptureModeThreadLocal",))):  # fmt: skip
+    for holder, names in (
+        ("cudaMemcpyKind", ("cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost")),
+        ("cudaStreamCaptureMode", ("cudaStreamCaptureModeThreadLocal",)),
+    ):
         for name in names:
             assert hasattr(getattr(runtime, holder), name), name
     assert runtime.cudaStreamNonBlocking == fake.cudaStreamNonBlocking

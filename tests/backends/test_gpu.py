@@ -1,4 +1,6 @@
-"""On a real NVIDIA GPU: right, fast, without growth, and beside itself. Skipped with the probe's reason elsewhere."""
+"""On a real NVIDIA GPU: right, fast, without growth, and beside itself. Skipped with the probe's
+reason elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ MAX_GROWTH_BYTES = 16 << 20
 
 
 def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """Eight real views of a person, uint8 [1, h, w, 3] RGB: crops of the demo portrait, also mirrored."""
+    """Eight real views of a person, uint8 [1, h, w, 3] RGB: crops of the demo portrait, also
+    mirrored.
+    """
     import cv2
 
     whole = read_image(Path(vcam.sources.__file__).parent / "astronaut.jpg")

@@ -209,6 +209,8 @@ def test_the_first_tensorrt_that_loads_serves() -> None:
         load_tensorrt(load=broken)
     with pytest.raises(
         EngineError,
-        match=r"^TensorRT is not installed; pip install '\.\[gpu\]' in the folder of vcam's source$",
+        match=(
+            r"^TensorRT is not installed; pip install '\.\[gpu\]' in the folder of vcam's source$"
+        ),
     ):
         load_tensorrt(load=none)

@@ -118,8 +118,23 @@ def test_run_reports_as_json(tmp_path: Path) -> None:
 
 
 def test_a_transparent_video_and_pictures(tmp_path: Path, engines: Path) -> None:
-    done = vcam("run", "-s", "pattern", "-e", "remove", "-o", f"{tmp_path}/frames/", "--duration", 0.1, "--size",
-                "64x64", "--engines", engines, "--engine", "green_fp32")  # fmt: skip
+    done = vcam(
+        "run",
+        "-s",
+        "pattern",
+        "-e",
+        "remove",
+        "-o",
+        f"{tmp_path}/frames/",
+        "--duration",
+        0.1,
+        "--size",
+        "64x64",
+        "--engines",
+        engines,
+        "--engine",
+        "green_fp32",
+    )
     assert done.returncode == 0, done.stderr
     pictures = sorted((tmp_path / "frames").glob("*.png"))
     assert len(pictures) == 3
@@ -132,8 +147,20 @@ def test_a_transparent_video_and_pictures(tmp_path: Path, engines: Path) -> None
 def test_interrupting_finishes_the_file(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         out = tmp_path / f"{number}.mp4"
-        command = [sys.executable, "-m", "vcam", "run", "-s", "demo", "-o", str(out), "--duration", "10000",
-                   "--size", "320x180"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "vcam",
+            "run",
+            "-s",
+            "demo",
+            "-o",
+            str(out),
+            "--duration",
+            "10000",
+            "--size",
+            "320x180",
+        ]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(f"*{number}*")) and time.monotonic() < deadline:
@@ -250,8 +277,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     done = subprocess.run(
         [sys.executable, "-m", "vcam", "run", "-s", "demo", "-o", str(out), "--duration", "3"],
-        capture_output=True, text=True, timeout=100, check=False, preexec_fn=limit,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=limit,
+    )
     refused(done, "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
@@ -281,12 +312,22 @@ def test_masks_have_the_pictures_own_size_and_stem(tmp_path: Path, engines: Path
     pictures.mkdir()
     rng = np.random.default_rng(0)
     shapes: dict[str, tuple[Any, ...]] = {
-        "odd.png": (37, 51, 3), "pixel.png": (1, 1, 3), "thin.png": (1, 300, 3), "grey.png": (40, 40),
-        "alpha.png": (40, 60, 4), "large.jpg": (4320, 7680, 3),
-    }  # fmt: skip
+        "odd.png": (37, 51, 3),
+        "pixel.png": (1, 1, 3),
+        "thin.png": (1, 300, 3),
+        "grey.png": (40, 40),
+        "alpha.png": (40, 60, 4),
+        "large.jpg": (4320, 7680, 3),
+    }
     for name, shape in shapes.items():
-        cv2.imwrite(str(pictures / name), rng.integers(0, 256, shape, np.uint8) if "large" not in name else
-                    np.full(shape, 200, np.uint8))  # fmt: skip
+        cv2.imwrite(
+            str(pictures / name),
+            (
+                rng.integers(0, 256, shape, np.uint8)
+                if "large" not in name
+                else np.full(shape, 200, np.uint8)
+            ),
+        )
     cv2.imwrite(str(pictures / "deep.png"), rng.integers(0, 65536, (30, 20), np.uint16))
     done = vcam(
         "mask",

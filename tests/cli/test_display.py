@@ -18,8 +18,18 @@ def test_trouble_and_its_end_are_told_once_where_no_terminal_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     snapshot, source = Stats().snapshot(), FakeSource([])
-    states = [State("starting"), State("running"), AWAY, AWAY, State("no camera", "busy"), State("starting"),
-              State("running"), State("running"), State("idle"), State("running")]  # fmt: skip
+    states = [
+        State("starting"),
+        State("running"),
+        AWAY,
+        AWAY,
+        State("no camera", "busy"),
+        State("starting"),
+        State("running"),
+        State("running"),
+        State("idle"),
+        State("running"),
+    ]
     with Status("virtual", None) as status:
         for state in states:
             status.update(source, replace(snapshot, state=state))

@@ -166,7 +166,9 @@ def test_a_systemctl_that_fails_or_is_not_there(home: Path) -> None:
 
 
 def hear(systemd: socket.socket, word: bytes) -> bytes:
-    """The first datagram with that word in it; the kernel keeps ten unread ones and drops the rest."""
+    """The first datagram with that word in it; the kernel keeps ten unread ones and drops
+    the rest.
+    """
     while word not in (heard := systemd.recv(4096)):
         pass
     return heard

@@ -1,4 +1,6 @@
-"""The settings file and the environment: every long option by its own name, and nothing else unnoticed."""
+"""The settings file and the environment: every long option by its own name, and nothing else
+unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,8 @@ def test_what_is_not_known_is_named_with_what_may_have_been_meant(
 def test_a_profile_lies_over_the_file(tmp_path: Path) -> None:
     file = settings(
         tmp_path,
-        '[run]\nsize = "64x64"\nface-engine = "a"\n[profile.b.run]\neffect = "blur"\nface_engine = "b"\n',
+        '[run]\nsize = "64x64"\nface-engine = "a"\n[profile.b.run]\neffect = "blur"\nface_engine ='
+        ' "b"\n',
     )
     assert read_defaults(file, None, KNOWN) == {"run": {"size": "64x64", "face_engine": "a"}}
     assert read_defaults(file, "b", KNOWN) == {
@@ -111,7 +114,9 @@ def test_a_profile_lies_over_the_file(tmp_path: Path) -> None:
 
 
 def test_a_run_with_an_unknown_setting_ends_before_it_makes_anything(tmp_path: Path) -> None:
-    """As a service: the status is one after which systemd does not start it again, and systemd hears of no picture."""
+    """As a service: the status is one after which systemd does not start it again, and systemd
+    hears of no picture.
+    """
     file = settings(tmp_path, '[run]\nsiez = "64x64"\n')
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))

@@ -39,7 +39,10 @@ def test_a_loaded_module_is_well(tmp_path: Path) -> None:
 
 def test_a_module_that_is_installed_but_not_loaded(tmp_path: Path) -> None:
     files = {
-        DEP: "kernel/fs/fuse.ko:\nextra/v4l2loopback.ko.xz: kernel/drivers/media/v4l2-core/videodev.ko\n"
+        DEP: (
+            "kernel/fs/fuse.ko:\nextra/v4l2loopback.ko.xz:"
+            " kernel/drivers/media/v4l2-core/videodev.ko\n"
+        )
     }
     verdict = verdict_of("module", tmp_path, files)
     assert verdict.state == "problem"
@@ -205,10 +208,15 @@ def test_a_number_that_another_device_has(tmp_path: Path) -> None:
         "sudo modprobe v4l2loopback",
     ]
     named = {
-        OPTIONS: 'options v4l2loopback video_nr=10,11 card_label="Desk,Stage left" exclusive_caps=1,1\n'
+        OPTIONS: (
+            'options v4l2loopback video_nr=10,11 card_label="Desk,Stage left" exclusive_caps=1,1\n'
+        )
     }
     verdict = verdict_of("node-number", tmp_path, named, nodes=(decoder, encoder))
-    wanted = "sudo /opt/vcam/bin/vcam setup --write --label Desk --label 'Stage left' --number 12 --overwrite"
+    wanted = (
+        "sudo /opt/vcam/bin/vcam setup --write --label Desk --label 'Stage left' --number 12"
+        " --overwrite"
+    )
     assert commands(verdict)[0] == wanted
     assert (
         verdict_of(

@@ -14,7 +14,9 @@ collect_ignore = [] if os.environ.get("VCAM_IN_VM") else ["guest"]
 
 @pytest.fixture(scope="session", params=[next(iter(LOOPBACKS))])
 def vm(request: pytest.FixtureRequest) -> Vm:
-    """Its parameter is the version of v4l2loopback; without one, the version that most users have."""
+    """Its parameter is the version of v4l2loopback; without one, the version that most
+    users have.
+    """
     try:
         return prepare(request.param)
     except VmUnavailableError as error:

@@ -21,7 +21,9 @@ _THOROUGH = pytest.mark.skipif(
 
 
 def _runs() -> list[Any]:
-    """Every file with the version of v4l2loopback that most users have, and two with the newer ones."""
+    """Every file with the version of v4l2loopback that most users have, and two with the newer
+    ones.
+    """
     usual = [
         pytest.param(path, USUAL, id=path.stem, marks=_THOROUGH if path.stem in _PATIENT else ())
         for path in FILES

@@ -1,10 +1,11 @@
 """A virtual machine with a loopback camera and a test camera, which runs programs of this checkout.
 
-The guest is a Debian kernel under QEMU's software emulation. Its files are the host's, read-only, under a RAM disk,
-so what runs in it is this very checkout with this very Python; what it writes is gone afterwards. Emulation is ten to
-twenty times slower than the machine: keep pictures small, limits generous, and measure no speed.
+The guest is a Debian kernel under QEMU's software emulation. Its files are the host's, read-only,
+under a RAM disk, so what runs in it is this very checkout with this very Python; what it writes is
+gone afterwards. Emulation is ten to twenty times slower than the machine: keep pictures small,
+limits generous, and measure no speed.
 
-    /dev/video10  v4l2loopback, labelled "vcam", exclusive_caps=1, as the README tells users to load it
+    /dev/video10  v4l2loopback, labelled "vcam", exclusive_caps=1, as the README loads it
     /dev/video11  v4l2loopback, labelled "plain", exclusive_caps=0
     /dev/video20  vivid, a camera that draws a test pattern and can be told to fail
 """
@@ -27,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 LOOPBACK_OPTIONS = "devices=2 video_nr=10,11 card_label=vcam,plain exclusive_caps=1,0"
 VIVID_OPTIONS = "n_devs=1 node_types=0x1 vid_cap_nr=20 input_types=0"
 LOOPBACKS = {"0.12.7": "bookworm", "0.13.2": "bookworm-backports", "0.15.0": "trixie"}
-"""Versions of v4l2loopback and the Debian suites that have them. The first is the one that most users have."""
+"""Versions of v4l2loopback and the Debian suites that have them. The first is the one that most
+users have.
+"""
 _SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n"
 _MODULES = ("9p", "9pnet_virtio", "virtio_pci", "overlay", "videodev", "vivid")
 _TOOLS = (
@@ -50,7 +53,9 @@ class VmUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a program did in the guest: its exit status, None where the time was over or the guest crashed."""
+    """What a program did in the guest: its exit status, None where the time was over or the guest
+    crashed.
+    """
 
     status: int | None
     output: str
@@ -78,9 +83,9 @@ class Vm:
         with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
             job, serial = Path(folder, "job"), Path(folder, "serial")
             job.write_text(
-                "export HOME=/run TMPDIR=/run VCAM_IN_VM=1\n"
-                f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}\n"
-                f"cd {shlex.quote(str(ROOT))}\nexec {shlex.join(command)}\n"
+                "export HOME=/run TMPDIR=/run VCAM_IN_VM=1\nexport"
+                f" PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}\ncd"
+                f" {shlex.quote(str(ROOT))}\nexec {shlex.join(command)}\n"
             )
             machine = self._qemu(job, serial, memory_mb)
             try:
@@ -94,7 +99,10 @@ class Vm:
     def _qemu(self, job: Path, serial: Path, memory_mb: int) -> list[str]:
         share = "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"
         append = f"console=ttyS0 quiet loglevel=3 panic=-1 vcam.job={job}"
-        options = f"-accel tcg,thread=multi,tb-size=1024 -cpu max -smp 2 -m {memory_mb} -no-reboot -display none"
+        options = (
+            f"-accel tcg,thread=multi,tb-size=1024 -cpu max -smp 2 -m {memory_mb} -no-reboot"
+            " -display none"
+        )
         files = ["-kernel", str(self.kernel), "-initrd", str(self.initramfs), "-append", append]
         monitor = ["-monitor", "none", "-serial", f"file:{serial}"]
         return ["qemu-system-x86_64", *options.split(), *files, "-virtfs", share, *monitor]
@@ -147,7 +155,9 @@ def _kernel_version() -> str:
 
 
 def _unpack(folder: Path, package: str, suite: str = "") -> None:
-    """Download a Debian package, of another suite than the machine's where one is named, and unpack it."""
+    """Download a Debian package, of another suite than the machine's where one is named, and unpack
+    it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vcam-vm-") as download:
         apt = ["apt-get", "-q"]
@@ -160,7 +170,9 @@ def _unpack(folder: Path, package: str, suite: str = "") -> None:
 
 
 def _lists_of(suite: str, folder: Path) -> list[str]:
-    """Options that let apt-get know one Debian suite alone, with its files in `folder` and the machine's untouched."""
+    """Options that let apt-get know one Debian suite alone, with its files in `folder` and the
+    machine's untouched.
+    """
     for name in ("lists/partial", "cache"):
         (folder / name).mkdir(parents=True)
     (folder / "sources.list").write_text(_SOURCE.format(_archive(), suite))
@@ -200,7 +212,9 @@ def _build_loopback(module: Path, version: str, loopback: str) -> None:
 
 
 def _build_initramfs(root: Path, version: str, loopback: Path) -> Path:
-    """Busybox, the modules in the order in which they must be loaded, and the script `init` beside this file."""
+    """Busybox, the modules in the order in which they must be loaded, and the script `init` beside
+    this file.
+    """
     with tempfile.TemporaryDirectory(prefix="vcam-vm-") as folder:
         tree = Path(folder)
         (tree / "bin").mkdir()

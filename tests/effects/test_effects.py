@@ -68,7 +68,9 @@ def test_no_pixel_of_the_room_is_left(text: str) -> None:
 
 
 def test_blur_leaves_the_person_out_of_what_is_blurred() -> None:
-    """A bright person before a dark room: a plain blur would make the room glow around the person."""
+    """A bright person before a dark room: a plain blur would make the room glow around
+    the person.
+    """
     frame = frame_of(room=(20, 20, 20), person=(250, 250, 250))
     after = _compose("blur:1", frame=frame)
     ring = after.y[SIZE[1] // 2, SIZE[0] // 4 - 14 : SIZE[0] // 4 - 8]

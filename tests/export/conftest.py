@@ -20,7 +20,9 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Threads of torch wait for each other in busy loops; on busy machines that takes longer than the work."""
+    """Threads of torch wait for each other in busy loops; on busy machines that takes longer than
+    the work.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -37,7 +39,9 @@ def reference() -> Path:
 
 @pytest.fixture(scope="session")
 def network() -> nn.Module:
-    """A SINet with random weights whose slopes and scales have every sign and size that training may give."""
+    """A SINet with random weights whose slopes and scales have every sign and size that training
+    may give.
+    """
     import torch
     from torch import nn
 
@@ -78,7 +82,9 @@ def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with two train and two test pictures per set: a bright block stands for a person."""
+    """A data folder with two train and two test pictures per set: a bright block stands for a
+    person.
+    """
     return make_data(tmp_path_factory.mktemp("data"))
 
 
@@ -95,7 +101,9 @@ def make_data(folder: Path) -> Path:
 
 
 def make_faces(folder: Path) -> None:
-    """Two train and two test faces: grey skin, dark eyes and brows, red lips around white teeth, on a green wall."""
+    """Two train and two test faces: grey skin, dark eyes and brows, red lips around white teeth, on
+    a green wall.
+    """
     import cv2
     import numpy as np
 

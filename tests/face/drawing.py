@@ -1,4 +1,6 @@
-"""A drawn face of which every pixel's class is known, and photographs with labels where they are at hand."""
+"""A drawn face of which every pixel's class is known, and photographs with labels where they are at
+hand.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ PAINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """How to draw one: the middle and the height in pixels; gaze in eye widths; open: the mouth, 0..1."""
+    """How to draw one: the middle and the height in pixels; gaze in eye widths; open: the mouth,
+    0..1.
+    """
 
     x: float = 160.0
     y: float = 120.0
@@ -168,7 +172,9 @@ def photographs(*names: str) -> list[tuple[str, Frame, Plane]]:
 def checked(
     labels: Plane, classes: tuple[FaceClass, ...], shrink: int = 1, inner: int = 0, outer: int = 0
 ) -> NDArray[np.bool_]:
-    """Where labels are one of some classes, narrowed or widened by pixels, at luma or chroma resolution."""
+    """Where labels are one of some classes, narrowed or widened by pixels, at luma or chroma
+    resolution.
+    """
     chosen = np.zeros(256, np.uint8)
     chosen[list(classes)] = 1
     hit = chosen[labels]

@@ -1,4 +1,6 @@
-"""Face effects and face masks as users call them, with an engine that knows drawn faces by their colours."""
+"""Face effects and face masks as users call them, with an engine that knows drawn faces by their
+colours.
+"""
 
 from __future__ import annotations
 

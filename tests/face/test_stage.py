@@ -1,4 +1,6 @@
-"""The face thread in the pipeline: in step in files, never waited for live, and nothing leaks when it fails."""
+"""The face thread in the pipeline: in step in files, never waited for live, and nothing leaks when
+it fails.
+"""
 
 from __future__ import annotations
 

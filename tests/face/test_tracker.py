@@ -171,8 +171,13 @@ def test_a_larger_face_takes_the_place_of_a_smaller_one() -> None:
     poster = Face(120, 120, 90)
     film = Film(*((poster,) if i < 5 else (poster, Face(420, 180, 160)) for i in range(40)))
     with FaceTracker(film.parser(), 1, live=True) as tracker:
-        places = [[float((f.regions.to_frame @ (112, 112, 1))[0]) for f in _follow(film, tracker, i).faces]
-                  for i in range(40)]  # fmt: skip
+        places = [
+            [
+                float((f.regions.to_frame @ (112, 112, 1))[0])
+                for f in _follow(film, tracker, i).faces
+            ]
+            for i in range(40)
+        ]
     assert [round(x, -1) for x in places[4]] == pytest.approx([120], abs=15)
     assert [round(x, -1) for x in places[39]] == pytest.approx([420], abs=15)
     assert max(map(len, places)) == 1

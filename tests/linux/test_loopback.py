@@ -90,9 +90,13 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 def test_files_are_read_in_the_order_of_their_names_and_hide_each_other(tmp_path: Path) -> None:
     texts = {
-        "etc/modprobe.d/b.conf": "options v4l2loopback \\\n  exclusive_caps=1 # both\noptions other x=1\n",
+        "etc/modprobe.d/b.conf": (
+            "options v4l2loopback \\\n  exclusive_caps=1 # both\noptions other x=1\n"
+        ),
         "usr/lib/modprobe.d/b.conf": "options v4l2loopback devices=9\n",
-        "usr/lib/modprobe.d/c.conf": 'options v4l2loopback card_label="two words" exclusive_caps=0\n',
+        "usr/lib/modprobe.d/c.conf": (
+            'options v4l2loopback card_label="two words" exclusive_caps=0\n'
+        ),
         "etc/modprobe.d/a.txt": "options v4l2loopback video_nr=3\n",
     }
     for name, text in texts.items():

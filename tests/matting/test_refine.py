@@ -62,7 +62,9 @@ def test_the_parts_hold_the_whole_person_and_not_the_whole_frame() -> None:
 
 
 def test_the_borders_between_parts_are_not_seen() -> None:
-    """A person that fills the frame's width: at the borders alpha changes no more than within the parts."""
+    """A person that fills the frame's width: at the borders alpha changes no more than within the
+    parts.
+    """
     ramp = np.tile(np.linspace(0, 255, 224), (224, 1)).astype(np.uint8)
     frame = from_rgb(
         np.tile(np.linspace(40, 220, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, 1, 3)),

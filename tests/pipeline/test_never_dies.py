@@ -1,4 +1,6 @@
-"""A live sink outlives failures at every boundary, shows nothing raw meanwhile, and gets pictures again."""
+"""A live sink outlives failures at every boundary, shows nothing raw meanwhile, and gets pictures
+again.
+"""
 
 from __future__ import annotations
 
@@ -378,7 +380,9 @@ class Hanging(FakeSource):
         threading.Event().wait(60) if {hangs} else None
         raise SourceError("no camera")
 
-sink = RecordingSink(live=True, size=SIZE, matrix=Matrix.BT601, lose_at={lose_at}, refuse=range(1, 1000))
+sink = RecordingSink(
+    live=True, size=SIZE, matrix=Matrix.BT601, lose_at={lose_at}, refuse=range(1, 1000)
+)
 pipeline = pipeline_of(Hanging([], live=True), sink)
 with _stop_on_signal(pipeline.stop):
     pipeline.run()

@@ -71,7 +71,9 @@ def test_a_file_loses_no_frame_and_keeps_their_order() -> None:
 
 
 def test_each_frame_is_composed_with_its_own_matte() -> None:
-    """The engine calls bright pixels person; a matte of another frame would let the sentinel room through."""
+    """The engine calls bright pixels person; a matte of another frame would let the sentinel room
+    through.
+    """
     width, height = SIZE
     frames = []
     for step in range(30):

@@ -20,7 +20,9 @@ LIMITED, FULL = 1, 2
 
 
 def quadrants(size: Size, colours: Sequence[tuple[int, int, int]] = QUADRANTS) -> Picture:
-    """uint8 [H, W, 3] RGB: top left, top right, bottom left, bottom right; the corners meet at even pixels."""
+    """uint8 [H, W, 3] RGB: top left, top right, bottom left, bottom right; the corners meet at even
+    pixels.
+    """
     width, height = size
     image = np.empty((height, width, 3), np.uint8)
     x, y = width // 4 * 2, height // 4 * 2
@@ -47,7 +49,9 @@ def ycbcr(rgb: Picture, matrix: Matrix, full: bool, bits: int = 8) -> NDArray[np
 def picture(
     rgb: Picture, pix_fmt: str, matrix: Matrix, full: bool, tag: Matrix | None = None
 ) -> av.VideoFrame:
-    """`rgb` in a pixel format; the colour tags are set, that of the matrix to `tag` or else `matrix`."""
+    """`rgb` in a pixel format; the colour tags are set, that of the matrix to `tag` or else
+    `matrix`.
+    """
     height, width = rgb.shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
     for plane, rows in zip(frame.planes, _plane_rows(rgb, pix_fmt, matrix, full), strict=True):

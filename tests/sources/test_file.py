@@ -1,4 +1,6 @@
-"""Video files: every frame, in order, with the right colours, and one line where they are broken."""
+"""Video files: every frame, in order, with the right colours, and one line where they are
+broken.
+"""
 
 from __future__ import annotations
 

@@ -210,7 +210,9 @@ def test_a_fake_that_cannot_be_opened_is_closed() -> None:
 
 
 def test_the_demo_keeps_colour_and_brightness_together() -> None:
-    """Chroma that is off by half a sample would be off by twice as much of the picture at half the size."""
+    """Chroma that is off by half a sample would be off by twice as much of the picture at half the
+    size.
+    """
     small = take(DemoSource("", SourceRequest(size=(320, 180)), noise=False), 1)[0]
     large = take(DemoSource("", SourceRequest(size=(640, 360)), noise=False), 1)[0]
     enlarged = cv2.resize(small.v, (320, 180), interpolation=cv2.INTER_LINEAR).astype(np.float32)

@@ -74,7 +74,10 @@ def test_a_pipe_is_a_stream(tmp_path: Path) -> None:
     assert isinstance(make_source(str(tmp_path / "pipe"), SourceRequest()), StreamSource)
 
 
-KNOWN = "known: demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or image"
+KNOWN = (
+    "known: demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or"
+    " image"
+)
 
 
 @pytest.mark.parametrize(

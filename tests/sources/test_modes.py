@@ -20,9 +20,15 @@ def modes(*texts: str) -> list[Mode]:
 
 
 LAPTOP = (
-    "YUYV 640x480 30", "YUYV 640x360 30", "YUYV 1280x720 10", "YUYV 1920x1080 5",
-    "MJPG 640x480 30", "MJPG 640x360 30", "MJPG 1280x720 30", "MJPG 1920x1080 30",
-)  # fmt: skip
+    "YUYV 640x480 30",
+    "YUYV 640x360 30",
+    "YUYV 1280x720 10",
+    "YUYV 1920x1080 5",
+    "MJPG 640x480 30",
+    "MJPG 640x360 30",
+    "MJPG 1280x720 30",
+    "MJPG 1920x1080 30",
+)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,10 @@ def test_opening_can_be_interrupted() -> None:
         (refusal, r"/stream: the server refused \(.*404.*\); check the address"),
         (
             no_answer,
-            r"/stream: no (picture for 0\.5 s|answer in time); check that it is running and reachable",
+            (
+                r"/stream: no (picture for 0\.5 s|answer in time); check that it is running and"
+                r" reachable"
+            ),
         ),
         (
             whole(b"<html>hello</html>" * 200),

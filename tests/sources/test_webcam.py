@@ -1,4 +1,6 @@
-"""The webcam source with scripted cameras, and what is said where there is none. Real ones: guest/."""
+"""The webcam source with scripted cameras, and what is said where there is none. Real
+ones: guest/.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +200,10 @@ def test_the_first_camera_is_neither_virtual_nor_a_metadata_node() -> None:
     [
         (
             [],
-            "no camera was found; plug one in, or type `vcam run --source demo` or `vcam run --source FILE`",
+            (
+                "no camera was found; plug one in, or type `vcam run --source demo` or `vcam run"
+                " --source FILE`"
+            ),
         ),
         ([METADATA], "no camera was found; plug one in"),
         ([LOOPBACK], "no camera but virtual ones was found; plug one in"),
@@ -255,7 +260,9 @@ def test_a_broken_picture_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_which_the_decoder_makes_nothing_is_skipped(tmp_path: Path) -> None:
-    """A bit error in the JPEG's frame header is "not yet implemented" to FFmpeg, and no invalid data."""
+    """A bit error in the JPEG's frame header is "not yet implemented" to FFmpeg, and no invalid
+    data.
+    """
     jpeg = cv2.imencode(".jpg", quadrants(SIZE))[1].tobytes()
     factors = jpeg.index(b"\xff\xc0") + 11
     broken = jpeg[:factors] + b"\x13" + jpeg[factors + 1 :]
@@ -295,7 +302,9 @@ class FakeContainer:
 
 
 def test_a_picture_that_was_lost_on_the_way_is_not_the_end() -> None:
-    """uvcvideo passes incomplete pictures on, and FFmpeg gives them as packets with a time and without data."""
+    """uvcvideo passes incomplete pictures on, and FFmpeg gives them as packets with a time and
+    without data.
+    """
     camera = FFmpegCamera("test", "", "v4l2", [])
     camera._container = FakeContainer([FakePacket(b"one", 1), FakePacket(b"", 2)])  # type: ignore[assignment]
     shot = camera.poll()

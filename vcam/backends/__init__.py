@@ -24,7 +24,9 @@ _HALF = "fp16"
 
 
 def runs_as(name: str, spec: EngineSpec) -> EngineSpec:
-    """The engine that a backend runs when asked for this one: on a CPU, half precision costs time and gains nothing."""
+    """The engine that a backend runs when asked for this one: on a CPU, half precision costs time
+    and gains nothing.
+    """
     return (with_precision(spec, "fp32") or spec) if name in _ON_CPU else spec
 
 
@@ -47,11 +49,13 @@ def make_backend(
     """The backend of that name for one engine, its files verified, not opened yet.
 
     Args:
-        name: one of BACKENDS, or "auto": TensorRT for half precision, else ONNX Runtime on the GPU, else on the CPU.
+        name: one of BACKENDS, or "auto": TensorRT for half precision, else ONNX Runtime on the GPU,
+            else on the CPU.
         spec: the engine; a CPU may run its single precision sibling in its place.
         threads: that one image is computed with, on a CPU.
         stack: where the GPU and its software come from.
-        patient: with "auto", wait for a plan that must be built first; else another backend serves meanwhile.
+        patient: with "auto", wait for a plan that must be built first; else another backend serves
+            meanwhile.
 
     Raises:
         UsageError: there is no such backend, or it cannot run here.

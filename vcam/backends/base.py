@@ -47,4 +47,6 @@ class Backend(Protocol):
         """
 
     def about(self) -> dict[str, object]:
-        """What runs, for reports: at least `backend`, its name, and `engine`, whose file it is; also when closed."""
+        """What runs, for reports: at least `backend`, its name, and `engine`, whose file it is;
+        also when closed.
+        """

@@ -1,4 +1,6 @@
-"""Backends made of backends: the first that opens, and one that is replaced by a better one while it runs."""
+"""Backends made of backends: the first that opens, and one that is replaced by a better one while
+it runs.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ class _Delegate:
 
 
 class FirstOf(_Delegate):
-    """The first of several backends that opens. Opened again after it failed at work, it tries that backend last.
+    """The first of several backends that opens. Opened again after it failed at work, it tries that
+    backend last.
 
     Args:
         backends: at least one, the best first.
@@ -101,13 +104,14 @@ class SwappingBackend(_Delegate):
 
     Opened again after the better one failed at work, it leaves that one alone.
 
-    The preparation runs in a thread of its own and touches neither backend. Opening the better one, and the swap,
-    happen in `run`, between two images, in the thread that owns this object.
+    The preparation runs in a thread of its own and touches neither backend. Opening the better one,
+    and the swap, happen in `run`, between two images, in the thread that owns this object.
 
     Args:
         first: serves meanwhile.
         better: raises EngineError when entered before it is prepared.
-        prepare: does that, and returns early when the event is set; raises EngineError where it cannot.
+        prepare: does that, and returns early when the event is set; raises EngineError where it
+            cannot.
         refuse: is told why the better one did not open although it was prepared.
     """
 
@@ -144,7 +148,9 @@ class SwappingBackend(_Delegate):
         return self
 
     def _guard(self) -> None:
-        """The preparation; whatever goes wrong in it must be heard, and must not end what already serves."""
+        """The preparation; whatever goes wrong in it must be heard, and must not end what already
+        serves.
+        """
         try:
             self._prepare(self._cancel)
         except Exception as error:  # noqa: BLE001 - this thread's guard; the reason is kept and reported

@@ -1,7 +1,8 @@
 """What an engine may take and give back, checked in one place for all backends.
 
-A matte decides which pixels leave the machine, so what a backend returns is never converted to fit: a value of another
-type or shape is an error of the engine. -1 cast to uint8 would be 255, "all person", and the raw room.
+A matte decides which pixels leave the machine, so what a backend returns is never converted to fit:
+a value of another type or shape is an error of the engine. -1 cast to uint8 would be 255, "all
+person", and the raw room.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ Shape = tuple[int, ...]
 class Contract:
     """The engine contract as one opened engine declares it.
 
-    output: "alpha" of a person engine, uint8 [1, h, w]; "probs" of a face engine, uint8 [1, C, h, w]. shape: of that.
-    size: (h, w) of the input `image`, uint8 [1, h, w, 3] RGB. states: shapes of the float32 inputs `state_in*`, by
-    name; what the run gives as `state_out*` is the next one.
+    output: "alpha" of a person engine, uint8 [1, h, w]; "probs" of a face engine, uint8 [1, C, h,
+        w]. shape: of that.
+    size: (h, w) of the input `image`, uint8 [1, h, w, 3] RGB. states: shapes of the float32 inputs
+    `state_in*`, by name; what the run gives as `state_out*` is the next one.
     """
 
     output: str
@@ -48,7 +50,8 @@ class Contract:
         """The contract of an open backend.
 
         Raises:
-            EngineError: it is no engine of that kind, or its shapes are none that the contract allows.
+            EngineError: it is no engine of that kind, or its shapes are none that the contract
+                allows.
         """
         kind, wanted = _KINDS[output]
         inputs, outputs = backend.inputs, backend.outputs
@@ -131,8 +134,8 @@ def _checked(outputs: Tensors, name: str, dtype: type, shape: Shape) -> NDArray[
             f"{value.dtype} {_words(value.shape)}" if isinstance(value, np.ndarray) else "nothing"
         )
         raise EngineError(
-            f"the engine gave {found} as {name} and not {np.dtype(dtype)} {_words(shape)}; export it again, "
-            "or choose another --engine"
+            f"the engine gave {found} as {name} and not {np.dtype(dtype)} {_words(shape)}; export"
+            " it again, or choose another --engine"
         )
     return value
 

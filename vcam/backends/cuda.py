@@ -1,7 +1,7 @@
 """The few calls of CUDA that running a plan needs, with two bindings: cuda-python, and pycuda.
 
-cuda-python is NVIDIA's own, comes as wheels and has CUDA graphs; it is taken first. pycuda is built from source and has
-no graphs. `make_cuda` takes whichever is installed.
+cuda-python is NVIDIA's own, comes as wheels and has CUDA graphs; it is taken first. pycuda is built
+from source and has no graphs. `make_cuda` takes whichever is installed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ INSTALL = "pip install '.[gpu]' in the folder of vcam's source"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """One tensor, on both sides. Owned by the Cuda object that made it, and gone when that is closed.
+    """One tensor, on both sides. Owned by the Cuda object that made it, and gone when that is
+    closed.
 
-    host: pinned memory as an array of the tensor's dtype and shape; address: of the device memory, of the same length.
+    host: pinned memory as an array of the tensor's dtype and shape; address: of the device memory,
+        of the same length.
     """
 
     host: NDArray[Any]
@@ -34,7 +36,8 @@ class Buffer:
 
 
 class Cuda(Protocol):
-    """The first GPU's primary context, one stream of it, and memory. Opened, used and closed by one thread.
+    """The first GPU's primary context, one stream of it, and memory. Opened, used and closed by one
+    thread.
 
     Attributes:
         name: which binding serves, with its version.
@@ -176,7 +179,8 @@ class CudaPython:
 
 
 class PyCuda:
-    """CUDA by pycuda: the driver API, with the primary context retained, pushed here and popped when closed.
+    """CUDA by pycuda: the driver API, with the primary context retained, pushed here and popped
+    when closed.
 
     A context of its own would hide the memory of TensorRT, which uses the primary one.
 

@@ -1,7 +1,8 @@
 """A machine with an NVIDIA GPU, made of memory: for tests of everything that surrounds a real one.
 
-`FakeGpuMachine().stack(folder)` is a GpuStack in which a plan is built, kept, loaded, run and captured as on a card.
-The network that runs calls the green channel alpha. The machine keeps what was called, and misbehaves on request.
+`FakeGpuMachine().stack(folder)` is a GpuStack in which a plan is built, kept, loaded, run and
+captured as on a card. The network that runs calls the green channel alpha. The machine keeps what
+was called, and misbehaves on request.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class FakeGpuMachine:
         graphs: whether its CUDA has graphs.
         has_gpu: False: the probe finds none, and touching TensorRT is an error.
 
-    Set `refuses` and no plan loads; `capture_fails`; `architecture` (major, minor); `version` of TensorRT.
+    Set `refuses` and no plan loads; `capture_fails`; `architecture` (major, minor); `version` of
+    TensorRT.
     """
 
     def __init__(

@@ -50,7 +50,8 @@ class EnginePlans:
         self._found: tuple[Gpu, TensorRt, PlanStore, PlanKey] | None = None
 
     def look(self) -> tuple[Gpu, TensorRt, PlanStore, PlanKey]:
-        """What there is here. The GPU is asked for first: without one, TensorRT must not be touched.
+        """What there is here. The GPU is asked for first: without one, TensorRT must not be
+        touched.
 
         Raises:
             EngineError: no GPU, or no TensorRT.

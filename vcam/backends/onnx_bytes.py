@@ -1,9 +1,11 @@
 """Looking into an ONNX file before any library does: whether all that it needs is in it.
 
-A tensor may name another file that holds its values ("external data"). Such a file is covered by no checksum, and
-several versions of ONNX Runtime read any file of the machine for it. So an engine that has such a tensor is refused.
+A tensor may name another file that holds its values ("external data"). Such a file is covered by no
+checksum, and several versions of ONNX Runtime read any file of the machine for it. So an engine
+that has such a tensor is refused.
 
-Format: https://protobuf.dev/programming-guides/encoding/ and onnx/onnx.proto of https://github.com/onnx/onnx.
+Format: https://protobuf.dev/programming-guides/encoding/ and onnx/onnx.proto of
+    https://github.com/onnx/onnx.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _DEEPEST = 100
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The fields of one kind of message that lead to tensors: by number, the kind of message in it."""
+    """The fields of one kind of message that lead to tensors: by number, the kind of
+    message in it.
+    """
 
     fields: dict[int, str]
     external: frozenset[int] = field(default=frozenset())

@@ -20,8 +20,8 @@ _CUDA = "CUDAExecutionProvider"
 class OnnxRuntimeBackend:
     """Runs an ONNX file on CPU cores.
 
-    One intra-op thread and no spinning by default: the other threads of the pipeline need the cores, and spinning
-    workers cost more than they give as soon as anything else runs.
+    One intra-op thread and no spinning by default: the other threads of the pipeline need the
+    cores, and spinning workers cost more than they give as soon as anything else runs.
 
     Args:
         spec: the engine.
@@ -60,7 +60,8 @@ class OnnxRuntimeBackend:
             ) from error
         if session.get_providers()[0] != self.provider:  # it falls back to the CPU without a word
             raise EngineError(
-                f"{path}: ONNX Runtime does not start its {self.provider}; try --backend onnxruntime"
+                f"{path}: ONNX Runtime does not start its {self.provider}; try --backend"
+                " onnxruntime"
             )
         self.inputs = {x.name: tuple(x.shape) for x in session.get_inputs()}
         self.outputs = {x.name: tuple(x.shape) for x in session.get_outputs()}
@@ -90,7 +91,9 @@ class OnnxRuntimeBackend:
 
 
 class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
-    """Runs an ONNX file on an NVIDIA GPU. Wants the package onnxruntime-gpu in place of onnxruntime."""
+    """Runs an ONNX file on an NVIDIA GPU. Wants the package onnxruntime-gpu in place of
+    onnxruntime.
+    """
 
     name = "onnxruntime-cuda"
     provider = _CUDA
@@ -102,7 +105,10 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
         if found.gpu is None:
             return found.reason
         if _CUDA not in onnxruntime.get_available_providers():
-            return "this ONNX Runtime has no CUDA provider; install onnxruntime-gpu in place of onnxruntime"
+            return (
+                "this ONNX Runtime has no CUDA provider; install onnxruntime-gpu in place of"
+                " onnxruntime"
+            )
         return ""
 
     def __enter__(self) -> Self:

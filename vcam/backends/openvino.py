@@ -56,7 +56,8 @@ class OpenVinoBackend:
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise EngineError(
-                f"{self._spec.path}: OpenVINO cannot load it ({_reason(error)}); try --backend onnxruntime"
+                f"{self._spec.path}: OpenVINO cannot load it ({_reason(error)}); try --backend"
+                " onnxruntime"
             ) from error
         self.inputs = {x.get_any_name(): tuple(x.shape) for x in compiled.inputs}
         self.outputs = {x.get_any_name(): tuple(x.shape) for x in compiled.outputs}
@@ -75,7 +76,8 @@ class OpenVinoBackend:
             values = self._request.infer(dict(inputs), share_inputs=True)
         except (RuntimeError, AttributeError) as error:
             raise EngineError(
-                f"{self._spec.path.name}: the run failed ({_reason(error)}); try --backend onnxruntime"
+                f"{self._spec.path.name}: the run failed ({_reason(error)}); try --backend"
+                " onnxruntime"
             ) from error
         return {name: np.asarray(values[name]) for name in self.outputs}
 

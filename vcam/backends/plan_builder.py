@@ -22,7 +22,9 @@ OnProgress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan. half_share: how much of the network's floating-point layer outputs are half precision, 0..1."""
+    """A plan. half_share: how much of the network's floating-point layer outputs are half
+    precision, 0..1.
+    """
 
     data: bytes
     half_share: float
@@ -39,7 +41,8 @@ def build_plan(
 
     Args:
         trt: which TensorRT; the plain one needs a GPU, TensorRT-RTX does not.
-        onnx: of fixed shapes. A name that ends in `_fp16` promises half precision, which is checked.
+        onnx: of fixed shapes. A name that ends in `_fp16` promises half precision, which is
+            checked.
         capability: of the GPU; None: what TensorRT chooses by itself.
         on_progress: see there.
         cancel: set it to stop early.
@@ -139,7 +142,9 @@ def _make_monitor(
 
 
 class _Phases:
-    """TensorRT's nested phases as one share, counted down to the second level; never less than before."""
+    """TensorRT's nested phases as one share, counted down to the second level; never less than
+    before.
+    """
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[str | None, int, int]] = {}

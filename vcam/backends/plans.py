@@ -1,7 +1,9 @@
-"""TensorRT plans on disk: one file per engine, TensorRT version and kind of GPU, in the user's cache folder.
+"""TensorRT plans on disk: one file per engine, TensorRT version and kind of GPU, in the user's
+cache folder.
 
-A plan is good for one TensorRT version and one GPU architecture, so it never travels; everything that it depends on is
-in its name. A file starts with the sha256 of the rest: a damaged plan is found before TensorRT reads it.
+A plan is good for one TensorRT version and one GPU architecture, so it never travels; everything
+that it depends on is in its name. A file starts with the sha256 of the rest: a damaged plan is
+found before TensorRT reads it.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class PlanKey:
     """What a plan depends on.
 
-    model: for people who look into the folder. onnx_sha256: of the ONNX file. flavour: "tensorrt" or "tensorrt_rtx";
-    version: its version. architecture: of the GPU, "sm_89". precision: "fp16". size: (height, width) of the input.
+    model: for people who look into the folder. onnx_sha256: of the ONNX file. flavour: "tensorrt"
+        or "tensorrt_rtx";
+    version: its version. architecture: of the GPU, "sm_89". precision: "fp16". size: (height,
+        width) of the input.
     """
 
     model: str
@@ -83,7 +87,8 @@ class PlanStore:
         self.path(key).unlink(missing_ok=True)
 
     def refuse(self, key: PlanKey, reason: str) -> None:
-        """Remember that a plan fresh from the builder did not load, so that it is not built at every start.
+        """Remember that a plan fresh from the builder did not load, so that it is not built at
+        every start.
 
         Raises:
             EngineError: the folder cannot be written to.
@@ -102,7 +107,9 @@ class PlanStore:
         return self.folder / f"{key.stem}.refused"
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Write under a name of its own and rename, so that two programs may build the same plan at once."""
+        """Write under a name of its own and rename, so that two programs may build the same plan at
+        once.
+        """
         partial: Path | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Whether there is an NVIDIA GPU, asked of the driver alone.
 
-TensorRT segfaults on a machine without a GPU, so this question comes before TensorRT is touched, and is answered with
-nothing but the driver's own library: no package needs to be installed.
+TensorRT segfaults on a machine without a GPU, so this question comes before TensorRT is touched,
+and is answered with nothing but the driver's own library: no package needs to be installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 class Gpu:
     """The first NVIDIA GPU.
 
-    capability: (major, minor), as (8, 9). driver_cuda: the newest CUDA that its driver serves, as "13.0".
+    capability: (major, minor), as (8, 9). driver_cuda: the newest CUDA that its driver serves, as
+        "13.0".
     """
 
     name: str

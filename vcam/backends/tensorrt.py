@@ -23,7 +23,8 @@ _LOG = logging.getLogger(__name__)
 
 
 class TensorRtBackend:
-    """Runs the plan of an engine. Both copies and the network are one CUDA graph where the binding has graphs.
+    """Runs the plan of an engine. Both copies and the network are one CUDA graph where the binding
+    has graphs.
 
     Args:
         spec: the engine; its ONNX file is what the plan is built from.
@@ -70,7 +71,9 @@ class TensorRtBackend:
         return self
 
     def _opens(self, trt: TensorRt, plan: bytes) -> bool:
-        """Whether a plan of the cache loads; one that does not is dropped, and an error where none may be built."""
+        """Whether a plan of the cache loads; one that does not is dropped, and an error where none
+        may be built.
+        """
         try:
             self._start(trt, plan)
         except EngineError as error:
@@ -127,7 +130,8 @@ class TensorRtBackend:
 class _OpenPlan:
     """A loaded plan with its memory. Everything happens in the thread that made it.
 
-    The order of closing matters: what TensorRT made goes before the logger and the CUDA context that it uses.
+    The order of closing matters: what TensorRT made goes before the logger and the CUDA context
+    that it uses.
     """
 
     def __init__(self, trt: TensorRt, cuda: Cuda, engine: str) -> None:

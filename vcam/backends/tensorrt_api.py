@@ -1,7 +1,9 @@
-"""TensorRT 10, TensorRT 11 or TensorRT-RTX, whichever is installed: their common part, and what they log.
+"""TensorRT 10, TensorRT 11 or TensorRT-RTX, whichever is installed: their common part, and what
+they log.
 
-All three take strongly typed networks: the precision is in the ONNX graph, and no builder flag changes it.
-Import nothing from here before `vcam.backends.probe` has found a GPU, unless only TensorRT-RTX is to build a plan.
+All three take strongly typed networks: the precision is in the ONNX graph, and no builder flag
+changes it. Import nothing from here before `vcam.backends.probe` has found a GPU, unless only
+TensorRT-RTX is to build a plan.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from vcam.errors import EngineError
 _LOG = logging.getLogger(__name__)
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 UNIMPORTANT = "checkMacros.cpp"
-"""Part of the messages with which TensorRT-RTX looks for a driver that it does not need for building."""
+"""Part of the messages with which TensorRT-RTX looks for a driver that it does not need for
+building.
+"""
 
 
 @dataclass(frozen=True, slots=True)

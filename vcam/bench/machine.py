@@ -25,7 +25,9 @@ def describe_machine() -> dict[str, object]:
 
 
 def resident_bytes() -> int:
-    """The resident set of this process now, or its peak where only that is known; 0 where nothing is."""
+    """The resident set of this process now, or its peak where only that is known; 0 where nothing
+    is.
+    """
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,6 @@
-"""Measurements that users can repeat: an engine by itself, or the whole pipeline without decoding."""
+"""Measurements that users can repeat: an engine by itself, or the whole pipeline without
+decoding.
+"""
 
 from __future__ import annotations
 
@@ -112,8 +114,8 @@ def bench_pipeline(
         make_composer: called with (stats, transparent, live).
         sink: usually `null`.
         count: frames to capture.
-        live_fps: frames come at this rate, as from a camera, and the latency from source to sink is what counts;
-            None: as fast as they are taken, and the rate is what counts.
+        live_fps: frames come at this rate, as from a camera, and the latency from source to sink is
+            what counts; None: as fast as they are taken, and the rate is what counts.
         on_tick: called with the number of frames sent, now and then.
         make_faces: called with (stats, live); None where no effect looks at faces.
 

@@ -1,4 +1,6 @@
-"""Every engine on every backend, measured in turns, so that what else the machine does falls on all alike."""
+"""Every engine on every backend, measured in turns, so that what else the machine does falls on all
+alike.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ _ROUND_S = 1.0
 class Cell:
     """One engine on one backend.
 
-    backend: not opened yet; None: it cannot run here, and reason says why. picture: uint8 [h, w, 3] RGB, of the
-    engine's size.
+    backend: not opened yet; None: it cannot run here, and reason says why. picture: uint8 [h, w, 3]
+    RGB, of the engine's size.
     """
 
     engine: str

@@ -42,7 +42,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "VCAM", "help_option_names": ["-h", "--help"]},
     help="A webcam with a better background: blur it, replace it, remove it.",
-    epilog="Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink demo.mp4`.",
+    epilog=(
+        "Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink"
+        " demo.mp4`."
+    ),
 )
 
 app.add_typer(cli_engines.app, name="engines")
@@ -56,9 +59,12 @@ EffectList = Annotated[
         "--effect",
         "-e",
         metavar="NAME[:KEY=VALUE,...]",
-        help="For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB], remove[:#RRGGBB], none. "
-        "For faces: teeth[:STRENGTH], skin[:STRENGTH], eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. "
-        "Repeatable: those of faces, then those of the room, each in order. Without one for the room, it is blurred.",
+        help=(
+            "For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB],"
+            " remove[:#RRGGBB], none. For faces: teeth[:STRENGTH], skin[:STRENGTH],"
+            " eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. Repeatable: those of faces,"
+            " then those of the room, each in order. Without one for the room, it is blurred."
+        ),
     ),
 ]
 SizeOption = Annotated[
@@ -101,8 +107,8 @@ def main() -> None:
 
 
 def _leave(status: str | int | None) -> None:
-    """End the process; at once where one of the pipeline's threads is still in a library, as Python's own end would
-    throw that thread out of it and so abort the process.
+    """End the process; at once where one of the pipeline's threads is still in a library, as
+    Python's own end would throw that thread out of it and so abort the process.
     """
     if any(thread.name.startswith("vcam-") for thread in threading.enumerate()):
         sys.stdout.flush()
@@ -199,7 +205,8 @@ def run(
 
     `vcam run --effect blur --effect skin:0.4 --effect teeth` a blurred room and a touched-up face
 
-    `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera labelled "second"
+    `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera
+    labelled "second"
 
     `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
 
@@ -309,8 +316,9 @@ def mask(
 
     `vcam mask holiday/ --out masks --heatmap person`
 
-    `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0 background,
-    1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
+    `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0
+    background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
+    teeth
     """
     from vcam.assemble import open_masks
     from vcam.cli.display import progress
@@ -434,6 +442,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     size = (int(width), int(height))
     if any(n < 16 or n > 7680 or n % 2 for n in size):
         raise UsageError(
-            f"--size {text}: both must be even, from 16 to 7680; try {size[0] // 2 * 2}x{size[1] // 2 * 2}"
+            f"--size {text}: both must be even, from 16 to 7680; try"
+            f" {size[0] // 2 * 2}x{size[1] // 2 * 2}"
         )
     return size

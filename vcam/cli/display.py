@@ -36,7 +36,9 @@ def _bar() -> Progress:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar of `total` steps; the value is called with the number of steps done since its last call."""
+    """A progress bar of `total` steps; the value is called with the number of steps done since its
+    last call.
+    """
     with _bar() as bar:
         task = bar.add_task(title, total=total)
         yield lambda steps: bar.advance(task, steps)

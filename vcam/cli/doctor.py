@@ -1,4 +1,6 @@
-"""`vcam doctor` and `vcam setup`: what is wrong with this machine, and the files that put it right."""
+"""`vcam doctor` and `vcam setup`: what is wrong with this machine, and the files that put
+it right.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def doctor(
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what keeps the camera from working, and the command that mends it; exit status 1 where there is a problem.
+    """Say what keeps the camera from working, and the command that mends it; exit status 1 where
+    there is a problem.
 
     Examples:
 
@@ -81,7 +84,9 @@ def _show(findings: Sequence[Finding]) -> None:
 
 
 def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
-    """Run what may be run. What it prints goes to standard error, so that JSON stays alone on standard output."""
+    """Run what may be run. What it prints goes to standard error, so that JSON stays alone on
+    standard output.
+    """
     from vcam.doctor import may_run
 
     for mend in mends:
@@ -137,7 +142,8 @@ def setup(
     """
     if sys.platform != "linux":
         raise UsageError(
-            "vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera once"
+            "vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera"
+            " once"
         )
     loopback = Loopback(_labels(label or ["vcam"], devices), number)
     loopback.check()
@@ -151,12 +157,14 @@ def setup(
         for path, text in loopback.files().items():
             print(f"{root / path}:\n{text}")
         print(
-            f"`sudo {shlex.join(program_words())} setup --write` with the same options writes them.\n"
+            f"`sudo {shlex.join(program_words())} setup --write` with the same options writes"
+            " them.\n"
         )
     _warn_of_others(loopback, root)
     print("Now, without a restart, as root:\n")
     print(
-        "  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera open)"
+        "  modprobe -r v4l2loopback    (only if it is loaded; fails while a program has its camera"
+        " open)"
     )
     print(f"  {loopback.load_command}")
 

@@ -14,7 +14,9 @@ from vcam.config import Known
 
 
 def listen(on: bool) -> bool:
-    """Show on standard error, from now on, what the package reports of its choices; the value is the argument."""
+    """Show on standard error, from now on, what the package reports of its choices; the value is
+    the argument.
+    """
     logger = logging.getLogger("vcam")
     if on and not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -46,8 +48,11 @@ Engines = Annotated[
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto: TensorRT if it can "
-        "and the engine's name ends in _fp16, else ONNX Runtime on the GPU, else on the CPU."
+        help=(
+            "What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto:"
+            " TensorRT if it can and the engine's name ends in _fp16, else ONNX Runtime on the GPU,"
+            " else on the CPU."
+        )
     ),
 ]
 Threads = Annotated[

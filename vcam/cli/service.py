@@ -34,7 +34,9 @@ app = typer.Typer(
 
 @contextmanager
 def announced_run(pipeline: Pipeline, effects: Sequence[str], tell: Tick) -> Iterator[Tick]:
-    """What a pipeline is to call while it runs: `tell`, and what says how it is to `vcam status` and systemd."""
+    """What a pipeline is to call while it runs: `tell`, and what says how it is to `vcam status`
+    and systemd.
+    """
     from vcam.service.announce import announced
 
     folder = instances_folder(os.environ.get("XDG_RUNTIME_DIR"))
@@ -110,7 +112,9 @@ def uninstall(verbose: Verbose = False) -> None:
 
 @app.command("status")
 def service_status(verbose: Verbose = False) -> None:
-    """Show what systemd says of the service; exit status 3 where it does not run, as systemctl has it."""
+    """Show what systemd says of the service; exit status 3 where it does not run, as systemctl has
+    it.
+    """
     if not _unit().exists():
         raise UsageError(f"{_unit()}: no such unit; `vcam service install` writes it")
     raise typer.Exit(_run("status", "--no-pager", UNIT))
@@ -137,10 +141,11 @@ def _line(record: dict[str, Any]) -> str:
     drops = ", ".join(f"{count} {cause}" for cause, count in record["drops"].items()) or "none"
     engine = record["engine"]
     return (
-        f"{record['pid']}  {record['source']} -> {record['sink']}  {state}\n"
-        f"    {' '.join(record['effects'])}  {engine.get('engine', '')} on {engine.get('backend', '')}\n"
-        f"    {record['fps']:.1f} fps  latency {record['latency']['p50_ms']:.0f}/{record['latency']['p95_ms']:.0f} ms "
-        f"p50/p95  drops {drops}  {record['seconds'] / 60:.0f} min"
+        f"{record['pid']}  {record['source']} -> {record['sink']}  {state}\n   "
+        f" {' '.join(record['effects'])}  {engine.get('engine', '')} on"
+        f" {engine.get('backend', '')}\n    {record['fps']:.1f} fps  latency"
+        f" {record['latency']['p50_ms']:.0f}/{record['latency']['p95_ms']:.0f} ms p50/p95  drops"
+        f" {drops}  {record['seconds'] / 60:.0f} min"
     )
 
 
@@ -153,7 +158,9 @@ def _unit() -> Path:
 
 
 def _root_options(context: typer.Context, profile: str | None) -> list[str]:
-    """The options before `run`: those given to this vcam, and the profile, which must exist and counts from here on."""
+    """The options before `run`: those given to this vcam, and the profile, which must exist and
+    counts from here on.
+    """
     from vcam.config import read_defaults
 
     root = context.find_root()
@@ -166,7 +173,9 @@ def _root_options(context: typer.Context, profile: str | None) -> list[str]:
 
 
 def _check_run_options(context: typer.Context, arguments: Sequence[str]) -> None:
-    """Have `vcam run` read its options without running: a mistake is told now and not in the journal."""
+    """Have `vcam run` read its options without running: a mistake is told now and not in the
+    journal.
+    """
     from vcam.effects import make_effects
 
     root = context.find_root()
@@ -184,7 +193,8 @@ def _systemctl(*arguments: str) -> None:
     """
     if _run(*arguments):
         raise UsageError(
-            f"`systemctl --user {' '.join(arguments)}` failed; it works in a user's session with systemd"
+            f"`systemctl --user {' '.join(arguments)}` failed; it works in a user's session with"
+            " systemd"
         )
 
 

@@ -1,6 +1,7 @@
 """Why the camera does not work, and the command that mends it.
 
-Each check is a pure function of a `Machine`. They run in the order in which their mending commands must.
+Each check is a pure function of a `Machine`. They run in the order in which their mending commands
+must.
 """
 
 from __future__ import annotations
@@ -90,5 +91,7 @@ def mends_of(findings: Iterable[Finding]) -> list[Mend]:
 
 
 def may_run(mend: Mend, machine: Machine) -> bool:
-    """Whether `--fix` runs that command: never by hand ones, and root's only where it is root who asks."""
+    """Whether `--fix` runs that command: never by hand ones, and root's only where it is root who
+    asks.
+    """
     return not mend.by_hand and (not mend.root or machine.uid == 0)

@@ -26,8 +26,8 @@ def check_container(machine: Machine) -> Verdict:
     if machine.nodes:
         return ok("in a container, with video devices of the host")
     return warning(
-        "in a container that was given no video device: start it with --device /dev/video0 for the camera and "
-        "--device /dev/video10 for the virtual camera, both loaded on the host"
+        "in a container that was given no video device: start it with --device /dev/video0 for the"
+        " camera and --device /dev/video10 for the virtual camera, both loaded on the host"
     )
 
 
@@ -78,13 +78,16 @@ def check_cameras(machine: Machine) -> Verdict:
     text = "; ".join(line for line, _ in described)
     if not any(good for _, good in described):
         return warning(
-            f"{text}: no mode with {_SMALL_PX} rows or more at {_SLOW_FPS:g} frames per second or more"
+            f"{text}: no mode with {_SMALL_PX} rows or more at {_SLOW_FPS:g} frames per second or"
+            " more"
         )
     return ok(text)
 
 
 def check_pipewire(machine: Machine) -> Verdict:
-    """Does PipeWire, through which sandboxed programs get cameras, run and have somebody who shows it cameras?"""
+    """Does PipeWire, through which sandboxed programs get cameras, run and have somebody who shows
+    it cameras?
+    """
     processes = machine.processes
     if "pipewire" not in processes:
         return skipped("PipeWire does not run; only sandboxed programs need it")
@@ -94,7 +97,8 @@ def check_pipewire(machine: Machine) -> Verdict:
             "PipeWire runs without WirePlumber, so programs that ask it for cameras see none", start
         )
     return ok(
-        "PipeWire runs; a program that does not list the camera may after `systemctl --user restart wireplumber`"
+        "PipeWire runs; a program that does not list the camera may after `systemctl --user restart"
+        " wireplumber`"
     )
 
 
@@ -139,5 +143,8 @@ def _describe(machine: Machine, node: Node) -> tuple[str, bool]:
     if best is None:
         return f"{node.path} {node.card}: no known picture format{_held(machine, node)}", False
     rate = f" at {best.fps:g} fps" if best.fps else ""
-    text = f"{node.path} {node.card}: {best.width}x{best.height} {best.fourcc}{rate}{_held(machine, node)}"
+    text = (
+        f"{node.path} {node.card}: {best.width}x{best.height}"
+        f" {best.fourcc}{rate}{_held(machine, node)}"
+    )
     return text, best.height >= _SMALL_PX and (best.fps or _FPS) >= _SLOW_FPS

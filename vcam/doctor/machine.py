@@ -1,4 +1,6 @@
-"""What the checks look at: a machine, described once; a folder stands for its root, so that tests can make any."""
+"""What the checks look at: a machine, described once; a folder stands for its root, so that tests
+can make any.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from vcam.linux.systemd import program_words
 from vcam.linux.v4l2 import Mode, Node
 
 OBS_CAMERA_CLASS = "CLSID\\{A3FCE0F5-3493-419F-958A-ABA1250EC20B}"
-"""Where OBS registers its virtual camera on Windows (obs-studio, plugins/win-dshow/virtualcam-guid.h)."""
+"""Where OBS registers its virtual camera on Windows (obs-studio,
+plugins/win-dshow/virtualcam-guid.h).
+"""
 _OBS_ON_MACOS = Path("/Applications/OBS.app")
 
 
@@ -25,11 +29,13 @@ _OBS_ON_MACOS = Path("/Applications/OBS.app")
 class Machine:
     """A machine at one moment.
 
-    root: where its /proc, /sys and /etc are. system: as `sys.platform`. release: of the kernel. uid, user, groups: who
-    asks; groups by name. program, python: how this vcam and its Python are started, whatever PATH says. nodes: its
-    /dev/video*. modes: of each camera, by path. holders: who else has a node open, by path. gpu: what the driver says.
-    providers: of ONNX Runtime; empty where it cannot be imported. refusals: why a backend cannot run here, by its name,
-    empty where it can. obs_camera: whether OBS's virtual camera is there; None where that cannot be told.
+    root: where its /proc, /sys and /etc are. system: as `sys.platform`. release: of the kernel.
+    uid, user, groups: who asks; groups by name. program, python: how this vcam and its Python are
+    started, whatever PATH says. nodes: its /dev/video*. modes: of each camera, by path. holders:
+    who else has a node open, by path. gpu: what the driver says.
+    providers: of ONNX Runtime; empty where it cannot be imported. refusals: why a backend cannot
+    run here, by its name, empty where it can. obs_camera: whether OBS's virtual camera is there;
+    None where that cannot be told.
     leaks: what of the libraries' telemetry is not switched off, see `vcam.telemetry`.
     """
 
@@ -55,7 +61,9 @@ class Machine:
     leaks: tuple[str, ...] = ()
 
     def read(self, path: str) -> str:
-        """The text of a file below the root, without the space around it; empty where there is none."""
+        """The text of a file below the root, without the space around it; empty where there is
+        none.
+        """
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:

@@ -19,7 +19,9 @@ from vcam.linux.loopback import (
 )
 
 _SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-"""A global variable of the UEFI specification, section 3.3; efivarfs puts four bytes of attributes before its value."""
+"""A global variable of the UEFI specification, section 3.3; efivarfs puts four bytes of attributes
+before its value.
+"""
 _KEYS = ("var/lib/dkms/mok.pub", "var/lib/shim-signed/mok/MOK.der")
 """The keys that DKMS (Debian and others, Ubuntu) signs the modules with that it builds."""
 _INSTALL: dict[str, Callable[[str], tuple[str, ...]]] = {
@@ -58,13 +60,15 @@ def check_version(machine: Machine) -> Verdict:
         return ok(f"v4l2loopback {_dotted(version)}")
     name = _dotted(version) if len(version) > 2 else "0.12 or older"
     return warning(
-        f"v4l2loopback {name} does not say when somebody watches, and after other programs have written to it, it may "
-        "refuse them until it is loaded anew; vcam gets round both, and 0.13 or newer needs no such care"
+        f"v4l2loopback {name} does not say when somebody watches, and after other programs have"
+        " written to it, it may refuse them until it is loaded anew; vcam gets round both, and"
+        " 0.13 or newer needs no such care"
     )
 
 
 def module_version(machine: Machine) -> tuple[int, ...] | None:
-    """The version of the loaded module, else of the installed one; (0, 12) for one that does not say.
+    """The version of the loaded module, else of the installed one; (0, 12) for one that does not
+    say.
 
     The module says its version since 0.13; DKMS knows the version of what it built.
     """
@@ -87,8 +91,9 @@ def check_secure_boot(machine: Machine) -> Verdict:
     if _is_loaded(machine):
         return ok("on, and v4l2loopback is loaded")
     reason = (
-        "on: the kernel loads only modules signed with a key that the firmware knows. The first command asks for a "
-        "password; restart, choose `Enroll MOK` on the blue screen and type it again"
+        "on: the kernel loads only modules signed with a key that the firmware knows. The first"
+        " command asks for a password; restart, choose `Enroll MOK` on the blue screen and type it"
+        " again"
     )
     key = next((f"/{path}" for path in _KEYS if machine.exists(path)), None)
     make = () if key else (Mend("dkms generate_mok", root=True, by_hand=True),)
@@ -98,7 +103,9 @@ def check_secure_boot(machine: Machine) -> Verdict:
 
 
 def check_exclusive_caps(machine: Machine) -> Verdict:
-    """Is the virtual camera listed by Chromium and what is built on it? They want a node that is a camera only."""
+    """Is the virtual camera listed by Chromium and what is built on it? They want a node that is a
+    camera only.
+    """
     if not _is_loaded(machine):
         return skipped("v4l2loopback is not loaded")
     if not machine.loopbacks:
@@ -155,7 +162,9 @@ def check_autoload(machine: Machine) -> Verdict:
 
 
 def check_node_number(machine: Machine) -> Verdict:
-    """Does another device have the number that the virtual camera asks for? Then it is not made, or gets another."""
+    """Does another device have the number that the virtual camera asks for? Then it is not made, or
+    gets another.
+    """
     text = read_options(machine.root).get("video_nr", (str(Loopback().number), None))[0]
     wanted = [f"/dev/video{number}" for number in text.split(",") if number.isdecimal()]
     others = {node.path: node for node in machine.nodes if node.driver and not node.is_loopback}
@@ -193,7 +202,9 @@ def _setup(machine: Machine, more: str = "") -> Mend:
 
 
 def _kept(machine: Machine, number: int | None = None) -> str:
-    """Options of `vcam setup` for the cameras that the files ask for, with their labels, from another number on."""
+    """Options of `vcam setup` for the cameras that the files ask for, with their labels, from
+    another number on.
+    """
     options = {name: value for name, (value, _) in read_options(machine.root).items()}
     labels = [label for label in options.get("card_label", "").strip('"').split(",") if label]
     count = options.get("devices", "1")

@@ -1,4 +1,6 @@
-"""Checks that every system has: the GPU, what runs the engine, the folders, and OBS's camera where vcam needs it."""
+"""Checks that every system has: the GPU, what runs the engine, the folders, and OBS's camera where
+vcam needs it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def check_obs_camera(machine: Machine) -> Verdict:
         return unknown("OBS's virtual camera cannot be looked for on this system")
     if not machine.obs_camera:
         return problem(
-            "OBS's virtual camera is not installed: install OBS 30 or later and start its camera once"
+            "OBS's virtual camera is not installed: install OBS 30 or later and start its camera"
+            " once"
         )
     return ok("OBS is installed; its virtual camera must have been started once")
 

@@ -7,7 +7,9 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How something is. A problem keeps vcam from its work as a camera; a warning may. The others need nobody."""
+    """How something is. A problem keeps vcam from its work as a camera; a warning may. The others
+    need nobody.
+    """
 
     OK = "ok"
     WARNING = "warning"
@@ -20,8 +22,8 @@ class State(StrEnum):
 class Mend:
     """One command that mends.
 
-    command: without `sudo`; words are quoted as a shell wants them. root: only root may run it. by_hand: never run by
-    `--fix`, because it asks something, installs much, or is a choice.
+    command: without `sudo`; words are quoted as a shell wants them. root: only root may run it.
+    by_hand: never run by `--fix`, because it asks something, installs much, or is a choice.
     """
 
     command: str

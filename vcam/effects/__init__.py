@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # the names alone cost no OpenCV
 class EffectSpec:
     """One effect, declared for the command line, the settings file, the page and the checks alike.
 
-    target: "module:Class"; the class takes the parameters by name. label: for people, two words at most. The first
-    of `params` may be written without its name (`blur:0.8`).
+    target: "module:Class"; the class takes the parameters by name. label: for people, two words at
+    most. The first of `params` may be written without its name (`blur:0.8`).
     """
 
     target: str
@@ -138,10 +138,12 @@ def is_about_room(name: str) -> bool:
 
 
 def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
-    """(name, values) of an effect as users write it; values as JSON takes them, only those that the text names.
+    """(name, values) of an effect as users write it; values as JSON takes them, only those that the
+    text names.
 
     Raises:
-        UsageError: unknown effect or key, or a value that does not fit; the message says what is known.
+        UsageError: unknown effect or key, or a value that does not fit; the message says what is
+            known.
     """
     name, _, rest = text.partition(":")
     if name not in EFFECTS:
@@ -174,15 +176,18 @@ def make_effect(text: str) -> Effect:
     """The effect that `text` describes, not opened yet.
 
     Raises:
-        UsageError: unknown effect or key, or a value that does not fit; the message says what is known.
+        UsageError: unknown effect or key, or a value that does not fit; the message says what is
+            known.
     """
     return build_effect(*parse_effect(text))
 
 
 def make_effects(texts: Sequence[str]) -> list[Effect]:
-    """The effects of a run: those of faces, then those of the room, each in order; the room is blurred where none is.
+    """The effects of a run: those of faces, then those of the room, each in order; the room is
+    blurred where none is.
 
-    So the raw room leaves only where somebody wrote `none`, and a face in the room is not painted on what replaces it.
+    So the raw room leaves only where somebody wrote `none`, and a face in the room is not painted
+    on what replaces it.
 
     Raises:
         UsageError: see `make_effect`.
@@ -196,7 +201,9 @@ def make_effects(texts: Sequence[str]) -> list[Effect]:
 
 
 def _parse_values(name: str, params: Mapping[str, Param], text: str) -> dict[str, str]:
-    """The values of `key=value,...`; a part without a key belongs to the value before it (paths have commas)."""
+    """The values of `key=value,...`; a part without a key belongs to the value before it (paths
+    have commas).
+    """
     texts: dict[str, str] = {}
     last = next(iter(params), None)
     for part in text.split(",") if text else []:

@@ -15,9 +15,12 @@ from vcam.matting.refine import Mask
 class Scene:
     """What an effect sees of one moment.
 
-    frame: the picture so far: captured, or changed by the effects before this one. Not to be written to.
-    low: the same picture, shrunk. mask: where the person is. time_ns: for effects that move; starts anywhere, grows.
-    transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited for.
+    frame: the picture so far: captured, or changed by the effects before this one. Not to be
+        written to.
+    low: the same picture, shrunk. mask: where the person is. time_ns: for effects that move; starts
+        anywhere, grows.
+    transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited
+        for.
     faces: the faces of this very frame.
     """
 
@@ -54,7 +57,9 @@ class Effect(Protocol):
         """Release everything; may be called twice."""
 
     def apply(self, scene: Scene) -> Frame:
-        """The changed picture: a new frame of the same size, matrix and times, or `scene.frame` itself."""
+        """The changed picture: a new frame of the same size, matrix and times, or `scene.frame`
+        itself.
+        """
 
 
 class Stateless:

@@ -10,12 +10,14 @@ from vcam.matting.refine import Mask
 
 
 def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
-    """Blend the person over what `out` holds: out = alpha * person + (1 - alpha) * out, each plane by itself.
+    """Blend the person over what `out` holds: out = alpha * person + (1 - alpha) * out, each plane
+    by itself.
 
     Args:
         person: the captured frame.
         mask: of that frame.
-        out: the room's replacement, of the same size and matrix; changed in place, only inside the mask's parts.
+        out: the room's replacement, of the same size and matrix; changed in place, only inside the
+            mask's parts.
     """
     for part in mask.parts:
         alpha, box = part.alpha, part.box

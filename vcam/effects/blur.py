@@ -13,19 +13,24 @@ _SIGMA_WEAKEST = 0.006
 _SIGMA_STRONGEST = 0.05
 """Standard deviation of the Gaussian at strength 0 and 1, as a share of the frame's height."""
 _LEAST_WEIGHT = 1e-3
-"""Weight of person pixels: next to nothing, yet the division stays defined in the middle of the person."""
+"""Weight of person pixels: next to nothing, yet the division stays defined in the middle of the
+person.
+"""
 
 
 def sigma_px(strength: float, height_px: int) -> float:
-    """Standard deviation in pixels; grows exponentially, so that equal steps of strength look equal."""
+    """Standard deviation in pixels; grows exponentially, so that equal steps of strength look
+    equal.
+    """
     return float(_SIGMA_WEAKEST * (_SIGMA_STRONGEST / _SIGMA_WEAKEST) ** strength * height_px)
 
 
 def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
     """Fill `out` with the blurred room.
 
-    A normalised convolution (Knutsson and Westin, CVPR 1993): blur(w * room) / blur(w) with w = 0 on the person,
-    so no colour of the person bleeds into the room, and no halo of the old room surrounds the person.
+    A normalised convolution (Knutsson and Westin, CVPR 1993): blur(w * room) / blur(w) with w = 0
+    on the person, so no colour of the person bleeds into the room, and no halo of the old room
+    surrounds the person.
 
     Args:
         low: the shrunk frame.

@@ -15,15 +15,18 @@ from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 
 _PATIENCE_S = 10.0
 _LIVE_PATIENCE_S = 0.5
-"""How long the first picture is waited for; live nothing else goes out meanwhile, and it is tried again later."""
+"""How long the first picture is waited for; live nothing else goes out meanwhile, and it is tried
+again later.
+"""
 _JOIN_S = 0.2
 
 
 class Clip:
     """A video, or anything else FFmpeg reads, looped at its own speed.
 
-    A thread of its own decodes one frame ahead, so that neither a slow file nor the jump back to the start stops
-    a live picture; while the next frame is late, the last one stays. Where nobody watches live, it is waited for.
+    A thread of its own decodes one frame ahead, so that neither a slow file nor the jump back to
+    the start stops a live picture; while the next frame is late, the last one stays. Where nobody
+    watches live, it is waited for.
     """
 
     needs_matte = True

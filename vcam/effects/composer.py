@@ -26,7 +26,8 @@ class Composer:
         config: how the matte is refined.
         stats: receives the times of "refine" and "effects".
         transparent: the sink keeps `Frame.alpha`.
-        live: effects that move follow the clock instead of the frames' own timeline, and wait for nothing.
+        live: effects that move follow the clock instead of the frames' own timeline, and wait for
+            nothing.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class Composer:
         Args:
             frame: as captured.
             pyramid: of this very frame.
-            matte: of this very frame. It may be None only where no effect needs a matte, the pyramid where no effect
-                needs anything.
+            matte: of this very frame. It may be None only where no effect needs a matte, the
+                pyramid where no effect needs anything.
             faces: of this very frame.
         """
         if not (self.needs_matte or self.needs_face):

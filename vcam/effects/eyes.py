@@ -37,14 +37,17 @@ _COVER = 0.9
 _TONE = 0.3
 """Shares of the way to the colour's chroma and luma, at full strength."""
 _BRIGHT = (0.9, 0.55)
-"""Way from the iris's luma to the white's: what is brighter than the first (white, reflections) stays."""
+"""Way from the iris's luma to the white's: what is brighter than the first (white, reflections)
+stays.
+"""
 _LIMIT_LEVELS = 24.0
 """Most that the iris's mean luma moves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Iris:
-    """A circle in a patch's luma pixels (centres at +0.5), the mean luma inside it and of the white around it.
+    """A circle in a patch's luma pixels (centres at +0.5), the mean luma inside it and of the white
+    around it.
 
     sure: 0..1.
     """
@@ -115,8 +118,8 @@ def find_iris(luma: Plane, mask: Plane) -> Iris | None:
 def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, float]:
     """Where a dark blob of that radius is, in pixels with their centres at +0.5.
 
-    The difference of two Gaussian means, each of what is between the lids only; a mean of the best places, because
-    that trembles less than the best one.
+    The difference of two Gaussian means, each of what is between the lids only; a mean of the best
+    places, because that trembles less than the best one.
     """
     planes = np.stack([inside * luma, inside])
     near_total, near = _gaussian(planes, 0.6 * radius)
@@ -131,7 +134,9 @@ def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, fl
 
 
 def _gaussian(planes: Float, sigma: float) -> Float:
-    """float32 [n, h, w] smoothed, zeros around; as matrix products, which for so few pixels beat convolutions."""
+    """float32 [n, h, w] smoothed, zeros around; as matrix products, which for so few pixels beat
+    convolutions.
+    """
     return np.asarray(
         _bell(planes.shape[1], sigma) @ planes @ _bell(planes.shape[2], sigma), np.float32
     )

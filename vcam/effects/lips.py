@@ -16,8 +16,8 @@ _TONE = 0.6
 _LIMIT_LEVELS = 40.0
 """Most that the mean luma moves."""
 _SHINE = (1.5, 2.2)
-"""Luma as a share of the lips' mean: highlights above the second keep their white; and never less than the levels
-below above that mean, because dark lips shine softly all over."""
+"""Luma as a share of the lips' mean: highlights above the second keep their white; and never less
+than the levels below above that mean, because dark lips shine softly all over."""
 _SHINE_LEVELS = (40.0, 90.0)
 
 
@@ -43,8 +43,8 @@ def tint(
 ) -> None:
     """Give the masked pixels a colour that is as bright as they are.
 
-    Chroma grows with luma, as it does under more light, so shadows and creases stay; highlights, which have the
-    light's colour and not the lips', keep it.
+    Chroma grows with luma, as it does under more light, so shadows and creases stay; highlights,
+    which have the light's colour and not the lips', keep it.
 
     Args:
         patch: the lips.

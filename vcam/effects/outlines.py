@@ -1,7 +1,9 @@
-"""The numbers of the face mesh's points that outline a part of the face, and what follows from where they are.
+"""The numbers of the face mesh's points that outline a part of the face, and what follows from
+where they are.
 
-The numbering is that of MediaPipe's canonical face mesh (google-ai-edge/mediapipe, canonical_face_model and
-face_mesh_connections, Apache-2.0), with the irises after the 468 points of the surface. `LEFT` is the left of the picture.
+The numbering is that of MediaPipe's canonical face mesh (google-ai-edge/mediapipe,
+canonical_face_model and face_mesh_connections, Apache-2.0), with the irises after the 468 points of
+the surface. `LEFT` is the left of the picture.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float32]
-"""float32 [478, 3]: x, y in frame pixels, pixel centres at +0.5; z in the same unit, smaller towards the camera."""
+"""float32 [478, 3]: x, y in frame pixels, pixel centres at +0.5; z in the same unit, smaller
+towards the camera.
+"""
 Outline = NDArray[np.float32]
 """float32 [N, 2]: x, y of the corners of a closed polygon, in frame pixels."""
 
@@ -77,15 +81,20 @@ EYE_CORNERS = (33, 263)
 MOUTH_CORNERS = (61, 291)
 CHEEKS = (234, 454)
 _UPPER_HALF = 9
-"""The first corners of an eye's outline go along its upper lid, from the outer to the inner corner."""
+"""The first corners of an eye's outline go along its upper lid, from the outer to the
+inner corner.
+"""
 _RAISED = 0.14
-"""The oval ends below the hairline: by so much of the face's height the forehead is raised, less towards the eyes.
-Measured on 168 portraits with labelled skin."""
+"""The oval ends below the hairline: by so much of the face's height the forehead is raised, less
+towards the eyes. Measured on 168 portraits with labelled skin."""
 _OPEN = (0.11, 0.17)
-"""Area between the lids as a share of the squared width: shut up to the first, open from the second on. Measured on
-174 rendered faces: the median of the shut ones is 0.073, that of the open ones 0.241."""
+"""Area between the lids as a share of the squared width: shut up to the first, open from the second
+on. Measured on 174 rendered faces: the median of the shut ones is 0.073, that of the open ones
+0.241."""
 _FORESHORTENED = (1.5, 2.2)
-"""How much wider the near eye looks than the far one: from the second on the far one's outline is a guess."""
+"""How much wider the near eye looks than the far one: from the second on the far one's outline is a
+guess.
+"""
 _TURNED_DEGREES = (30.0, 45.0)
 
 
@@ -139,7 +148,9 @@ def openness(points: Points, side: int) -> float:
 
 
 def visibility(points: Points, side: int) -> float:
-    """0..1: fades for the far eye of a head that is turned away, whose outline the mesh only guesses."""
+    """0..1: fades for the far eye of a head that is turned away, whose outline the mesh only
+    guesses.
+    """
     ratio = eye_width(points, 1 - side) / max(eye_width(points, side), 1e-3)
     yaw = abs(yaw_degrees(points))
     low, high = _FORESHORTENED

@@ -1,4 +1,5 @@
-"""Parameters of effects: one declaration that the command line, the settings file, the page and the checks share.
+"""Parameters of effects: one declaration that the command line, the settings file, the page and the
+checks share.
 
 Imports no picture library, so that naming an effect stays cheap.
 """
@@ -32,8 +33,8 @@ class Param:
     """One value that a user may set.
 
     name: lower case, as users write it.
-    kind: "number", "color" (#rrggbb or one of `names`), "file" (a path), "switch" (on or off), "choice" (one of
-        `names`), "text".
+    kind: "number", "color" (#rrggbb or one of `names`), "file" (a path), "switch" (on or off),
+        "choice" (one of `names`), "text".
     help: one clause, plain.
     default: as users write it; None: the value must be given.
     example: what a page starts with if there is no default.
@@ -74,7 +75,8 @@ class Param:
                 return self._choice(value)
         if not isinstance(value, str) or not value or "\0" in value:
             raise UsageError(
-                f"{self.name} {_shown(value)} is no {self.kind}; write {self.name}={self.name.upper()}"
+                f"{self.name} {_shown(value)} is no {self.kind}; write"
+                f" {self.name}={self.name.upper()}"
             )
         return value
 
@@ -90,7 +92,9 @@ class Param:
         return Path(plain) if self.kind == "file" else plain
 
     def schema(self) -> dict[str, Any]:
-        """As a JSON Schema (draft 2020-12) property, with `x-kind`, `x-unit` and `x-names` for pages."""
+        """As a JSON Schema (draft 2020-12) property, with `x-kind`, `x-unit` and `x-names` for
+        pages.
+        """
         about: dict[str, Any] = {"description": self.help, "x-kind": self.kind}
         match self.kind:
             case "number":
@@ -127,7 +131,8 @@ class Param:
             hint = self.default if self.default is not None else (self.least + self.most) / 2
             unit = f" {self.unit}" if self.unit else ""
             raise UsageError(
-                f"{self.name} {_shown(value)} is not a number from {self.least:g} to {self.most:g}{unit}; try {hint:g}"
+                f"{self.name} {_shown(value)} is not a number from {self.least:g} to"
+                f" {self.most:g}{unit}; try {hint:g}"
             )
         return number
 
@@ -145,7 +150,8 @@ class Param:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
             names = ", ".join(self.names)
             raise UsageError(
-                f"{self.name} {_shown(value)} is not #rrggbb and none of {names}; try '{next(iter(self.names))}'"
+                f"{self.name} {_shown(value)} is not #rrggbb and none of {names}; try"
+                f" '{next(iter(self.names))}'"
             )
         return code.lower()
 

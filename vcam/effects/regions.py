@@ -14,7 +14,9 @@ from vcam.matting.refine import Box
 
 Float = NDArray[np.float32]
 _UNSURE, _SURE = 0.2, 0.8
-"""A mask is 0 up to the first probability and full from the second on, so that doubt far away changes nothing."""
+"""A mask is 0 up to the first probability and full from the second on, so that doubt far away
+changes nothing.
+"""
 
 _TONE_STEP = 8
 _SURE_SKIN = 0.65
@@ -22,7 +24,9 @@ _SURE_SKIN = 0.65
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The same rectangle of three planes: y uint8 [h, w], u and v uint8 [h / 2, w / 2]; views, limited range."""
+    """The same rectangle of three planes: y uint8 [h, w], u and v uint8 [h / 2, w / 2]; views,
+    limited range.
+    """
 
     y: Plane
     u: Plane
@@ -96,7 +100,9 @@ def region_mask(
 
 
 def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
-    """The mean colour where the face is skin, on every eighth point of its planes; None where there is none."""
+    """The mean colour where the face is skin, on every eighth point of its planes; None where there
+    is none.
+    """
     half = _TONE_STEP // 2
     rows, columns = np.nonzero(
         face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN
@@ -117,7 +123,9 @@ def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
 
 
 def face_height_px(face: FaceRegions) -> float:
-    """Height in frame pixels, chin to hairline: four standard deviations of its rows, as of an ellipse's."""
+    """Height in frame pixels, chin to hairline: four standard deviations of its rows, as of an
+    ellipse's.
+    """
     moments = cv2.moments(_together(face, tuple(FaceClass)[FaceClass.SKIN :]))
     if not moments["m00"]:
         return 0.0
@@ -126,7 +134,9 @@ def face_height_px(face: FaceRegions) -> float:
 
 
 def ramp(values: Float, low: float, high: float) -> Float:
-    """0 up to `low`, 1 from `high` on, linear between (falling where low is above high); a new float32 array."""
+    """0 up to `low`, 1 from `high` on, linear between (falling where low is above high); a new
+    float32 array.
+    """
     return np.asarray(
         np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1), np.float32
     )
@@ -148,7 +158,9 @@ def unit(mask: Plane) -> Float:
 
 
 def resized(plane: Float | Plane, like: NDArray[np.uint8]) -> Float:
-    """A plane at the size of another one, as float32: means where it shrinks, linear where it grows."""
+    """A plane at the size of another one, as float32: means where it shrinks, linear where it
+    grows.
+    """
     size = (like.shape[1], like.shape[0])
     method = cv2.INTER_AREA if plane.shape[0] > like.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(plane, size, interpolation=method), np.float32)

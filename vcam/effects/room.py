@@ -16,7 +16,9 @@ from vcam.effects.blur import blur_room, sigma_px
 from vcam.frame import Frame, Matrix, Size, from_rgb, ycbcr_of
 
 _SURE_ALPHA = 26
-"""Of a transparent picture, colours are kept where the person covers at least a tenth of the pixel."""
+"""Of a transparent picture, colours are kept where the person covers at least a tenth of
+the pixel.
+"""
 
 
 class NoEffect(Stateless):

@@ -23,12 +23,14 @@ from vcam.effects.regions import (
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 _WORK_PX = 120
-"""The face's height on which blotches are found; whatever is finer (pores, single hairs) is not looked at."""
+"""The face's height on which blotches are found; whatever is finer (pores, single hairs) is not
+looked at.
+"""
 _RADIUS_PX = 5
 """Of the filter's window there: about a twelfth of the face, the size of a shadow under an eye."""
 _NOISE_LEVELS = (5.0, 12.0)
-"""Standard deviation of luma that the filter takes for a blotch, at strength 0 and 1: wrinkles have 10 to 20 levels,
-nostrils, glasses and beards more."""
+"""Standard deviation of luma that the filter takes for a blotch, at strength 0 and 1: wrinkles have
+10 to 20 levels, nostrils, glasses and beards more."""
 _BLOTCHES = 0.75
 """Share of them that goes at full strength."""
 _PORES = 0.3
@@ -66,8 +68,9 @@ def smooth(
 ) -> None:
     """Take blotches out of luma and chroma; local means stay.
 
-    Luma is split into a base, which keeps every strong edge (guided filter by the picture itself: He, Sun and Tang,
-    ECCV 2010), into blotches, which are what the base leaves of a shrunk copy, and into detail finer than that copy.
+    Luma is split into a base, which keeps every strong edge (guided filter by the picture itself:
+    He, Sun and Tang, ECCV 2010), into blotches, which are what the base leaves of a shrunk copy,
+    and into detail finer than that copy.
 
     Args:
         patch: the face.
@@ -99,7 +102,9 @@ def smooth(
 
 
 def _guided(luma: Float, variance: float) -> Float:
-    """The guided filter of a plane by itself: flat where the local variance is below `variance`, unchanged above."""
+    """The guided filter of a plane by itself: flat where the local variance is below `variance`,
+    unchanged above.
+    """
 
     def mean(plane: Float) -> Float:
         side = 2 * _RADIUS_PX + 1

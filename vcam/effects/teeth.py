@@ -22,14 +22,16 @@ from vcam.effects.regions import (
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 _REDNESS = (1.0, 0.7)
-"""Cr / luma as a share of the skin's: lips, gums and tongue (0.85 and more) stay, teeth (0.3 to 0.6) pass.
-Measured on the 40 labelled smiles of the test set."""
+"""Cr / luma as a share of the skin's: lips, gums and tongue (0.85 and more) stay, teeth (0.3 to
+0.6) pass. Measured on the 40 labelled smiles of the test set."""
 _BRIGHTNESS = (0.3, 0.55)
 """Luma as a share of the brightest teeth's: the dark of an open mouth stays."""
 _BRIGHTER, _LESS_YELLOW, _LESS_RED = 0.4, 0.7, 0.5
 """At full strength: of the head room that is left, and of the way to neutral grey."""
 _OPEN = (0.001, 0.005)
-"""Teeth to be seen, as a share of the face's area: below the first no effect, from the second on all of it."""
+"""Teeth to be seen, as a share of the face's area: below the first no effect, from the second on
+all of it.
+"""
 
 
 class Teeth(FaceEffect):
@@ -52,8 +54,8 @@ class Teeth(FaceEffect):
 def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -> None:
     """Whiten what is bright and not red inside the mask.
 
-    Luma moves up by a parabola that is zero at black and at white: texture stays, highlights do not clip. Chroma moves
-    towards grey, never past it.
+    Luma moves up by a parabola that is zero at black and at white: texture stays, highlights do not
+    clip. Chroma moves towards grey, never past it.
 
     Args:
         patch: the mouth.

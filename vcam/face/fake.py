@@ -1,4 +1,6 @@
-"""A parser without an engine, which knows the answer: for tests, and for judging effects by themselves."""
+"""A parser without an engine, which knows the answer: for tests, and for judging effects by
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class KnownFaces:
 
 
 def planes_of(labels: Plane, crop: Crop) -> NDArray[np.uint8]:
-    """Cut a square out of labels uint8 [H, W]: uint8 [9, 224, 224], soft where one class meets another."""
+    """Cut a square out of labels uint8 [H, W]: uint8 [9, 224, 224], soft where one class meets
+    another.
+    """
     matrix = crop.to_frame(PARSE_PX)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     sigma = max(0.5, 0.5 * crop.side / PARSE_PX)

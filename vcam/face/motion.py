@@ -1,4 +1,6 @@
-"""How a face moved between two frames: a shift, a turn in the picture plane and a change of size."""
+"""How a face moved between two frames: a shift, a turn in the picture plane and a change
+of size.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _WINDOW_PX = 11
 _REACH = 0.35
 """How far a face is looked for around its place, as a share of its size."""
 _STILL_PX = 0.12
-"""Points that move less than this, in the median, stand still; noise moves them by a few hundredths of a pixel."""
+"""Points that move less than this, in the median, stand still; noise moves them by a few hundredths
+of a pixel.
+"""
 _LARGEST_ZOOM = 1.3
 
 
@@ -54,7 +58,8 @@ def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> F
 def face_motion(
     before: Plane, after: Plane, box: tuple[float, float, float, float]
 ) -> Affine | None:
-    """The motion of what is inside a box: corners are followed (Lucas-Kanade in OpenCV), a similarity fitted by RANSAC.
+    """The motion of what is inside a box: corners are followed (Lucas-Kanade in OpenCV), a
+    similarity fitted by RANSAC.
 
     Args:
         before: uint8 [h, w], the luma of a small frame.
@@ -62,8 +67,8 @@ def face_motion(
         box: (left, top, right, bottom) in their pixels, of the face in `before`.
 
     Returns:
-        From coordinates in `before` to those in `after`, pixel centres at +0.5; the identity where nothing moves or
-        there is nothing to hold on to; None where what was there is gone.
+        From coordinates in `before` to those in `after`, pixel centres at +0.5; the identity where
+        nothing moves or there is nothing to hold on to; None where what was there is gone.
     """
     height, width = before.shape
     reach = _REACH * max(box[2] - box[0], box[3] - box[1])
@@ -100,7 +105,9 @@ def face_motion(
 def _similarity(
     old: NDArray[np.float32], new: NDArray[np.float32], corner: tuple[int, int]
 ) -> Affine | None:
-    """The motion that most points agree on, for coordinates that start `corner` pixels further up and left."""
+    """The motion that most points agree on, for coordinates that start `corner` pixels further up
+    and left.
+    """
     matrix, agreeing = cv2.estimateAffinePartial2D(
         old, new, method=cv2.RANSAC, ransacReprojThreshold=1.0
     )
@@ -120,6 +127,8 @@ def chain(second: Affine, first: Affine) -> Affine:
 
 
 def scaled(motion: Affine, x: float, y: float) -> Affine:
-    """The same motion in pixels that are x times, y times smaller, so that there are more of them."""
+    """The same motion in pixels that are x times, y times smaller, so that there are more
+    of them.
+    """
     grow = np.diag([x, y])
     return np.column_stack([grow @ motion[:, :2] @ np.linalg.inv(grow), grow @ motion[:, 2]])

@@ -1,4 +1,6 @@
-"""The face detectors and the face mesh as the tracker uses them: squares of frames go in, places in the frame come out."""
+"""The face detectors and the face mesh as the tracker uses them: squares of frames go in, places in
+the frame come out.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from vcam.frame import Frame
 from vcam.matting.pyramid import Pyramid
 
 _BOX_SCALE = 1.5
-"""Side of the square that a mesh wants, as a share of the longer side of what bounds the face. Of the published graph."""
+"""Side of the square that a mesh wants, as a share of the longer side of what bounds the face. Of
+the published graph.
+"""
 _SUPPRESS = 0.3
 """Boxes that share more than this (intersection over union) show the same face."""
 
@@ -28,7 +32,8 @@ _SUPPRESS = 0.3
 class Detection:
     """A box that perhaps holds a face.
 
-    score: 0..1. x, y: its middle, width, height: in frame pixels, of the box as the detector saw it, perhaps turned.
+    score: 0..1. x, y: its middle, width, height: in frame pixels, of the box as the detector saw
+        it, perhaps turned.
     eyes: float64 [2, 2], x and y of the eyes, the one on the left of an upright face first.
     """
 
@@ -63,7 +68,9 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A mesh laid on a face. presence: 0..1, how much a face is there; it says nothing of how well the mesh fits."""
+    """A mesh laid on a face. presence: 0..1, how much a face is there; it says nothing of how well
+    the mesh fits.
+    """
 
     points: Points
     presence: float
@@ -162,7 +169,9 @@ class _Network:
         return self._backend.about()
 
     def answer(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; the outputs as the engine contract has them."""
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; the outputs as the engine contract
+        has them.
+        """
         answer = self._backend.run({"image": image[None]})
         return [np.asarray(answer[name], np.float32) for name in self.outputs]
 
@@ -213,7 +222,9 @@ class FaceMesh(_Network):
 
 
 def merged(detections: Sequence[Detection]) -> list[Detection]:
-    """One detection for each face, the surest first: the mean of those that overlap, weighted by their scores."""
+    """One detection for each face, the surest first: the mean of those that overlap, weighted by
+    their scores.
+    """
     left = sorted(detections, key=lambda d: -d.score)
     result = []
     while left:
@@ -228,7 +239,9 @@ def merged(detections: Sequence[Detection]) -> list[Detection]:
 
 
 def mesh_square(points: Points, numbers: tuple[int, int] = (33, 263)) -> Crop:
-    """The square to fit the next mesh in: around all points, level with the outer corners of the eyes."""
+    """The square to fit the next mesh in: around all points, level with the outer corners of the
+    eyes.
+    """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     x, y = (low + high) / 2
     across = points[numbers[1], :2] - points[numbers[0], :2]

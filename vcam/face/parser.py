@@ -1,4 +1,6 @@
-"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class comes out."""
+"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class
+comes out.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from vcam.matting.pyramid import Pyramid
 class Crop:
     """A square of frame pixels, which may reach beyond the frame.
 
-    x, y: its middle; side: in pixels; angle: of its upper edge, in radians, clockwise as the picture shows it.
+    x, y: its middle; side: in pixels; angle: of its upper edge, in radians, clockwise as the
+        picture shows it.
     """
 
     x: float
@@ -30,7 +33,9 @@ class Crop:
     angle: float = 0.0
 
     def to_frame(self, width: int) -> NDArray[np.float64]:
-        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to the frame's."""
+        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to
+        the frame's.
+        """
         along, down = self.side / width * np.array([np.cos(self.angle), np.sin(self.angle)])
         matrix = np.array([[along, -down, self.x], [down, along, self.y]])
         matrix[:, 2] -= matrix[:, :2] @ (width / 2, width / 2)
@@ -103,7 +108,8 @@ class FaceParser:
         return self.probs(cut_rgb(frame, pyramid, crop, (width, height)))
 
     def probs(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per FaceClass.
+        """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [C, h, w], a plane per
+        FaceClass.
 
         Raises:
             EngineError: the engine failed, or gave something else than it declared.
@@ -117,7 +123,8 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
     Args:
         frame: limited range.
-        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing aliases.
+        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing
+            aliases.
         crop: what to cut; beyond the frame's edge its last pixels go on.
         size: (width, height) of the result, both even.
 

@@ -25,9 +25,9 @@ _STALE_S = 0.6
 class FaceStage:
     """The face thread's work and its two ends.
 
-    In a file every frame is parsed, and `faces` waits for the parse of its own frame: each frame must be offered once
-    and asked for once, in order. Live, the newest frame wins, and the newest parse is carried along to the frame that
-    is shown.
+    In a file every frame is parsed, and `faces` waits for the parse of its own frame: each frame
+    must be offered once and asked for once, in order. Live, the newest frame wins, and the newest
+    parse is carried along to the frame that is shown.
 
     Args:
         tracker: opened by `run`.
@@ -100,7 +100,9 @@ class FaceStage:
             return self._follower.update(self._newest, frame, pyramid, time_ns)
 
     def close(self, discard: bool = False) -> None:
-        """No frame will come any more; with `discard` nothing of what came matters. May be called twice."""
+        """No frame will come any more; with `discard` nothing of what came matters. May be called
+        twice.
+        """
         self._offered.close(discard)
         if discard:
             self._parsed.close(discard)
@@ -114,7 +116,9 @@ class _Shown:
 
 
 class FaceFollower:
-    """Carries parsed faces along to the frame that is shown, and fades them in and out. Belongs to one thread."""
+    """Carries parsed faces along to the frame that is shown, and fades them in and out. Belongs to
+    one thread.
+    """
 
     def __init__(self) -> None:
         self._shown: dict[int, _Shown] = {}

@@ -12,15 +12,19 @@ _HALF = 127
 _PAIRS = ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW))
 _MOUTH = (FaceClass.LIPS, FaceClass.TEETH)
 _SECOND_SHARE, _BESIDE_WIDTHS = 0.2, 1.5
-"""A second piece of a mouth: its area as a share of the first one's, and how far off it may be in widths of it."""
+"""A second piece of a mouth: its area as a share of the first one's, and how far off it may be in
+widths of it.
+"""
 
 
 def tidy(probs: NDArray[np.uint8]) -> None:
-    """Correct in place what an engine cannot mean: specks become skin, left and right go by place, steps are softened.
+    """Correct in place what an engine cannot mean: specks become skin, left and right go by place,
+    steps are softened.
 
     A mouth may be in two pieces, with a microphone or a finger between them.
 
-    Engines take left for right where a face is turned or mirrored, and see teeth in the white of an eye.
+    Engines take left for right where a face is turned or mirrored, and see teeth in the white of an
+    eye.
 
     Args:
         probs: uint8 [C, h, w], a plane per FaceClass, of one face.

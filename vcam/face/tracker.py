@@ -18,15 +18,23 @@ from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 from vcam.matting.pyramid import Pyramid
 
 CROP_SHARE = 1.7
-"""Side of the square around a face as a share of the face's height, chin to hairline: what engines are trained on."""
+"""Side of the square around a face as a share of the face's height, chin to hairline: what engines
+are trained on.
+"""
 _LEASH = 0.03
-"""Share of its side by which the square stays behind the face: a face that only trembles does not move it."""
+"""Share of its side by which the square stays behind the face: a face that only trembles does not
+move it.
+"""
 _LEAST_AREA = 0.006
 """Smaller pieces of skin, as a share of the square, are no face: a tenth of the frame's height."""
 _LEAST_FEATURES = 0.02
-"""Eyes, brows, lips and teeth as a share of the face's area; a face from the front has 0.09, hands have none."""
+"""Eyes, brows, lips and teeth as a share of the face's area; a face from the front has 0.09, hands
+have none.
+"""
 _SEARCH_S, _LOOK_ROUND_S = 0.25, 1.0
-"""How often live frames are searched while a face is missing, and any frames for more or larger faces."""
+"""How often live frames are searched while a face is missing, and any frames for more or larger
+faces.
+"""
 _SEEK_S = 3.0
 """How long a face counts as missing after it was lost, where others are in view."""
 _LARGER = 1.3
@@ -34,9 +42,13 @@ _LARGER = 1.3
 _PATIENCE = 3
 """Parses without a face until the place is given up."""
 _OVERLAP = 0.6
-"""Two squares whose middles are closer than this share of the larger face's height show the same face."""
+"""Two squares whose middles are closer than this share of the larger face's height show the same
+face.
+"""
 _FRESH = 0.4
-"""Share of a new parse that is taken where it agrees with the last one; 0.24 of full scale apart, all of it."""
+"""Share of a new parse that is taken where it agrees with the last one; 0.24 of full scale apart,
+all of it.
+"""
 _WORK_PX = 64
 
 
@@ -50,7 +62,9 @@ class ParsedFace:
 
 @dataclass(frozen=True, slots=True)
 class FaceParse:
-    """What was found in one frame: its index, its luma uint8 [h, w] made small, its time, and the faces by size."""
+    """What was found in one frame: its index, its luma uint8 [h, w] made small, its time, and the
+    faces by size.
+    """
 
     index: int
     time_ns: int
@@ -135,7 +149,9 @@ class FaceTracker:
         return due
 
     def _search(self, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
-        """Look everywhere for faces that are not followed yet; at the limit, for larger ones than the smallest."""
+        """Look everywhere for faces that are not followed yet; at the limit, for larger ones than
+        the smallest.
+        """
         candidates: list[Crop] = []
         for window in windows(frame.size):
             probs = self._parser.parse(frame, pyramid, window)
@@ -178,7 +194,9 @@ class FaceTracker:
 
 
 def windows(size: Size) -> list[Crop]:
-    """Squares as large as the frame's shorter side that cover it and overlap, the middle one first."""
+    """Squares as large as the frame's shorter side that cover it and overlap, the middle
+    one first.
+    """
     width, height = size
     side = min(size)
     count = 1 if max(size) == side else 1 + 2 * int(np.ceil((max(size) - side) / side))
@@ -197,7 +215,8 @@ def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]
         crop: the square that was parsed.
 
     Returns:
-        For each face its surroundings, uint8 [64, 64], 255 or 0, and the square that it should be parsed in.
+        For each face its surroundings, uint8 [64, 64], 255 or 0, and the square that it should be
+        parsed in.
     """
     size = (_WORK_PX, _WORK_PX)
     small = np.stack(
@@ -221,7 +240,9 @@ def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]
 
 
 def _square_around(face: NDArray[np.int32], crop: Crop) -> Crop:
-    """The square for a face given by its weight per pixel; four standard deviations are its height, as an ellipse's."""
+    """The square for a face given by its weight per pixel; four standard deviations are its height,
+    as an ellipse's.
+    """
     moments = cv2.moments(face.astype(np.float32))
     step = crop.side / face.shape[1]
     x = crop.x - crop.side / 2 + (moments["m10"] / moments["m00"] + 0.5) * step
@@ -261,7 +282,9 @@ def only(probs: NDArray[np.uint8], mask: Plane) -> NDArray[np.uint8]:
 def _steadied(
     new: FaceRegions, old: FaceRegions, before: FaceParse, here: FaceParse
 ) -> FaceRegions:
-    """A parse mixed with the one before, carried along: where they agree the old one counts, so nothing trembles."""
+    """A parse mixed with the one before, carried along: where they agree the old one counts, so
+    nothing trembles.
+    """
     carried = moved_since(old, before.low, here.low, here.size)
     if carried is None:
         return new

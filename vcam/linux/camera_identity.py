@@ -1,4 +1,6 @@
-"""How a camera is known again after it was unplugged: its node may have another number then. Linux only."""
+"""How a camera is known again after it was unplugged: its node may have another number then. Linux
+only.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ _BY_ID = Path("/dev/v4l/by-id")
 class CameraId:
     """What a camera keeps.
 
-    card: its name. bus: where it is plugged in. link: the name that udev gives it in /dev/v4l/by-id, empty without one.
-    twins: where others of the same name were plugged in, which are not to be taken for it. place: its place among the
-    cameras of the same name at the same plug: some webcams have two sensors.
+    card: its name. bus: where it is plugged in. link: the name that udev gives it in
+        /dev/v4l/by-id, empty without one.
+    twins: where others of the same name were plugged in, which are not to be taken for it. place:
+    its place among the cameras of the same name at the same plug: some webcams have two sensors.
     """
 
     card: str

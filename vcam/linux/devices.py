@@ -11,7 +11,9 @@ from vcam.linux.v4l2 import Mode, holders, list_modes, list_nodes
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device. path: what to write after `webcam:` or `virtual:`. problem: why it could not be asked, or empty."""
+    """One device. path: what to write after `webcam:` or `virtual:`. problem: why it could not be
+    asked, or empty.
+    """
 
     path: str
     card: str
@@ -85,6 +87,7 @@ def _mode_lines(modes: list[Mode]) -> list[str]:
     for mode in modes:
         rates.setdefault((mode.fourcc, mode.width, mode.height), []).append(mode.fps)
     return [
-        f"{fourcc}  {width}x{height}  {', '.join(f'{fps:g}' for fps in sorted(known, reverse=True))} fps"
+        f"{fourcc}  {width}x{height} "
+        f" {', '.join(f'{fps:g}' for fps in sorted(known, reverse=True))} fps"
         for (fourcc, width, height), known in rates.items()
     ]

@@ -37,7 +37,8 @@ class Loopback:
         """Raise where the module would not take this.
 
         Raises:
-            UsageError: too many devices, a number that no node can have, or a label that cannot be written down.
+            UsageError: too many devices, a number that no node can have, or a label that cannot be
+                written down.
         """
         count = len(self.labels)
         if not 1 <= count <= _MOST_DEVICES:
@@ -55,7 +56,8 @@ class Loopback:
                 )
             if len(label.encode()) > _LABEL_BYTES:
                 raise UsageError(
-                    f"--label {label!r}: longer than {_LABEL_BYTES} bytes, which the module cuts off"
+                    f"--label {label!r}: longer than {_LABEL_BYTES} bytes, which the module"
+                    " cuts off"
                 )
 
     @property
@@ -65,7 +67,10 @@ class Loopback:
         numbers = ",".join(str(self.number + i) for i in range(count))
         labels = ",".join(self.labels)
         quoted = f'"{labels}"' if " " in labels else labels
-        return f"devices={count} video_nr={numbers} card_label={quoted} exclusive_caps={','.join('1' * count)}"
+        return (
+            f"devices={count} video_nr={numbers} card_label={quoted}"
+            f" exclusive_caps={','.join('1' * count)}"
+        )
 
     @property
     def load_command(self) -> str:
@@ -96,8 +101,8 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
         What was written.
 
     Raises:
-        UsageError: a file says something else and `overwrite` is not set (then nothing is written), or a folder cannot
-            be written to.
+        UsageError: a file says something else and `overwrite` is not set (then nothing is written),
+            or a folder cannot be written to.
     """
     wanted = {root / path: text for path, text in files.items()}
     changed = {path: text for path, text in wanted.items() if _text(path) != text}
@@ -106,7 +111,8 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
         lines = "; ".join(_difference(_text(path), changed[path]) for path in differing)
         names = ", ".join(map(str, differing))
         raise UsageError(
-            f"{names} would change ({lines}): nothing was written; add --overwrite if that is wanted"
+            f"{names} would change ({lines}): nothing was written; add --overwrite if that is"
+            " wanted"
         )
     for path, text in changed.items():
         try:
@@ -122,8 +128,9 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
 def read_options(root: Path) -> dict[str, tuple[str, Path]]:
     """The options that modprobe would load v4l2loopback with, each with the file that says so.
 
-    As modprobe.d(5) has it: files are read in the order of their names, whatever their folder; one of the same name in
-    an earlier folder hides those in later ones; of several values the last holds.
+    As modprobe.d(5) has it: files are read in the order of their names, whatever their folder; one
+    of the same name in an earlier folder hides those in later ones; of several values the last
+    holds.
     """
     found: dict[str, tuple[str, Path]] = {}
     for path in _conf_files(root, "modprobe.d"):

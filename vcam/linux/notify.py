@@ -1,4 +1,6 @@
-"""Telling systemd that a service is ready and alive: sd_notify(3), which is one datagram of lines."""
+"""Telling systemd that a service is ready and alive: sd_notify(3), which is one datagram
+of lines.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from typing import Self
 
 
 class Notifier:
-    """Sends to the socket that systemd names; does nothing where it names none, and never waits or raises.
+    """Sends to the socket that systemd names; does nothing where it names none, and never waits or
+    raises.
 
     Args:
-        address: the value of NOTIFY_SOCKET: a path, or "@" and an abstract name; empty: there is no systemd.
+        address: the value of NOTIFY_SOCKET: a path, or "@" and an abstract name; empty: there is no
+            systemd.
     """
 
     def __init__(self, address: str) -> None:

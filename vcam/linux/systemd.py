@@ -15,7 +15,9 @@ WATCHDOG_S = 30
 
 
 def program_words() -> list[str]:
-    """How this vcam is started from anywhere: the full path of its script, or of Python and the module's name."""
+    """How this vcam is started from anywhere: the full path of its script, or of Python and the
+    module's name.
+    """
     script = Path(sys.executable).with_name("vcam.exe" if sys.platform == "win32" else "vcam")
     return [str(script)] if script.exists() else [sys.executable, "-m", "vcam"]
 
@@ -61,7 +63,9 @@ WantedBy=graphical-session.target
 
 
 def quote(word: str) -> str:
-    """One word of a command line as systemd reads it: "%" and "$" are doubled, the rest is quoted as in C."""
+    """One word of a command line as systemd reads it: "%" and "$" are doubled, the rest is quoted
+    as in C.
+    """
     plain = word.replace("%", "%%").replace("$", "$$")
     if plain and all(c.isalnum() or c in "%$+,-./:=@_" for c in plain):
         return plain

@@ -1,8 +1,9 @@
-"""Video4Linux2 without a library: what nodes there are, what they can do, and the calls a writer needs.
+"""Video4Linux2 without a library: what nodes there are, what they can do, and the calls a writer
+needs.
 
-Layouts and numbers are those of <linux/videodev2.h>. Everything here raises plain `OSError`; sources and sinks turn
-it into their own errors, with the words of `explain`. Importing works on every system; on one without V4L2 there
-are simply no nodes.
+Layouts and numbers are those of <linux/videodev2.h>. Everything here raises plain `OSError`;
+sources and sinks turn it into their own errors, with the words of `explain`. Importing works on
+every system; on one without V4L2 there are simply no nodes.
 """
 
 from __future__ import annotations
@@ -36,8 +37,16 @@ LOOPBACK_DRIVER = "v4l2 loopback"
 """What v4l2loopback says in `v4l2_capability.driver`."""
 
 COMMON_SIZES: tuple[Size, ...] = (
-    (1920, 1080), (1280, 720), (1024, 576), (960, 540), (848, 480), (640, 480), (640, 360), (320, 240), (320, 180),
-)  # fmt: skip
+    (1920, 1080),
+    (1280, 720),
+    (1024, 576),
+    (960, 540),
+    (848, 480),
+    (640, 480),
+    (640, 360),
+    (320, 240),
+    (320, 180),
+)
 """The sizes that `list_modes` tries where a driver names a range of sizes instead of a list."""
 
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")
@@ -74,7 +83,9 @@ VIDIOC_ENUM_FRAMEINTERVALS = _ioctl_number(_READ | _WRITE, 75, _FRMIVAL.size)
 
 
 class Capability(NamedTuple):
-    """What a node says about itself: its driver, the name users know it by, its place, and `CAP_` bits."""
+    """What a node says about itself: its driver, the name users know it by, its place, and `CAP_`
+    bits.
+    """
 
     driver: str
     card: str
@@ -83,7 +94,9 @@ class Capability(NamedTuple):
 
 
 class PixFormat(NamedTuple):
-    """The picture format that a driver has taken: `size_image` bytes, `bytes_per_line` in the luma plane."""
+    """The picture format that a driver has taken: `size_image` bytes, `bytes_per_line` in the luma
+    plane.
+    """
 
     fourcc: str
     width: int
@@ -123,7 +136,9 @@ class Node:
 
     @property
     def is_capture(self) -> bool:
-        """Pictures can be read from it now. With exclusive_caps=1 a loopback says so only while it is written to."""
+        """Pictures can be read from it now. With exclusive_caps=1 a loopback says so only while it
+        is written to.
+        """
         return bool(self.caps & CAP_VIDEO_CAPTURE)
 
     @property
@@ -151,8 +166,8 @@ def describe_node(path: str) -> Node:
 def list_modes(path: str) -> list[Mode]:
     """What a camera can deliver, in the driver's order.
 
-    Where the driver names a range of sizes, those of `COMMON_SIZES` inside it are listed, and of a range of rates the
-    highest.
+    Where the driver names a range of sizes, those of `COMMON_SIZES` inside it are listed, and of a
+    range of rates the highest.
 
     Raises:
         OSError: the node cannot be opened.
@@ -206,23 +221,38 @@ def query_capability(fd: int) -> Capability:
 def set_output_format(fd: int, fourcc: str, size: Size) -> PixFormat:
     """VIDIOC_S_FMT for writing; returns what the driver made of it.
 
-    The colours are described as webcams describe theirs: sRGB primaries and curve, BT.601 matrix, limited range.
+    The colours are described as webcams describe theirs: sRGB primaries and curve, BT.601 matrix,
+    limited range.
 
     Raises:
         OSError: the driver refuses.
     """
     width, height = size
     fields = _call(
-        fd, VIDIOC_S_FMT, _FORMAT,
-        BUF_TYPE_OUTPUT, width, height, fourcc_code(fourcc), FIELD_NONE, 0, 0,
-        COLORSPACE_SRGB, PIX_FMT_PRIV_MAGIC, 0, YCBCR_ENC_601, QUANTIZATION_LIMITED, XFER_FUNC_SRGB,
-    )  # fmt: skip
+        fd,
+        VIDIOC_S_FMT,
+        _FORMAT,
+        BUF_TYPE_OUTPUT,
+        width,
+        height,
+        fourcc_code(fourcc),
+        FIELD_NONE,
+        0,
+        0,
+        COLORSPACE_SRGB,
+        PIX_FMT_PRIV_MAGIC,
+        0,
+        YCBCR_ENC_601,
+        QUANTIZATION_LIMITED,
+        XFER_FUNC_SRGB,
+    )
     _type, width, height, code, _field, bytes_per_line, size_image = fields[:7]
     return PixFormat(fourcc_name(code), width, height, bytes_per_line, size_image)
 
 
 def set_output_rate(fd: int, fps: float) -> float:
-    """VIDIOC_S_PARM for writing; returns the rate that the driver made of it, 0.0 where it does not say.
+    """VIDIOC_S_PARM for writing; returns the rate that the driver made of it, 0.0 where it does not
+    say.
 
     Raises:
         OSError: the driver refuses.
@@ -244,7 +274,9 @@ def stream_on_output(fd: int) -> None:
 
 
 def buffer_offsets(fd: int) -> tuple[int, ...]:
-    """Where in a v4l2loopback's memory its buffers begin, once it has a format; nothing where it will not say."""
+    """Where in a v4l2loopback's memory its buffers begin, once it has a format; nothing where it
+    will not say.
+    """
     offsets = []
     with suppress(OSError):  # EINVAL ends the list
         for index in range(_MOST_BUFFERS):
@@ -256,7 +288,8 @@ def buffer_offsets(fd: int) -> tuple[int, ...]:
 
 
 def map_briefly(fd: int, offsets: Iterable[int]) -> None:
-    """Map a page of each of those buffers and let go of it again, so that the driver calls them mapped.
+    """Map a page of each of those buffers and let go of it again, so that the driver calls them
+    mapped.
 
     Raises:
         OSError: the driver refuses.
@@ -266,7 +299,8 @@ def map_briefly(fd: int, offsets: Iterable[int]) -> None:
 
 
 def lock_writer(fd: int) -> None:
-    """Keep other programs that ask for the same lock from writing to a node; closing it ends the lock.
+    """Keep other programs that ask for the same lock from writing to a node; closing it ends the
+    lock.
 
     Raises:
         BlockingIOError: another program has the lock.
@@ -277,7 +311,9 @@ def lock_writer(fd: int) -> None:
 
 
 def holders(path: str) -> list[str]:
-    """Which other programs have a node open, as "name (pid)"; those of other users are seen by root only."""
+    """Which other programs have a node open, as "name (pid)"; those of other users are seen by root
+    only.
+    """
     real = os.path.realpath(path)
     found = []
     for process in Path("/proc").glob("[0-9]*"):

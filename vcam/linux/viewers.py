@@ -1,9 +1,10 @@
 """Whether somebody reads a v4l2loopback camera. Linux only.
 
-From 0.13 on the driver says so itself: the event V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c has a number in its
-first four bytes that is not 0 while a program streams from the device. Older drivers refuse the subscription. There,
-those programs count that have the device open and its buffers mapped, which is how pictures are read; a program that
-only asks the device what it is maps nothing. /proc shows this of the user's own programs only (of all, to root).
+From 0.13 on the driver says so itself: the event V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c has
+a number in its first four bytes that is not 0 while a program streams from the device. Older
+drivers refuse the subscription. There, those programs count that have the device open and its
+buffers mapped, which is how pictures are read; a program that only asks the device what it is maps
+nothing. /proc shows this of the user's own programs only (of all, to root).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from typing import Protocol, Self
 from vcam.linux import v4l2
 
 _CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1
-"""V4L2_EVENT_PRIVATE_START of <linux/videodev2.h> plus the offset of v4l2loopback 0.13 and later."""
+"""V4L2_EVENT_PRIVATE_START of <linux/videodev2.h> plus the offset of v4l2loopback 0.13
+and later.
+"""
 _SEND_INITIAL = 1
 _SUBSCRIPTION = struct.Struct("=III20x")
 _EVENT = struct.Struct("@I0qI60xIIllI32x0q")  # the union holds 64-bit numbers and aligns as they do
@@ -100,7 +103,8 @@ class FakeReaders:
 
 
 class LoopbackReaders:
-    """The readers of one v4l2loopback device, by the driver's events where it has them, else by what /proc shows.
+    """The readers of one v4l2loopback device, by the driver's events where it has them, else by
+    what /proc shows.
 
     Args:
         path: of the device.
@@ -197,8 +201,8 @@ class ClientUsage:
 class Mappings:
     """Programs that have mapped a device's buffers.
 
-    They are looked for when the device is opened or closed, of which inotify(7) tells; once a second where this user
-    has no watches of it left.
+    They are looked for when the device is opened or closed, of which inotify(7) tells; once a
+    second where this user has no watches of it left.
     """
 
     def __init__(self, path: str) -> None:
@@ -232,7 +236,9 @@ class Mappings:
         return any(has_mapped(process, self._path) for process in self._openers)
 
     def _pause_s(self, news: bool) -> float:
-        """How long not to look: the event comes shortly before the program has the file, which it may hand on."""
+        """How long not to look: the event comes shortly before the program has the file, which it
+        may hand on.
+        """
         if news:
             return _LOOK_AGAIN_S
         if self._fd < 0:
@@ -247,7 +253,9 @@ class Mappings:
 
 
 def processes_with(path: str) -> list[Path]:
-    """The folders in /proc of other processes that have a file open, as far as this user may know."""
+    """The folders in /proc of other processes that have a file open, as far as this user
+    may know.
+    """
     own = str(os.getpid())
     found = []
     with os.scandir("/proc") as entries:
@@ -268,7 +276,9 @@ def _target(link: str) -> str:
 
 
 def has_mapped(process: Path, path: str) -> bool:
-    """Whether a process, given by its folder in /proc, has mapped a file; False where it has ended."""
+    """Whether a process, given by its folder in /proc, has mapped a file; False where it
+    has ended.
+    """
     try:
         return f" {path}\n" in (process / "maps").read_text(errors="replace")
     except OSError:

@@ -16,7 +16,8 @@ from vcam.matting.pyramid import Pyramid, halve
 
 
 class Matter:
-    """Runs a person engine of the engine contract: uint8 RGB `image` to uint8 `alpha`, states carried along.
+    """Runs a person engine of the engine contract: uint8 RGB `image` to uint8 `alpha`, states
+    carried along.
 
     Belongs to one thread, like its backend. `has_worked`: it has been opened before.
     """
@@ -72,7 +73,9 @@ class Matter:
         return Matte(self.alpha(small_rgb(level.planes, frame.matrix, size)))
 
     def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
-        """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to earlier ones."""
+        """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to
+        earlier ones.
+        """
         self.reset()
         height, width = self._size()
         shrinks = image.shape[0] >= height and image.shape[1] >= width
@@ -104,7 +107,8 @@ def small_rgb(
 ) -> NDArray[np.uint8]:
     """Shrink a picture and convert it to full-range RGB.
 
-    The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is cheap.
+    The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is
+    cheap.
 
     Args:
         planes: luma, Cb and Cr, uint8, limited range; each of any size.
@@ -133,10 +137,11 @@ def rgb_of(small: Frame) -> NDArray[np.uint8]:
 
 
 def _bt709_to_bt601(frame: Frame) -> None:
-    """Change the coefficients of a small frame in place, because OpenCV's conversion knows BT.601 only.
+    """Change the coefficients of a small frame in place, because OpenCV's conversion knows BT.601
+    only.
 
-    The 3x3 matrix is rgb_to_ycbcr(601) @ ycbcr_to_rgb(709), with the differences of chroma scaled to 8-bit limited
-    range (ITU-R BT.601-7 and BT.709-6).
+    The 3x3 matrix is rgb_to_ycbcr(601) @ ycbcr_to_rgb(709), with the differences of chroma scaled
+    to 8-bit limited range (ITU-R BT.601-7 and BT.709-6).
     """
     u, v = (p.astype(np.float32) - 128 for p in (frame.u, frame.v))
     full = (frame.y.shape[1], frame.y.shape[0])

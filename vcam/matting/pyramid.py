@@ -16,8 +16,8 @@ LOW_WIDTH_PX = 400
 class LowFrame:
     """A frame shrunk by a power of two, all three planes of one size.
 
-    y, u, v: uint8 [h, w], the means of the pixels that they stand for. factor: how many frame pixels one of them
-    spans along each axis (exact only where the frame's size divides by it).
+    y, u, v: uint8 [h, w], the means of the pixels that they stand for. factor: how many frame
+    pixels one of them spans along each axis (exact only where the frame's size divides by it).
     """
 
     y: Plane
@@ -33,7 +33,9 @@ class LowFrame:
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
-    """A frame shrunk by 2, 4, 8 ... until it is at most 400 pixels wide; never empty, the largest first."""
+    """A frame shrunk by 2, 4, 8 ... until it is at most 400 pixels wide; never empty, the largest
+    first.
+    """
 
     levels: tuple[LowFrame, ...]
 

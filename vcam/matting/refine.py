@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from vcam.frame import Matte, Plane, Size
 
 _RADIUS_SHARE = 1 / 107
-"""Radius of the guided filter's window, as a share of the frame's width: about two pixels of a 224-pixel matte."""
+"""Radius of the guided filter's window, as a share of the frame's width: about two pixels of a
+224-pixel matte.
+"""
 _EPSILON = 2.5e-4
 """Variance (luma 0..1) below which an edge is noise: a step of about 3 % of full scale."""
 _STRETCH = 0.12
@@ -62,8 +64,8 @@ class Part:
 class Mask:
     """Where the person is, at the frame's resolution.
 
-    parts: do not overlap; everything outside them is room. low: float32 [h, w] of the low frame's size, 0..1, before
-    the refinement.
+    parts: do not overlap; everything outside them is room. low: float32 [h, w] of the low frame's
+    size, 0..1, before the refinement.
     """
 
     parts: tuple[Part, ...]
@@ -79,7 +81,8 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class RefineConfig:
-    """What the user may change. grow_px: widen (or, negative, narrow) the person; feather_px: soften the edge.
+    """What the user may change. grow_px: widen (or, negative, narrow) the person; feather_px:
+    soften the edge.
 
     Both in pixels of the output frame.
     """
@@ -92,12 +95,14 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     """Upsample a matte along the edges of the luma plane.
 
     Fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996): the local linear model
-    alpha = a * luma + b is fitted on the low frame and applied at full resolution, only where the person is.
+    alpha = a * luma + b is fitted on the low frame and applied at full resolution, only where the
+    person is.
 
     Args:
         matte: of the same frame.
         luma: uint8 [H, W], the frame's luma plane.
-        low_luma: uint8 [h, w], the same shrunk, by a whole factor where the person's box shall be cut out.
+        low_luma: uint8 [h, w], the same shrunk, by a whole factor where the person's box shall be
+            cut out.
         config: the user's wishes.
     """
     size_low = (low_luma.shape[1], low_luma.shape[0])
@@ -119,14 +124,18 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
 
 
 def _whole_factor(luma: Plane, low_luma: Plane) -> int:
-    """How many frame pixels a low one spans; 0 where that is not a whole, even number along both axes."""
+    """How many frame pixels a low one spans; 0 where that is not a whole, even number along both
+    axes.
+    """
     factor = luma.shape[0] // low_luma.shape[0]
     exact = (low_luma.shape[0] * factor, low_luma.shape[1] * factor) == luma.shape
     return factor if exact and factor % 2 == 0 else 0
 
 
 def _refine_part(a: Float, b: Float, luma: Plane, low: Box, factor: int) -> Part:
-    """Apply the coefficients inside one box of the low frame, its edges seen from both sides alike."""
+    """Apply the coefficients inside one box of the low frame, its edges seen from both
+    sides alike.
+    """
     top, bottom = max(0, low.top - 1), min(a.shape[0], low.bottom + 1)
     left, right = max(0, low.left - 1), min(a.shape[1], low.right + 1)
     wide = Box(top * factor, bottom * factor, left * factor, right * factor)
@@ -152,7 +161,9 @@ def _grow(alpha: Plane, radius: float) -> Plane:
 
 
 def _bands(alpha: Float, feather: float) -> list[Box]:
-    """The person's extent in horizontal bands of the low frame, each only as wide as the person is there."""
+    """The person's extent in horizontal bands of the low frame, each only as wide as the person is
+    there.
+    """
     reach = _window(alpha).shape[0] + 2 * math.ceil(2 * feather)
     present = cv2.dilate(_where(alpha > np.float32(_ROOM)), np.ones((reach, reach), np.uint8))
     rows = np.flatnonzero(present.any(axis=1))
@@ -168,10 +179,11 @@ def _bands(alpha: Float, feather: float) -> list[Box]:
 
 
 def _guided(luma: Plane, alpha: Float, top: int, bottom: int) -> tuple[Float, Float]:
-    """Coefficients a, b (float32 [h, w]) of alpha = a * luma / 255 + b, equations 5, 6 and 8 of the paper.
+    """Coefficients a, b (float32 [h, w]) of alpha = a * luma / 255 + b, equations 5, 6 and 8 of the
+    paper.
 
-    They are computed in the rows from `top` to `bottom`; zero elsewhere. Where the engine is sure, and no edge of its
-    own is near, the filter has no say.
+    They are computed in the rows from `top` to `bottom`; zero elsewhere. Where the engine is sure,
+    and no edge of its own is near, the filter has no say.
     """
     a, b = np.zeros_like(alpha), np.zeros_like(alpha)
     rows, window = slice(top, bottom), _window(alpha)
@@ -200,7 +212,8 @@ def _where(condition: NDArray[np.bool_]) -> Plane:
 def _window(alpha: Float) -> NDArray[np.uint8]:
     """The filter's window on the low frame, as ones.
 
-    It is also how far the filter may move an edge: beyond, texture of the room cannot pass for person.
+    It is also how far the filter may move an edge: beyond, texture of the room cannot pass for
+    person.
     """
     size = 2 * max(2, round(alpha.shape[1] * _RADIUS_SHARE)) + 1
     return np.ones((size, size), np.uint8)

@@ -21,9 +21,9 @@ _MOTION_LEVELS = 8.0
 class MatteSmoother:
     """Blends each matte with the ones before it, pixel by pixel.
 
-    The weight of the new matte grows with how much it disagrees with the old one and with how much the picture
-    changed there, so an outline that moves is never mixed with where it was (no trail), while an outline that
-    merely trembles comes to rest.
+    The weight of the new matte grows with how much it disagrees with the old one and with how much
+    the picture changed there, so an outline that moves is never mixed with where it was (no trail),
+    while an outline that merely trembles comes to rest.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,9 @@ class MatteSmoother:
 
 
 def _weight(change: NDArray[np.float32], moved: cv2.typing.MatLike) -> NDArray[np.float32]:
-    """The share of the new matte, 0..1; change: new minus old matte, -255..255; moved: luma difference, 0..255."""
+    """The share of the new matte, 0..1; change: new minus old matte, -255..255; moved: luma
+    difference, 0..255.
+    """
     disagreement = np.abs(change) * np.float32(_DISAGREEMENT_GAIN / 255)
     motion = (moved.astype(np.float32) - np.float32(_NOISE_LEVELS)) * np.float32(1 / _MOTION_LEVELS)
     weight: NDArray[np.float32] = np.clip(

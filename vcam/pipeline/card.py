@@ -32,7 +32,9 @@ def make_card(size: Size, matrix: Matrix, *lines: str) -> Frame:
 
 
 def state_card(size: Size, matrix: Matrix, state: State) -> Frame:
-    """The card that tells those who watch how the run is: with the reason, without the advice that follows it."""
+    """The card that tells those who watch how the run is: with the reason, without the advice that
+    follows it.
+    """
     if state.name == IDLE:
         return make_card(size, matrix, "vcam: the camera is off, nobody watches")
     return make_card(size, matrix, f"vcam: {state.name}", state.reason.partition(";")[0])

@@ -19,8 +19,8 @@ class Demand:
 
     Args:
         readers: who reads.
-        linger_s: how long after the last reader the camera is still wanted, because programs close a camera and open it
-            again while they set it up.
+        linger_s: how long after the last reader the camera is still wanted, because programs close
+            a camera and open it again while they set it up.
 
     Attributes:
         wanted: set while the camera is wanted.

@@ -15,9 +15,9 @@ _LARGEST_BLOCK_BYTES = 32 << 20
 def keep_freed_memory() -> None:
     """Tell the GNU C library not to give the memory of freed frames back to the kernel.
 
-    Every frame allocates and frees a few buffers of megabytes. By default each of them is mapped and unmapped, and
-    the page faults cost more than the arithmetic (refining a 720p matte: 2.3 ms with, 0.32 ms without). A no-op with
-    any other C library.
+    Every frame allocates and frees a few buffers of megabytes. By default each of them is mapped
+    and unmapped, and the page faults cost more than the arithmetic (refining a 720p matte: 2.3 ms
+    with, 0.32 ms without). A no-op with any other C library.
     """
     if not sys.platform.startswith("linux"):
         return

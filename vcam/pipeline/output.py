@@ -1,4 +1,6 @@
-"""What a sink is sent: composed frames; and where none comes, to a live sink, the last one again or a card."""
+"""What a sink is sent: composed frames; and where none comes, to a live sink, the last one again or
+a card.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class Output:
 
     Args:
         sink: open.
-        stats: counts what is sent; its board knows what the card is to say, and is told how "compose" is.
+        stats: counts what is sent; its board knows what the card is to say, and is told how
+            "compose" is.
         card_after_s: how long the last frame may be repeated.
     """
 
@@ -32,7 +35,9 @@ class Output:
         self._card: tuple[State, Frame] | None = None
 
     def patience_s(self, fps: float) -> float | None:
-        """How long to wait for a new frame of a source of that rate before `send_again`; None: for ever."""
+        """How long to wait for a new frame of a source of that rate before `send_again`; None: for
+        ever.
+        """
         if not self._sink.live:
             return None
         if self._board.now.name == IDLE:

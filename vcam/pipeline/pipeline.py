@@ -1,10 +1,12 @@
 """capture -> infer -> compose: three threads, two slots, and no way out for a raw picture.
 
-A frame reaches the sink only through `Composer.compose`, which takes it together with its own matte. Where no new
-composed frame comes in time, a live sink gets the last one again, and after a while a card that says why.
+A frame reaches the sink only through `Composer.compose`, which takes it together with its own
+matte. Where no new composed frame comes in time, a live sink gets the last one again, and after a
+while a card that says why.
 
-A live sink outlives failures: a live source, an engine that has worked before, effects and the sink itself are opened
-again until they work. What fails for any other reason than a VcamError is a mistake in the program and ends the run.
+A live sink outlives failures: a live source, an engine that has worked before, effects and the sink
+itself are opened again until they work. What fails for any other reason than a VcamError is a
+mistake in the program and ends the run.
 """
 
 from __future__ import annotations
@@ -48,10 +50,11 @@ Tick = Callable[[Source, Snapshot], None]
 class PipelineConfig:
     """How a pipeline behaves in time.
 
-    max_frames: stop after so many captured frames. duration_s: stop at this time of the source's own timeline; from a
-    live source to a live sink, so long after it was first to be opened. card_after_s: how long a live sink repeats the
-    last frame before it shows the card. stop_s: how long the threads may take to end. linger_s: how long after the last
-    reader a camera that is opened on demand stays open. retry_s, longest_retry_s: see `Backoff`.
+    max_frames: stop after so many captured frames. duration_s: stop at this time of the source's
+    own timeline; from a live source to a live sink, so long after it was first to be opened.
+    card_after_s: how long a live sink repeats the last frame before it shows the card. stop_s: how
+    long the threads may take to end. linger_s: how long after the last reader a camera that is
+    opened on demand stays open. retry_s, longest_retry_s: see `Backoff`.
     """
 
     max_frames: int | None = None
@@ -68,19 +71,22 @@ class PipelineConfig:
 
 
 class Pipeline:
-    """One run from a source to a sink. Made, run and forgotten; `stop` may be called from any thread.
+    """One run from a source to a sink. Made, run and forgotten; `stop` may be called from any
+    thread.
 
     Args:
-        make_source: called with the request, its size and matrix set to what the sink insists on; once, and again each
-            time that the sink was lost and found.
+        make_source: called with the request, its size and matrix set to what the sink insists on;
+            once, and again each time that the sink was lost and found.
         request: what is wanted of the source.
         matter: the person engine; not opened when no effect needs it.
         make_composer: called with (transparent, live), as often as `make_source`.
         sink: where pictures go; opened and closed here.
         stats: filled while running.
         config: see there.
-        watch: the readers of a sink, by its name, while which a live source is open; None: it is always open.
-        make_faces: called with (live), as often as `make_source`; None where no effect looks at faces.
+        watch: the readers of a sink, by its name, while which a live source is open; None: it is
+            always open.
+        make_faces: called with (live), as often as `make_source`; None where no effect looks at
+            faces.
     """
 
     def __init__(
@@ -106,11 +112,15 @@ class Pipeline:
         self._run: _Run | None = None
 
     def stop(self) -> None:
-        """End the run early but in order: what was captured is still composed and sent. Safe in signal handlers."""
+        """End the run early but in order: what was captured is still composed and sent. Safe in
+        signal handlers.
+        """
         self._stop.set()
 
     def about(self) -> dict[str, object]:
-        """The sink's name and what runs the engine at the moment, for reports. Safe from any thread."""
+        """The sink's name and what runs the engine at the moment, for reports. Safe from any
+        thread.
+        """
         return {"sink": self._sink.name, "engine": self._matter.about()}
 
     @property
@@ -205,7 +215,9 @@ class _Since:
 
 
 class _Run:
-    """The threads and slots of one run; `since` is the same for all runs of a pipeline, which may lose its sink."""
+    """The threads and slots of one run; `since` is the same for all runs of a pipeline, which may
+    lose its sink.
+    """
 
     def __init__(
         self,
@@ -267,7 +279,9 @@ class _Run:
             raise self._failure
 
     def _guard(self, stage: str, work: Callable[[], None]) -> None:
-        """Run a thread's work; the first failure is kept for the main thread, and everything is woken."""
+        """Run a thread's work; the first failure is kept for the main thread, and everything is
+        woken.
+        """
         try:
             work()
         except SlotClosed:
@@ -308,7 +322,9 @@ class _Run:
         return duration_s is not None and frame.pts_ns >= round(duration_s * 1e9)
 
     def _is_time_up(self) -> bool:
-        """Whether a live run has lasted as long as it may: its source may bring no frame that tells."""
+        """Whether a live run has lasted as long as it may: its source may bring no frame that
+        tells.
+        """
         return (
             self._source.live and self._sink.live and self._since.is_over(self._config.duration_s)
         )
@@ -359,7 +375,9 @@ class _Run:
         self._stats.set_drops("compose busy", self._inferred.dropped)
 
     def _face_failed(self, error: EngineError) -> bool:
-        """Whether the face engine is opened again; until then the room is seen to, and faces are left alone."""
+        """Whether the face engine is opened again; until then the room is seen to, and faces are
+        left alone.
+        """
         if not self._sink.live:
             return False
         self._board.say("face", EFFECT_FAILED, str(error))

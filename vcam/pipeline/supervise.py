@@ -1,4 +1,6 @@
-"""Live parts that are opened again when they fail, so that a virtual camera goes on: the source and the effects."""
+"""Live parts that are opened again when they fail, so that a virtual camera goes on: the source and
+the effects.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ _LOOK_S = 0.2
 
 
 class SupervisedSource:
-    """Delivers the frames of a live source for as long as the run lasts, see `vcam.sources.base.Source`.
+    """Delivers the frames of a live source for as long as the run lasts, see
+    `vcam.sources.base.Source`.
 
-    Opening it never fails, and `read` waits out every `SourceError`. Any other exception is a mistake in the program
-    and goes on to the caller.
+    Opening it never fails, and `read` waits out every `SourceError`. Any other exception is a
+    mistake in the program and goes on to the caller.
 
     Args:
         source: entered and closed as often as needed, in the thread that reads.
@@ -120,10 +123,11 @@ class SupervisedSource:
 
 
 class SupervisedEffects:
-    """Keeps a composer at work: after a failure its effects are closed, and opened again some time later.
+    """Keeps a composer at work: after a failure its effects are closed, and opened again some time
+    later.
 
-    Belongs to the thread that composes. Exceptions other than VcamError are mistakes in the program and go on to the
-    caller.
+    Belongs to the thread that composes. Exceptions other than VcamError are mistakes in the program
+    and go on to the caller.
 
     Args:
         composer: open.

@@ -18,9 +18,9 @@ from vcam.stats import Snapshot
 class Announcer:
     """Says how a run is, about once a second. Belongs to the thread that calls `update`.
 
-    systemd hears that the service is ready with the first picture that goes out, a card included, and that it is alive
-    as long as pictures go out: a run that hangs is started again. While the virtual camera is gone pictures have
-    nowhere to go, and starting again would not bring it back.
+    systemd hears that the service is ready with the first picture that goes out, a card included,
+    and that it is alive as long as pictures go out: a run that hangs is started again. While the
+    virtual camera is gone pictures have nowhere to go, and starting again would not bring it back.
 
     Args:
         instance: where `vcam status` looks.
@@ -70,7 +70,8 @@ class Announcer:
 
 @contextmanager
 def announced(folder: Path, systemd: str) -> Iterator[Announcer]:
-    """An announcer for as long as the block runs; then the file is removed and systemd hears that this ends.
+    """An announcer for as long as the block runs; then the file is removed and systemd hears that
+    this ends.
 
     Args:
         folder: of the files that `vcam status` reads.

@@ -1,4 +1,6 @@
-"""What running vcams tell of themselves: a small JSON file each, in a folder that only their user can read."""
+"""What running vcams tell of themselves: a small JSON file each, in a folder that only their user
+can read.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from typing import Any, Self
 from vcam.files import entries, write_whole
 
 SILENT_S = 10.0
-"""A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts as gone."""
+"""A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts
+as gone.
+"""
 
 Record = dict[str, Any]
 """As JSON has it. "pid", "started" and "updated" (Unix time in seconds) are added here."""
@@ -33,7 +37,8 @@ def instances_folder(runtime: str | None) -> Path:
 
 
 class Instance:
-    """The file of this process. A failure to write it is of no consequence to anybody but who looks for it.
+    """The file of this process. A failure to write it is of no consequence to anybody but who looks
+    for it.
 
     Args:
         folder: see `instances_folder`; made where it is missing.
@@ -106,7 +111,9 @@ def _read(path: Path) -> Record | None:
 
 
 def _is_alive(record: Record, proc: Path) -> bool:
-    """Whether the process is still the one that wrote the record: numbers are used again, with another start."""
+    """Whether the process is still the one that wrote the record: numbers are used again, with
+    another start.
+    """
     if not (proc / "self").exists():
         return float(record["silent_s"]) < SILENT_S
     ticks = _start_ticks(proc, record["pid"])
@@ -114,7 +121,9 @@ def _is_alive(record: Record, proc: Path) -> bool:
 
 
 def _start_ticks(proc: Path, pid: int) -> int | None:
-    """When a process started, in clock ticks since the computer did: field 22 of proc_pid_stat(5)."""
+    """When a process started, in clock ticks since the computer did: field 22 of
+    proc_pid_stat(5).
+    """
     try:
         text = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         return int(

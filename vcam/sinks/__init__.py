@@ -37,8 +37,8 @@ _PREFIXES = ("null", "png", "pyvirtualcam", "virtual")
 _VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _KNOWN = (
-    "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, png:FOLDER, a folder ending in /, "
-    f"and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"
+    "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, png:FOLDER, a"
+    f" folder ending in /, and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"
 )
 
 
@@ -54,7 +54,8 @@ def make_sink(text: str, request: SinkRequest) -> Sink:
     """
     if request.name and text not in ("virtual", "pyvirtualcam"):
         raise UsageError(
-            f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to already"
+            f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to"
+            " already"
         )
     name, target = _parse(text)
     module, _, attribute = SINKS[name].partition(":")

@@ -16,8 +16,8 @@ class SinkRequest:
     size: the frames' size, None where it will be known with the first frame only (files).
     fps: frames per second that will be sent.
     overwrite: a file that exists may be replaced.
-    variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera delivered unevenly keeps
-        its real tempo; otherwise frames follow each other at `fps`.
+    variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera
+        delivered unevenly keeps its real tempo; otherwise frames follow each other at `fps`.
     name: of the virtual camera, as other programs show it; empty: any.
     """
 
@@ -29,12 +29,15 @@ class SinkRequest:
 
 
 class Sink(Protocol):
-    """Takes composed frames. One thread opens, sends and closes. A live sink may be opened again after it was closed.
+    """Takes composed frames. One thread opens, sends and closes. A live sink may be opened again
+    after it was closed.
 
     Attributes:
         name: how messages call it, for instance "/dev/video10" or "out.mp4".
-        live: somebody watches now: frames are sent in real time, and gaps are filled with the last one.
-        size: the frames' size it insists on, known after opening; None: any (the first frame decides).
+        live: somebody watches now: frames are sent in real time, and gaps are filled with the last
+            one.
+        size: the frames' size it insists on, known after opening; None: any (the first frame
+            decides).
         matrix: the YCbCr coefficients it insists on; None: any.
         alpha: it keeps `Frame.alpha`, so that a removed background can be transparent.
     """
@@ -58,7 +61,9 @@ class Sink(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close; with an error under way, files that are not complete are removed instead of being finished."""
+        """Close; with an error under way, files that are not complete are removed instead of being
+        finished.
+        """
 
     def send(self, frame: Frame) -> None:
         """Take one frame; it is only read, and not kept after the call returns unless copied.
@@ -71,5 +76,6 @@ class Sink(Protocol):
         """Finish and release everything. May be called twice, and without having opened.
 
         Raises:
-            SinkError: the file could not be finished (disk full); nothing is left under the final name.
+            SinkError: the file could not be finished (disk full); nothing is left under the final
+                name.
         """

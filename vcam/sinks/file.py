@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-# ITU-T H.273: matrix coefficients 6 and 1 are BT.601 and BT.709. Primaries and transfer are BT.709 for both, because
-# cameras and pictures are made for sRGB screens whichever matrix carries them; range 1 is FFmpeg's "limited".
+# ITU-T H.273: matrix coefficients 6 and 1 are BT.601 and BT.709. Primaries and transfer are BT.709
+# for both, because cameras and pictures are made for sRGB screens whichever matrix carries them;
+# range 1 is FFmpeg's "limited".
 _MATRIX = {Matrix.BT601: 6, Matrix.BT709: 1}
 _PRIMARIES = 1
 _TRANSFER = 1
@@ -47,7 +48,8 @@ class _Encoder:
     bits_per_pixel: float = 0.0
 
 
-# The first one that this FFmpeg has. PyAV's own wheels have libx264; some distributions' FFmpeg does not.
+# The first one that this FFmpeg has. PyAV's own wheels have libx264; some distributions' FFmpeg
+# does not.
 _H264 = (
     _Encoder("libx264", options={"crf": "20", "preset": "veryfast"}),
     _Encoder("libopenh264", bits_per_pixel=0.12),
@@ -74,8 +76,9 @@ _WITH_ALPHA = {".webm": _VP9_ALPHA, ".mov": _PRORES_4444}
 class FileSink:
     """A video file. The first frame decides its size, matrix, and whether it has transparency.
 
-    The codec is H.264 at constant quality; in .webm it is VP9. Frames with alpha become VP9 with alpha in .webm and
-    ProRes 4444 in .mov; other files drop it. The file is written beside its final name and moved there by `close`.
+    The codec is H.264 at constant quality; in .webm it is VP9. Frames with alpha become VP9 with
+    alpha in .webm and ProRes 4444 in .mov; other files drop it. The file is written beside its
+    final name and moved there by `close`.
 
     Args:
         target: the path; its suffix names the container.
@@ -97,7 +100,8 @@ class FileSink:
         """Make sure that the file can be written.
 
         Raises:
-            SinkError: it exists and may not be replaced, or its folder is missing or may not be written to.
+            SinkError: it exists and may not be replaced, or its folder is missing or may not be
+                written to.
         """
         self._partial = claim(self._path, self._request.overwrite)
         return self
@@ -159,7 +163,9 @@ class FileSink:
             self._abort()
 
     def _abort(self) -> None:
-        """Release everything and remove what was not finished; after `finish` and the move there is nothing."""
+        """Release everything and remove what was not finished; after `finish` and the move there is
+        nothing.
+        """
         writer, self._writer = self._writer, None
         partial, self._partial = self._partial, None
         if writer is not None:
@@ -292,7 +298,8 @@ def _choose(suffix: str, with_alpha: bool) -> _Encoder:
             return encoder
     names = ", ".join(encoder.name for encoder in candidates)
     raise SinkError(
-        f"{suffix} files need one of {names}, which this FFmpeg lacks; install PyAV with `pip install av`"
+        f"{suffix} files need one of {names}, which this FFmpeg lacks; install PyAV with `pip"
+        " install av`"
     )
 
 

@@ -27,10 +27,11 @@ _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 class PngFolderSink:
-    """A folder of frame_000000.png, frame_000001.png and so on; with transparency where the frames have it.
+    """A folder of frame_000000.png, frame_000001.png and so on; with transparency where the frames
+    have it.
 
-    Every file is complete or not there. With `overwrite`, frames of an earlier run that this one did not replace are
-    removed in the end, so that the folder holds one sequence.
+    Every file is complete or not there. With `overwrite`, frames of an earlier run that this one
+    did not replace are removed in the end, so that the folder holds one sequence.
 
     Args:
         target: the folder; it is created, and its parents too.
@@ -60,7 +61,8 @@ class PngFolderSink:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._earlier() and not self._request.overwrite:
                 raise SinkError(
-                    f"{self.name} holds frames already; replace them with --overwrite, or choose another folder"
+                    f"{self.name} holds frames already; replace them with --overwrite, or choose"
+                    " another folder"
                 )
             discard(claim(self._folder / "frame_000000.png", overwrite=True))
         except OSError as error:
@@ -145,7 +147,8 @@ class ImageSink:
         """Make sure that the file can be written.
 
         Raises:
-            SinkError: it exists and may not be replaced, or its folder is missing or may not be written to.
+            SinkError: it exists and may not be replaced, or its folder is missing or may not be
+                written to.
         """
         self._partial = claim(self._path, self._request.overwrite)
         return self

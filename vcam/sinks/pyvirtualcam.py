@@ -19,7 +19,8 @@ class PyvirtualcamSink:
     """A camera of OBS or Unity Capture (Windows, macOS), or a v4l2loopback device (Linux).
 
     Args:
-        target: the camera's name as pyvirtualcam knows it; empty: that of the request, or the first one.
+        target: the camera's name as pyvirtualcam knows it; empty: that of the request, or the first
+            one.
         request: the size is taken as it is; pyvirtualcam has no way to answer another.
     """
 
@@ -43,8 +44,8 @@ class PyvirtualcamSink:
             import pyvirtualcam
         except ImportError as error:
             raise SinkError(
-                f"{self.name}: pyvirtualcam is not installed; `pip install pyvirtualcam`, or write a file with "
-                "--sink out.mp4"
+                f"{self.name}: pyvirtualcam is not installed; `pip install pyvirtualcam`, or write"
+                " a file with --sink out.mp4"
             ) from error
         width, height = self._request.size or DEFAULT_SIZE
         device = self._target or None
@@ -54,8 +55,8 @@ class PyvirtualcamSink:
             )
         except (RuntimeError, ValueError) as error:
             raise SinkError(
-                f"{self.name}: {_one_line(error)}; on Windows and macOS install OBS 30 or later and start its virtual "
-                "camera once"
+                f"{self.name}: {_one_line(error)}; on Windows and macOS install OBS 30 or later and"
+                " start its virtual camera once"
             ) from error
         self.name = self._camera.device
         self.size = (width, height)

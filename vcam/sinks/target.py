@@ -19,7 +19,8 @@ def claim(path: Path, overwrite: bool) -> Path:
     """Make sure that `path` can be written; returns the empty temporary file beside it.
 
     Raises:
-        SinkError: it exists and may not be replaced, or its folder is missing or may not be written to.
+        SinkError: it exists and may not be replaced, or its folder is missing or may not be written
+            to.
     """
     if path.is_dir():
         raise SinkError(f"{path} is a folder; name a file in it")

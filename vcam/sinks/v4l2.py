@@ -2,15 +2,18 @@
 
 Written against the source of v4l2loopback 0.12.7 (Debian 12, Ubuntu 22.04 and 24.04) and 0.15:
 
-- With exclusive_caps=1, 0.12.7 stops announcing VIDEO_OUTPUT when somebody writes, and announces it again only when
-  a file that had done VIDIOC_STREAMON is closed. A program that only writes therefore works once, and afterwards the
-  kernel answers its S_FMT with EINVAL. This writer does STREAMON right after S_FMT, so that the device is free again
-  however the program ends, and puts a device right that another program has left in that state. 0.14 and later refuse
-  STREAMON without mapped buffers and need none; the refusal is ignored.
-- When another reader starts or ends (VIDIOC_REQBUFS), 0.12 and 0.13 forget that the present ones have mapped
-  the buffers, and answer their next DQBUF with EINVAL: Chromium then ends the camera's track. The driver calls a
-  buffer mapped from any mmap of it on, so this writer maps a page of each right before it writes a frame.
-- While a reader is attached the format cannot change: S_FMT answers with the old size. That answer is `size`.
+- With exclusive_caps=1, 0.12.7 stops announcing VIDEO_OUTPUT when somebody writes, and announces it
+  again only when a file that had done VIDIOC_STREAMON is closed. A program that only writes
+  therefore works once, and afterwards the kernel answers its S_FMT with EINVAL. This writer does
+  STREAMON right after S_FMT, so that the device is free again however the program ends, and puts a
+  device right that another program has left in that state. 0.14 and later refuse STREAMON without
+  mapped buffers and need none; the refusal is ignored.
+- When another reader starts or ends (VIDIOC_REQBUFS), 0.12 and 0.13 forget that the present ones
+  have mapped the buffers, and answer their next DQBUF with EINVAL: Chromium then ends the camera's
+  track. The driver calls a buffer mapped from any mmap of it on, so this writer maps a page of each
+  right before it writes a frame.
+- While a reader is attached the format cannot change: S_FMT answers with the old size. That answer
+  is `size`.
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ class V4l2Sink:
     """A v4l2loopback device, written as I420.
 
     Args:
-        target: the device, for instance "/dev/video10"; empty: the first free one, of the label that the request names,
-            or one labelled "vcam" before others.
+        target: the device, for instance "/dev/video10"; empty: the first free one, of the label
+            that the request names, or one labelled "vcam" before others.
         request: `size` is what the device is asked for; `Sink.size` is what it gave.
     """
 
@@ -60,8 +63,8 @@ class V4l2Sink:
         """Open the device and agree on a size.
 
         Raises:
-            SinkError: there is no such device, it is not a loopback, it may not be opened, it is in use, or it insists
-                on a format that is not I420.
+            SinkError: there is no such device, it is not a loopback, it may not be opened, it is in
+                use, or it insists on a format that is not I420.
         """
         self.name = self._target or self._find(v4l2.list_nodes())
         try:
@@ -139,7 +142,8 @@ class V4l2Sink:
 
 
 def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
-    """The path of the loopback to use: a free one before one that is written to, one labelled "vcam" before others.
+    """The path of the loopback to use: a free one before one that is written to, one labelled
+    "vcam" before others.
 
     Args:
         nodes: of this machine.
@@ -162,7 +166,8 @@ def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
     if problems:
         raise SinkError(f"no virtual camera that can be opened; {problems[0]}")
     raise SinkError(
-        f"no virtual camera: load one with `{LOAD}` (package v4l2loopback-dkms), or write a file with --sink out.mp4"
+        f"no virtual camera: load one with `{LOAD}` (package v4l2loopback-dkms), or write a file"
+        " with --sink out.mp4"
     )
 
 
@@ -175,7 +180,8 @@ def check_format(got: v4l2.PixFormat, name: str) -> int:
     stride = got.bytes_per_line or got.width
     if got.fourcc != "YU12":
         raise SinkError(
-            f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12; {v4l2.held_by(name)}"
+            f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12;"
+            f" {v4l2.held_by(name)}"
         )
     if got.width % 2 or got.height % 2:
         raise SinkError(
@@ -183,8 +189,8 @@ def check_format(got: v4l2.PixFormat, name: str) -> int:
         )
     if stride < got.width or stride % 2 or got.size_image < stride * got.height * 3 // 2:
         raise SinkError(
-            f"{name} asks for {got.width}x{got.height} in {got.size_image} bytes, {stride} per row, which is no I420; "
-            "choose another --size"
+            f"{name} asks for {got.width}x{got.height} in {got.size_image} bytes, {stride} per row,"
+            " which is no I420; choose another --size"
         )
     return stride
 
@@ -194,7 +200,8 @@ def pad_rows(frame: Frame, out: Plane) -> None:
 
     Args:
         frame: I420.
-        out: uint8 [stride * H * 3 / 2], luma rows of `stride` bytes, then Cb and Cr rows of half; the caller's.
+        out: uint8 [stride * H * 3 / 2], luma rows of `stride` bytes, then Cb and Cr rows of half;
+            the caller's.
     """
     height = frame.size[1]
     stride = out.size * 2 // (3 * height)
@@ -232,7 +239,9 @@ _NEXT = f"start vcam again, and if the device is gone load it first: {LOAD}"
 
 
 def _is_taken(node: v4l2.Node) -> bool:
-    """With exclusive_caps=1, a device that is written to, or was left so, announces VIDEO_CAPTURE alone."""
+    """With exclusive_caps=1, a device that is written to, or was left so, announces VIDEO_CAPTURE
+    alone.
+    """
     return node.is_capture and not node.is_output
 
 

@@ -1,4 +1,6 @@
-"""Where pictures come from: a plug-in per kind, and the reading of what users write after `--source`."""
+"""Where pictures come from: a plug-in per kind, and the reading of what users write after
+`--source`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def is_endless(text: str) -> bool:
 
 
 def is_webcam(text: str) -> bool:
-    """Whether `--source TEXT` is a camera of this machine; False also where it is nothing at all."""
+    """Whether `--source TEXT` is a camera of this machine; False also where it is nothing
+    at all.
+    """
     try:
         return _parse(text)[0] == "webcam"
     except UsageError:
@@ -47,8 +51,9 @@ def make_source(text: str, request: SourceRequest) -> Source:
     """The source that a user means; not opened yet.
 
     Args:
-        text: "demo", "pattern", "webcam", "webcam:/dev/video2" or "webcam:NAME", "/dev/video2", a URL, or a path; what
-            a file is, its content decides. A file that is called like a source is written with its folder, "./demo".
+        text: "demo", "pattern", "webcam", "webcam:/dev/video2" or "webcam:NAME", "/dev/video2", a
+            URL, or a path; what a file is, its content decides. A file that is called like a source
+            is written with its folder, "./demo".
         request: what the pipeline wants.
 
     Raises:

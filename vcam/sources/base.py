@@ -13,12 +13,15 @@ from vcam.frame import Frame, Matrix, Size
 class SourceRequest:
     """What the pipeline wants from a source.
 
-    size: the frames' size; the picture is cropped to its aspect ratio around the centre, never stretched.
-        None: the source's own size (a camera: 1280x720 or the nearest it has; made even by dropping a pixel).
+    size: the frames' size; the picture is cropped to its aspect ratio around the centre, never
+        stretched. None: the source's own size (a camera: 1280x720 or the nearest it has; made even
+        by dropping a pixel).
     fps: frames per second wanted from a camera or a generated source; files keep their own.
     mirror: flip left and right.
-    matrix: the YCbCr coefficients that the frames must have; None: whatever the source has by nature.
-    repeat: a still image is delivered again and again, for sinks that somebody watches, instead of once.
+    matrix: the YCbCr coefficients that the frames must have; None: whatever the source has by
+        nature.
+    repeat: a still image is delivered again and again, for sinks that somebody watches, instead of
+        once.
     """
 
     size: Size | None = None
@@ -40,8 +43,10 @@ class Source(Protocol):
         live: frames come in their own time and cannot wait (a camera, a network stream).
         fps: frames per second; known after opening.
         size: of the frames; known after opening.
-        frames: how many there will be, or None where nobody knows (streams, cameras, generated sources).
-        mode: one line about what was asked of the driver and what it gave, empty where that has no meaning.
+        frames: how many there will be, or None where nobody knows (streams, cameras, generated
+            sources).
+        mode: one line about what was asked of the driver and what it gave, empty where that has no
+            meaning.
     """
 
     name: str
@@ -74,7 +79,9 @@ class Source(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make a blocked or later `read` return None soon (within 0.5 s). Called from any thread, also twice."""
+        """Make a blocked or later `read` return None soon (within 0.5 s). Called from any thread,
+        also twice.
+        """
 
     def close(self) -> None:
         """Release everything. May be called twice, and without having opened."""

@@ -10,9 +10,11 @@ from vcam.frame import Frame, Matrix
 
 
 def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
-    """The same colours with other coefficients; a new frame, or `frame` itself where it has them already.
+    """The same colours with other coefficients; a new frame, or `frame` itself where it has them
+    already.
 
-    Luma changes by a multiple of chroma only, because grey is grey in both; so the small planes carry the work.
+    Luma changes by a multiple of chroma only, because grey is grey in both; so the small planes
+    carry the work.
     """
     if frame.matrix is matrix:
         return frame
@@ -33,7 +35,9 @@ def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
 
 
 def _ycbcr_from_rgb(matrix: Matrix) -> NDArray[np.float64]:
-    """float64 [3, 3]: rows Y, Cb, Cr in units of 1, 0.5 and 0.5 (BT.601-7 section 2.5.1, BT.709-6 section 3)."""
+    """float64 [3, 3]: rows Y, Cb, Cr in units of 1, 0.5 and 0.5 (BT.601-7 section 2.5.1, BT.709-6
+    section 3).
+    """
     k_r, k_g, k_b = matrix.luma
     luma = np.array([k_r, k_g, k_b])
     return np.stack(

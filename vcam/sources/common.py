@@ -11,10 +11,11 @@ from vcam.sources.base import SourceRequest
 
 
 class SourceBase:
-    """Attributes, opening and interruption of a source; see `vcam.sources.base.Source` for the promises.
+    """Attributes, opening and interruption of a source; see `vcam.sources.base.Source` for the
+    promises.
 
-    A subclass implements `_open` (which may leave things half open when it raises), `read` and, if it holds anything,
-    `close`. `size` is (0, 0) until it is known.
+    A subclass implements `_open` (which may leave things half open when it raises), `read` and, if
+    it holds anything, `close`. `size` is (0, 0) until it is known.
     """
 
     def __init__(

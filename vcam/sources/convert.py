@@ -29,11 +29,13 @@ _HD_HEIGHT_PX = 720  # players take unlabelled pictures of this height and more 
 class FrameMaker:
     """Converts decoded pictures; the first one settles the size and the matrix of all.
 
-    Belongs to the thread that reads. Everything costs nothing but a copy where the picture fits already.
+    Belongs to the thread that reads. Everything costs nothing but a copy where the picture fits
+    already.
 
     Args:
         request: what the pipeline wants.
-        unlabelled: the coefficients of pictures that do not name theirs; None: by height, as players do.
+        unlabelled: the coefficients of pictures that do not name theirs; None: by height, as
+            players do.
         name: what messages call the source.
 
     Attributes:
@@ -70,7 +72,10 @@ class FrameMaker:
             )
         except (av.FFmpegError, ValueError) as error:
             what = f"{picture.width}x{picture.height} {picture.format.name}"
-            text = f"{self._name}: cannot convert {what} pictures ({error}); re-encode the video as yuv420p"
+            text = (
+                f"{self._name}: cannot convert {what} pictures ({error}); re-encode the video as"
+                " yuv420p"
+            )
             raise SourceError(text) from error
 
     def _make(self, picture: VideoFrame) -> Frame:
@@ -94,7 +99,9 @@ class FrameMaker:
         return change_matrix(frame, self.matrix)
 
     def _native(self, picture: VideoFrame) -> Matrix:
-        """The coefficients that need the least work: its own, or the nearest that a frame can have."""
+        """The coefficients that need the least work: its own, or the nearest that a frame
+        can have.
+        """
         if picture.format.is_rgb:
             return self.matrix or default_matrix(self.size or (picture.width, picture.height))
         if picture.colorspace in _SPC_UNLABELLED:
@@ -102,7 +109,9 @@ class FrameMaker:
         return Matrix.BT601 if picture.colorspace in _SPC_601 else Matrix.BT709
 
     def _without_specials(self, picture: VideoFrame, native: Matrix) -> VideoFrame:
-        """Pictures that swscale would convert wrongly, as ones that it converts well; others as they are."""
+        """Pictures that swscale would convert wrongly, as ones that it converts well; others as
+        they are.
+        """
         if picture.format.has_palette or any(part.is_alpha for part in picture.format.components):
             rgba = self._convert(picture, native, format_name="rgba")
             return rgb_picture(over_white(np.asarray(rgba.to_ndarray(), np.uint8)))
@@ -187,7 +196,9 @@ def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _range(picture: VideoFrame) -> int | None:
-    """AVCOL_RANGE of a picture; None where its format leaves no choice. Of yuvj formats swscale knows it anyway."""
+    """AVCOL_RANGE of a picture; None where its format leaves no choice. Of yuvj formats swscale
+    knows it anyway.
+    """
     if picture.color_range in (_LIMITED, _FULL):
         return int(picture.color_range)
     if picture.format.is_rgb or picture.format.name.startswith("gray"):
@@ -220,7 +231,9 @@ def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Pl
 
 
 def _wrap(frame: Frame) -> VideoFrame:
-    """A picture that shares the frame's memory, or a copy: PyAV 18 takes the height for a multiple of four."""
+    """A picture that shares the frame's memory, or a copy: PyAV 18 takes the height for a multiple
+    of four.
+    """
     from av import VideoFrame
 
     wrap = VideoFrame.from_ndarray if frame.size[1] % 4 else VideoFrame.from_numpy_buffer

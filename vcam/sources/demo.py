@@ -1,7 +1,8 @@
 """A person in front of a webcam, for those who have no camera at hand.
 
-The picture, astronaut.jpg, is NASA's portrait of Eileen Collins (NASA Great Images, https://flic.kr/p/r9qvLn), without
-known copyright restrictions and in the public domain, in the 512x512 version that scikit-image distributes.
+The picture, astronaut.jpg, is NASA's portrait of Eileen Collins (NASA Great Images,
+https://flic.kr/p/r9qvLn), without known copyright restrictions and in the public domain, in the
+512x512 version that scikit-image distributes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _NOISE_SHIFTS = 61
 
 
 class DemoSource(SourceBase):
-    """A portrait that sways, nods, leans and comes nearer a little, as people do; with a sensor's noise.
+    """A portrait that sways, nods, leans and comes nearer a little, as people do; with a sensor's
+    noise.
 
     Without end; the same index gives the same picture.
 
@@ -83,7 +85,9 @@ class DemoSource(SourceBase):
         return frame
 
     def _photo_px_per_px(self) -> float:
-        """How many of the photo's pixels one pixel of the frame covers: the window fits into `_VIEW_PX`."""
+        """How many of the photo's pixels one pixel of the frame covers: the window fits into
+        `_VIEW_PX`.
+        """
         return min(_VIEW_PX[0] / self.size[0], _VIEW_PX[1] / self.size[1])
 
     def _window(self, time_s: float) -> NDArray[np.float64]:
@@ -123,7 +127,9 @@ def _load_photo() -> NDArray[np.uint8]:
 
 
 def _drift(time_s: float, which: int) -> float:
-    """Smooth motion between -1 and 1 that does not repeat visibly: three sines whose periods have no common measure."""
+    """Smooth motion between -1 and 1 that does not repeat visibly: three sines whose periods have
+    no common measure.
+    """
     phase = 1.7 * which
     slow = 0.5 * math.sin(0.53 * time_s + phase)
     return (
@@ -132,7 +138,9 @@ def _drift(time_s: float, which: int) -> float:
 
 
 def _kept(centre: float, reach: float) -> float:
-    """The centre, moved so far that a window reaching `reach` to both sides stays inside the photo."""
+    """The centre, moved so far that a window reaching `reach` to both sides stays inside
+    the photo.
+    """
     return min(max(centre, reach), _PHOTO_PX - reach) if 2 * reach < _PHOTO_PX else _PHOTO_PX / 2
 
 
@@ -145,7 +153,8 @@ def _warp(
 ) -> None:
     """Draw a plane of the photo through a window given in whole-picture pixels.
 
-    photo_scale, frame_scale: samples of the plane per pixel of the photo, and of the frame. Pixel centres lie at +0.5.
+    photo_scale, frame_scale: samples of the plane per pixel of the photo, and of the frame. Pixel
+        centres lie at +0.5.
     """
     matrix = window.copy()
     matrix[:, :2] *= photo_scale / frame_scale

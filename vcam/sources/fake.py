@@ -25,7 +25,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """Let a read hang for `seconds` whatever happens, as a driver does that cannot be interrupted."""
+    """Let a read hang for `seconds` whatever happens, as a driver does that cannot be
+    interrupted.
+    """
 
     seconds: float
 
@@ -37,8 +39,8 @@ class FakeSource(SourceBase):
     """Follows a script; after the last step it has ended.
 
     Args:
-        steps: of each read: a Frame is delivered (with its own matrix; times and index are set), an exception is
-            raised, the others wait.
+        steps: of each read: a Frame is delivered (with its own matrix; times and index are set), an
+            exception is raised, the others wait.
         open_error: raised when the source is opened.
         refusals: one of them is raised by each of the first openings, before it can be opened.
         close_error: raised when it is closed.
@@ -83,7 +85,9 @@ class FakeSource(SourceBase):
             raise self._refusals.pop(0)
 
     def read(self) -> Frame | None:
-        """Do the next step, or several while they only wait; None at the end, and after `interrupt`."""
+        """Do the next step, or several while they only wait; None at the end, and after
+        `interrupt`.
+        """
         while self._steps and not self._stop.is_set():
             step = self._steps.pop(0)
             if isinstance(step, Exception):

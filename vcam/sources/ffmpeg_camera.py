@@ -25,8 +25,10 @@ _QUEUE_LENGTH = 32  # V4L2 drivers queue no more buffers (VIDEO_MAX_FRAME)
 _OPEN_TIMEOUT_S = 10.0
 _LIVE = MappingProxyType(
     {
-        "fflags": "+4",  # AVFMT_FLAG_NONBLOCK of <libavformat/avformat.h>, which the option has no name for
-        "fpsprobesize": "0",  # do not hold back pictures to measure the rate that the driver has said
+        # AVFMT_FLAG_NONBLOCK of <libavformat/avformat.h>, which the option has no name for
+        "fflags": "+4",
+        # do not hold back pictures to measure the rate that the driver has said
+        "fpsprobesize": "0",
     }
 )
 
@@ -36,14 +38,15 @@ Options = Mapping[str, str]
 class FFmpegCamera:
     """An open capture device of FFmpeg; see `vcam.sources.webcam.Camera`. Belongs to one thread.
 
-    With AVFMT_FLAG_NONBLOCK, v4l2 and dshow answer "try again" where they would wait for a picture; avfoundation
-    always does so.
+    With AVFMT_FLAG_NONBLOCK, v4l2 and dshow answer "try again" where they would wait for a picture;
+    avfoundation always does so.
 
     Args:
         path: what messages call the camera.
         target: what FFmpeg calls it.
         device: FFmpeg's name for the interface, "v4l2".
-        attempts: options to open it with; the next ones are tried where the driver refuses the ones before.
+        attempts: options to open it with; the next ones are tried where the driver refuses the ones
+            before.
 
     Raises:
         SourceError: it cannot be opened.
@@ -242,4 +245,7 @@ def _explain(error: Exception, path: str) -> str:
         return f"no picture for {_OPEN_TIMEOUT_S:g} s; unplug the camera and plug it in again"
     if isinstance(error, OSError):
         return v4l2.explain(error, path)
-    return f"cannot be opened ({getattr(error, 'strerror', None) or error}); `vcam devices` lists the cameras"
+    return (
+        f"cannot be opened ({getattr(error, 'strerror', None) or error}); `vcam devices` lists the"
+        " cameras"
+    )

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class VideoFile(SourceBase):
     """Reads a video file at the file's own rate.
 
-    All frames have the size of the first one, or the requested size, also where the video changes its size midway.
-    A rotation in the file is applied, transparency is laid on white. Of a truncated or damaged file all frames that can
-    be decoded are delivered before `SourceLost`.
+    All frames have the size of the first one, or the requested size, also where the video changes
+    its size midway. A rotation in the file is applied, transparency is laid on white. Of a
+    truncated or damaged file all frames that can be decoded are delivered before `SourceLost`.
 
     Args:
         path: the file.
@@ -66,7 +66,8 @@ class VideoFile(SourceBase):
         if frame is None and (missing := missing_bytes(self._path)):
             count = self._index
             raise SourceLost(
-                f"{self._path}: truncated, {missing} bytes are missing after {count} frames; copy it again"
+                f"{self._path}: truncated, {missing} bytes are missing after {count} frames; copy"
+                " it again"
             )
         return frame
 

@@ -1,4 +1,6 @@
-"""Make pictures of any size fit the wanted one: crop around the centre, turn, mirror. Nothing is ever stretched."""
+"""Make pictures of any size fit the wanted one: crop around the centre, turn, mirror. Nothing is
+ever stretched.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def even(size: Size) -> Size:
 
 
 def crop_box(source: Size, target: Size) -> Box:
-    """The largest box around the centre of `source` that has the aspect ratio of `target`, within one pixel pair.
+    """The largest box around the centre of `source` that has the aspect ratio of `target`, within
+    one pixel pair.
 
     Both are (width, height), `source` at least 2x2.
     """
@@ -58,7 +61,9 @@ def copy_planes(
 
 
 def rotate(frame: Frame, degrees: int) -> Frame:
-    """The picture, turned counterclockwise by a multiple of 90 degrees; a new frame without times."""
+    """The picture, turned counterclockwise by a multiple of 90 degrees; a new frame
+    without times.
+    """
     turns = degrees // 90 % 4
     width, height = frame.size
     out = Frame.empty((height, width) if turns % 2 else (width, height), frame.matrix)
@@ -68,9 +73,11 @@ def rotate(frame: Frame, degrees: int) -> Frame:
 
 
 def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [H, W, C] with the last column repeated where W is 1, and the last row where H is 1; else the image itself.
+    """uint8 [H, W, C] with the last column repeated where W is 1, and the last row where H is 1;
+    else the image itself.
 
-    A larger odd size loses its last column or row when it is converted; a single one cannot be spared.
+    A larger odd size loses its last column or row when it is converted; a single one cannot be
+    spared.
     """
     height, width = image.shape[:2]
     if width > 1 and height > 1:

@@ -24,11 +24,13 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
 class ImageSource(SourceBase):
-    """Delivers one image once, or with `request.repeat` again and again. The pixels are shared, not copied.
+    """Delivers one image once, or with `request.repeat` again and again. The pixels are shared, not
+    copied.
 
     Args:
         path: any image that OpenCV or FFmpeg reads.
-        request: what the pipeline wants; the image's matrix is BT.709 from 720 rows on, else BT.601.
+        request: what the pipeline wants; the image's matrix is BT.709 from 720 rows on, else
+            BT.601.
     """
 
     def __init__(self, path: str, request: SourceRequest) -> None:
@@ -61,8 +63,8 @@ class ImageSource(SourceBase):
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image at its own size: uint8 [H, W, 3] RGB, 0..255, owned by the caller.
 
-    Grey and palette images become RGB, 16 bits become 8, transparency is laid on white paper, and the orientation that
-    a camera noted (EXIF) is applied, though not to images with transparency.
+    Grey and palette images become RGB, 16 bits become 8, transparency is laid on white paper, and
+    the orientation that a camera noted (EXIF) is applied, though not to images with transparency.
 
     Raises:
         SourceError: there is no such file, it is no image, or it is damaged.

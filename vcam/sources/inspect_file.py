@@ -1,4 +1,6 @@
-"""What a file is, from its first bytes, and whether its end is missing, from what its container says of its length."""
+"""What a file is, from its first bytes, and whether its end is missing, from what its container
+says of its length.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ _MOTION_JPEG_SUFFIXES = {
 
 
 def read_head(path: str) -> bytes:
-    """The first 64 bytes of a file that has any; empty for pipes and devices, which are not touched.
+    """The first 64 bytes of a file that has any; empty for pipes and devices, which are not
+    touched.
 
     Raises:
         SourceError: there is no such file, it is a directory or empty, or it cannot be read.
@@ -73,7 +76,9 @@ def is_image(path: str, head: bytes) -> bool:
 
 
 def missing_bytes(path: str) -> int:
-    """How many bytes the container announces beyond the end of the file; 0 where it is whole or cannot tell."""
+    """How many bytes the container announces beyond the end of the file; 0 where it is whole or
+    cannot tell.
+    """
     try:
         length = Path(path).stat().st_size
         with Path(path).open("rb") as file:
@@ -95,7 +100,9 @@ def _announced_end(head: bytes) -> Callable[[BinaryIO, int], int]:
 
 
 def _end_of_boxes(file: BinaryIO, length: int) -> int:
-    """ISO/IEC 14496-12 section 4.2: 32-bit size, type, 64-bit size where the first is 1; 0 means to the end."""
+    """ISO/IEC 14496-12 section 4.2: 32-bit size, type, 64-bit size where the first is 1; 0 means to
+    the end.
+    """
     at = 0
     while at + 8 <= length:
         file.seek(at)
@@ -110,7 +117,9 @@ def _end_of_boxes(file: BinaryIO, length: int) -> int:
 
 
 def _end_of_chunks(file: BinaryIO, length: int) -> int:
-    """RIFF (AVI): type, 32-bit little-endian size, data padded to an even length; OpenDML has several in a row."""
+    """RIFF (AVI): type, 32-bit little-endian size, data padded to an even length; OpenDML has
+    several in a row.
+    """
     at = 0
     while at + 8 <= length:
         file.seek(at)
@@ -125,7 +134,9 @@ def _end_of_chunks(file: BinaryIO, length: int) -> int:
 
 
 def _end_of_segment(file: BinaryIO, length: int) -> int:
-    """Matroska (RFC 8794 section 4): the EBML header, then the Segment, each an id and a variable-length size."""
+    """Matroska (RFC 8794 section 4): the EBML header, then the Segment, each an id and a
+    variable-length size.
+    """
     at = 0
     for _element in range(2):
         file.seek(at + 4, os.SEEK_SET)  # both ids are four bytes long

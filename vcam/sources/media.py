@@ -1,4 +1,6 @@
-"""Files and streams as FFmpeg opens them; its errors are translated here, for all sources that use it."""
+"""Files and streams as FFmpeg opens them; its errors are translated here, for all sources that use
+it.
+"""
 
 from __future__ import annotations
 
@@ -92,8 +94,8 @@ class Media:
         """Every picture in order.
 
         Raises:
-            SourceLost: reading or decoding failed midway. What fails before the first picture is skipped, because
-                recordings and streams may begin between two key frames.
+            SourceLost: reading or decoding failed midway. What fails before the first picture is
+                skipped, because recordings and streams may begin between two key frames.
         """
         import av
 
@@ -139,7 +141,8 @@ class MediaClock:
 
         Args:
             time_s: what the container says, if it does.
-            period_ns: how long a picture lasts, for those without a time and those whose time goes back or leaps.
+            period_ns: how long a picture lasts, for those without a time and those whose time goes
+                back or leaps.
         """
         last_ns = self._last_ns
         now_ns = None if time_s is None else round(time_s * 1e9)

@@ -1,4 +1,6 @@
-"""A source of frames that are already in memory, for benchmarks: decoding is not part of what they measure."""
+"""A source of frames that are already in memory, for benchmarks: decoding is not part of what they
+measure.
+"""
 
 from __future__ import annotations
 

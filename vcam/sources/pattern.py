@@ -22,9 +22,11 @@ _WHITE, _BLACK = 235, 16
 
 
 class PatternSource(SourceBase):
-    """Colour quadrants, a white bar that moves down, and the frame's number as a row of cells along the top.
+    """Colour quadrants, a white bar that moves down, and the frame's number as a row of cells along
+    the top.
 
-    Without end; the same index gives the same picture. With `mirror` everything is mirrored, the counter too.
+    Without end; the same index gives the same picture. With `mirror` everything is mirrored, the
+    counter too.
 
     Args:
         where: must be empty.
@@ -65,7 +67,9 @@ class PatternSource(SourceBase):
 
 
 def read_counter(frame: Frame) -> int:
-    """The number in a pattern's counter, modulo 65536; also after lossy compression and changes of size."""
+    """The number in a pattern's counter, modulo 65536; also after lossy compression and changes of
+    size.
+    """
     width, height = frame.size
     row = frame.y[max(1, height // 16) // 2]
     cells = [row[(2 * bit + 1) * width // (2 * _COUNTER_BITS)] for bit in range(_COUNTER_BITS)]

@@ -25,10 +25,11 @@ _FILE_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 class StreamSource(SourceBase):
-    """Reads a stream in a thread of its own, because FFmpeg can be blocked by a server and not be woken.
+    """Reads a stream in a thread of its own, because FFmpeg can be blocked by a server and not be
+    woken.
 
-    A live stream delivers the newest picture. A pipe, or a video file on a web server (by the suffix of its address),
-    is no live stream: it delivers every picture in order.
+    A live stream delivers the newest picture. A pipe, or a video file on a web server (by the
+    suffix of its address), is no live stream: it delivers every picture in order.
 
     Args:
         url: address, or path of a pipe.
@@ -55,7 +56,9 @@ class StreamSource(SourceBase):
         self._prepare()
 
     def _prepare(self) -> None:
-        """A connection to be, with its own thread and slot: the ones before may still wait for a server."""
+        """A connection to be, with its own thread and slot: the ones before may still wait for a
+        server.
+        """
         options = {"rtsp_flags": "prefer_tcp"} if self._url.startswith("rtsp:") else {}
         timeouts = (self._open_timeout_s, self._read_timeout_s) if "://" in self._url else None
         self._media = Media(self.name, self._url, self.live, options, timeouts, self._request.fps)
@@ -104,7 +107,10 @@ class StreamSource(SourceBase):
         try:
             picture, t_capture_ns = self._slot.take(timeout_s)
         except SlotTimeout as error:
-            text = f"{self.name}: no picture for {timeout_s:g} s; check that it is running and reachable"
+            text = (
+                f"{self.name}: no picture for {timeout_s:g} s; check that it is running and"
+                " reachable"
+            )
             raise failure(text) from error
         except SlotClosed:
             if self._error is not None:
@@ -140,7 +146,9 @@ class StreamSource(SourceBase):
         self._slot.close(discard=True)
 
     def close(self) -> None:
-        """Release the stream. A reader that a server keeps waiting ends by itself within the read timeout."""
+        """Release the stream. A reader that a server keeps waiting ends by itself within the read
+        timeout.
+        """
         self._is_open = False
         self._slot.close(discard=True)
         if self._thread.is_alive():

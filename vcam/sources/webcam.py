@@ -64,11 +64,13 @@ Find = Callable[[], str]
 
 
 class WebcamSource(SourceBase):
-    """Delivers the newest picture of a webcam. Entered again, it looks for the camera that it had before.
+    """Delivers the newest picture of a webcam. Entered again, it looks for the camera that it had
+    before.
 
     Args:
         where: "/dev/video2" or "2" on Linux, a device name elsewhere; empty: the first camera.
-        request: what the pipeline wants; without a size, 1280x720 or the nearest that the camera has.
+        request: what the pipeline wants; without a size, 1280x720 or the nearest that the camera
+            has.
         open_camera: how to get at the camera.
         remember: from the path of an open camera to how it is found again.
         no_frame_timeout_s: a camera that brings nothing for so long counts as lost.
@@ -152,7 +154,9 @@ def _remember(path: str) -> Find:
 
 
 def list_cameras() -> list[tuple[str, str]]:
-    """(what to give as `--source webcam:...`, the name that people know) of every camera, the default first."""
+    """(what to give as `--source webcam:...`, the name that people know) of every camera, the
+    default first.
+    """
     if sys.platform == "linux":
         from vcam.linux.v4l2 import list_nodes
 

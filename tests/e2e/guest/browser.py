@@ -1,6 +1,7 @@
 """Real browsers on a page that opens the camera and does what this program tells it.
 
-The page asks its own server for the next job, so no WebDriver is needed, and Chromium and Firefox are driven alike.
+The page asks its own server for the next job, so no WebDriver is needed, and Chromium and Firefox
+are driven alike.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ _START_S = 240.0
 _JOB_S = 90.0
 
 _CHROMIUM = (
-    "chromium-headless-shell --no-sandbox --disable-gpu --no-first-run --disable-extensions --disable-sync "
-    "--disable-background-networking --disable-component-update --use-fake-ui-for-media-stream --mute-audio "
-    "--autoplay-policy=no-user-gesture-required --user-data-dir={profile} {url}"
+    "chromium-headless-shell --no-sandbox --disable-gpu --no-first-run --disable-extensions"
+    " --disable-sync --disable-background-networking --disable-component-update"
+    " --use-fake-ui-for-media-stream --mute-audio --autoplay-policy=no-user-gesture-required"
+    " --user-data-dir={profile} {url}"
 )
-"""The fake part of that flag is the question whether the page may have the camera; the camera is real."""
+"""The fake part of that flag is the question whether the page may have the camera; the camera is
+real.
+"""
 
 _FIREFOX = "firefox-esr --headless --no-remote --profile {profile} {url}"
 _FIREFOX_SETTINGS = {
@@ -57,7 +61,9 @@ COMMANDS = {"chromium": _CHROMIUM, "firefox": _FIREFOX}
 
 
 class PageError(Exception):
-    """A job threw an error in the page; the message is its name and text. Or the page did not answer."""
+    """A job threw an error in the page; the message is its name and text. Or the page did not
+    answer.
+    """
 
 
 class Browser:
@@ -154,7 +160,9 @@ class Browser:
         return found
 
     def open(self, label: str, size: Size | None = None) -> dict[str, Any]:
-        """Open the camera of that label, of a size where one is wanted; returns what the page calls its settings."""
+        """Open the camera of that label, of a size where one is wanted; returns what the page calls
+        its settings.
+        """
         wanted = {"width": {"ideal": size[0]}, "height": {"ideal": size[1]}} if size else {}
         found: dict[str, Any] = self.run(
             f"return await openCamera({json.dumps(label)}, {json.dumps(wanted)})"

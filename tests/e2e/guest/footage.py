@@ -29,7 +29,9 @@ FPS = 5
 """Emulation is slow: few pictures leave it time for browsers."""
 SIZE: Size = (640, 360)
 ROOM: Size = (120, 240)
-"""Width and height of the chequered strips left and right of the person's head in `write_person`."""
+"""Width and height of the chequered strips left and right of the person's head in
+`write_person`.
+"""
 _FRAMES = 20
 _ROUNDS = 100
 PATIENCE_S = 200.0
@@ -37,7 +39,9 @@ _STOP_S = 30.0
 
 
 def moving_quadrants(size: Size) -> list[Frame]:
-    """Frames of four colours with a grey bar that moves across the middle, so that no two neighbours are alike."""
+    """Frames of four colours with a grey bar that moves across the middle, so that no two
+    neighbours are alike.
+    """
     frames = []
     width, height = size
     for index in range(_FRAMES):
@@ -59,7 +63,9 @@ def write_quadrants(path: Path, size: Size = SIZE) -> Path:
 
 
 def shows_quadrants(rgb: NDArray[np.uint8], tolerance: int = 8) -> bool:
-    """Whether the middles of the quadrants of uint8 [H, W, 3] have their colours, but for rounding and compression."""
+    """Whether the middles of the quadrants of uint8 [H, W, 3] have their colours, but for rounding
+    and compression.
+    """
     height, width = rgb.shape[:2]
     found = [
         rgb[row, column]
@@ -70,7 +76,9 @@ def shows_quadrants(rgb: NDArray[np.uint8], tolerance: int = 8) -> bool:
 
 
 def write_person(path: Path) -> Path:
-    """A video of the demo's person, with a chequered room to the left and right that any blur must take away."""
+    """A video of the demo's person, with a chequered room to the left and right that any blur must
+    take away.
+    """
     with make_source("demo", SourceRequest(SIZE)) as source:
         frames = [frame for _ in range(_FRAMES) if (frame := source.read()) is not None]
     rows, columns = np.indices(ROOM[::-1])
@@ -83,7 +91,9 @@ def write_person(path: Path) -> Path:
 
 
 def _write(path: Path, frames: list[Frame]) -> None:
-    """Encode the frames once, each for itself, and write them `_ROUNDS` times, as `vcam run` plays a file once."""
+    """Encode the frames once, each for itself, and write them `_ROUNDS` times, as `vcam run` plays
+    a file once.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             "mpeg4", rate=FPS, options={"qmin": "1", "qmax": "2", "g": "1"}
@@ -105,7 +115,8 @@ def _write(path: Path, frames: list[Frame]) -> None:
 
 
 def roughness(luma: NDArray[np.uint8]) -> float:
-    """Mean difference of neighbours in a row: about 55 for the chequers, next to nothing where they are blurred.
+    """Mean difference of neighbours in a row: about 55 for the chequers, next to nothing where they
+    are blurred.
 
     luma: uint8 [H, W], or one channel of RGB.
     """
@@ -125,7 +136,9 @@ def room_and_face(luma: NDArray[np.uint8]) -> tuple[float, float]:
 
 @contextmanager
 def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subprocess.Popen[bytes]]:
-    """`vcam run --effect blur` into the virtual camera, there when the block begins; checks its end."""
+    """`vcam run --effect blur` into the virtual camera, there when the block begins; checks its
+    end.
+    """
     command = [
         sys.executable,
         "-m",
@@ -159,7 +172,9 @@ def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subproc
 
 @contextmanager
 def writing(size: Size = SIZE) -> Iterator[Size]:
-    """`moving_quadrants` into the virtual camera from a thread, which starts faster than `vcam run`; gives the size."""
+    """`moving_quadrants` into the virtual camera from a thread, which starts faster than `vcam
+    run`; gives the size.
+    """
     stop = threading.Event()
     with make_sink("virtual", SinkRequest(size, FPS)) as sink:
         assert sink.size is not None

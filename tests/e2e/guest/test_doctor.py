@@ -1,4 +1,6 @@
-"""`vcam doctor` where there is a kernel module, a virtual camera and a camera; as root and as somebody else."""
+"""`vcam doctor` where there is a kernel module, a virtual camera and a camera; as root and as
+somebody else.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ def stays(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def shows_bars(frame: Frame | None) -> bool:
-    """Whether it is a picture of the test camera, which has colours, and not a card, which has none."""
+    """Whether it is a picture of the test camera, which has colours, and not a card, which has
+    none.
+    """
     return frame is not None and frame.u.std() > 10
 
 
@@ -58,12 +60,24 @@ def loopback_version() -> tuple[int, ...]:
 
 @contextmanager
 def vcam_run(node: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`vcam run` from the test camera, once its loopback camera can be read; SIGTERM must end it in order.
+    """`vcam run` from the test camera, once its loopback camera can be read; SIGTERM must end it in
+    order.
 
     Without an effect, and so without an engine, which is slow where everything is emulated.
     """
-    command = [sys.executable, "-m", "vcam", "run", "--source", VIVID, "--size", "{}x{}".format(*SIZE),
-               "--effect", "none", *options]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "vcam",
+        "run",
+        "--source",
+        VIVID,
+        "--size",
+        "{}x{}".format(*SIZE),
+        "--effect",
+        "none",
+        *options,
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert until(lambda: holds(process, node) and v4l2.describe_node(node).is_capture)

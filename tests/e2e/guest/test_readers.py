@@ -1,4 +1,6 @@
-"""`vcam run` and programs that read its pictures through the kernel: several, coming and going, staying."""
+"""`vcam run` and programs that read its pictures through the kernel: several, coming and going,
+staying.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def frames_from(stream: IO[bytes], size: Size = SIZE) -> Iterator[Frame]:
 
 @contextmanager
 def reader() -> Iterator[IO[bytes]]:
-    """v4l2-ctl, which passes on the frames of the virtual camera; it waits while nobody takes them."""
+    """v4l2-ctl, which passes on the frames of the virtual camera; it waits while nobody
+    takes them.
+    """
     command = [
         "v4l2-ctl",
         "-d",

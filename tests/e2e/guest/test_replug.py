@@ -1,4 +1,6 @@
-"""A camera is unplugged and plugged in again while `vcam run` goes on writing to the loopback camera."""
+"""A camera is unplugged and plugged in again while `vcam run` goes on writing to the loopback
+camera.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,21 @@ def camera_node() -> str:
 
 @contextmanager
 def vcam_run(errors: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "vcam", "run", "--source", "webcam", "--sink", "virtual", "--always-on",
-               "--size", "{}x{}".format(*SIZE), "--effect", "none"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "vcam",
+        "run",
+        "--source",
+        "webcam",
+        "--sink",
+        "virtual",
+        "--always-on",
+        "--size",
+        "{}x{}".format(*SIZE),
+        "--effect",
+        "none",
+    ]
     with errors.open("wb") as file, subprocess.Popen(command, stderr=file) as process:
         try:
             yield process

@@ -1,4 +1,6 @@
-"""`vcam run` from a kernel camera to a loopback camera that is read, twice without reloading the module."""
+"""`vcam run` from a kernel camera to a loopback camera that is read, twice without reloading the
+module.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,21 @@ def shows_room_colour(frame: Frame) -> bool:
 
 
 def test_a_camera_reaches_the_virtual_camera_and_again_in_a_second_run() -> None:
-    command = [sys.executable, "-m", "vcam", "run", "--source", VIVID, "--sink", "virtual", "--always-on",
-               "--size", "320x180", "--effect", "color:#{:02x}{:02x}{:02x}".format(*ROOM)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "vcam",
+        "run",
+        "--source",
+        VIVID,
+        "--sink",
+        "virtual",
+        "--always-on",
+        "--size",
+        "320x180",
+        "--effect",
+        "color:#{:02x}{:02x}{:02x}".format(*ROOM),
+    ]
     for _ in range(2):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + PATIENCE_S

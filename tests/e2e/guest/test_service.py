@@ -1,4 +1,6 @@
-"""`vcam service` under a real `systemd --user`: it starts, comes back after a crash and a hang, and goes."""
+"""`vcam service` under a real `systemd --user`: it starts, comes back after a crash and a hang, and
+goes.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def in_time(is_so: Callable[[], Any]) -> Any:
 
 
 def running(other_than: int = 0) -> int:
-    """The number of the vcam that shows pictures, by `vcam status`; 0 where there is none but `other_than`."""
+    """The number of the vcam that shows pictures, by `vcam status`; 0 where there is none but
+    `other_than`.
+    """
     records = json.loads(vcam("status", "--json").stdout or "[]")
     live = [
         record["pid"]

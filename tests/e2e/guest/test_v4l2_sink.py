@@ -29,7 +29,9 @@ NODES = pytest.mark.parametrize("path", [EXCLUSIVE, PLAIN])
 
 
 def read_while_sending(sink: V4l2Sink, frame: Frame, path: Path) -> Plane:
-    """Let v4l2-ctl read three frames through the kernel, and return the last: uint8 [H * 3 / 2, W]."""
+    """Let v4l2-ctl read three frames through the kernel, and return the last: uint8 [H *
+    3 / 2, W].
+    """
     command = [
         "v4l2-ctl",
         "-d",
@@ -107,9 +109,10 @@ def test_colours_arrive_and_the_device_can_be_used_again(path: str, tmp_path: Pa
 @NODES
 def test_the_device_can_be_used_again_after_a_kill(path: str, tmp_path: Path) -> None:
     program = (
-        "from vcam.sinks import make_sink, SinkRequest; from tests.sinks.pictures import quadrants\n"
-        f"sink = make_sink({path!r}, SinkRequest({SIZE})).__enter__()\n"
-        f"sink.send(quadrants({SIZE})); print('sent', flush=True); input()"
+        "from vcam.sinks import make_sink, SinkRequest; from tests.sinks.pictures import"
+        f" quadrants\nsink = make_sink({path!r},"
+        f" SinkRequest({SIZE})).__enter__()\nsink.send(quadrants({SIZE})); print('sent',"
+        " flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE

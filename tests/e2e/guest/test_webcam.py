@@ -65,7 +65,8 @@ def test_old_frames_are_dropped() -> None:
         frames = [source.read() for _ in range(10)]
     times_ns = [frame.t_capture_ns for frame in frames if frame is not None]
     assert len(times_ns) == 10
-    # what had queued up went with the first; the others had to be waited for, a thirtieth of a second each
+    # what had queued up went with the first; the others had to be waited for, a thirtieth of a
+    # second each
     assert times_ns[-1] - times_ns[0] > 200_000_000
 
 

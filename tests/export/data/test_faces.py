@@ -34,7 +34,9 @@ def test_shrunk(data: Path) -> None:
 
 
 def test_mirroring_swaps_left_and_right(data: Path) -> None:
-    """The left eye of the made-up faces is green, the right one blue: whatever is drawn, left stays left."""
+    """The left eye of the made-up faces is green, the right one blue: whatever is drawn, left stays
+    left.
+    """
     library = FaceLibrary.read(data, "train")
     checked = 0
     for seed in range(60):
@@ -157,9 +159,13 @@ def test_what_nobody_labelled_does_not_count() -> None:
     label[30:44, 20:40], valid[30:44, 20:40], image[30:44, 20:40] = 0, 0, 20
     library = FaceLibrary.read(None, "train", more=[LabelledFace("mouth", image, label, valid)])
     sample = next(
-        s for s in (draw_face(library, (64, 64), np.random.default_rng(seed), finish=True) for seed in range(9))
+        s
+        for s in (
+            draw_face(library, (64, 64), np.random.default_rng(seed), finish=True)
+            for seed in range(9)
+        )
         if np.count_nonzero(s.image.mean(axis=2) < 60) > 20 and s.image.max() > 150
-    )  # fmt: skip
+    )
     dark = sample.image.mean(axis=2) < 60
     assert sample.alpha.max() <= 8
     assert sample.valid[dark].mean() < 0.1

@@ -22,7 +22,9 @@ def _half() -> Image:
 
 
 def _jpeg(path: Path, orientation: int = 1, more: bytes = b"") -> None:
-    """The half-white picture, its EXIF data with an orientation and `more` (a preview) before it."""
+    """The half-white picture, its EXIF data with an orientation and `more` (a preview)
+    before it.
+    """
     data = cv2.imencode(".jpg", cv2.merge([_half()] * 3))[1].tobytes()
     entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2) + b"\x00\x00"
     exif = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + b"\x00\x00\x00\x00" + more

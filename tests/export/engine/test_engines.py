@@ -1,4 +1,6 @@
-"""Whole conversions of the networks other than SINet, from files in their authors' layouts to engine folders."""
+"""Whole conversions of the networks other than SINet, from files in their authors' layouts to
+engine folders.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _SIZE = (64, 96)
 
 @pytest.fixture(scope="module")
 def stateful(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stateful engine of batch 2, from a training file of random weights; it calls about half of a picture person."""
+    """A stateful engine of batch 2, from a training file of random weights; it calls about half of
+    a picture person.
+    """
     torch.manual_seed(0)
     network = find_model("portraitnet_prior").build()
     network.train()
@@ -159,7 +163,9 @@ def test_verify_notices_other_weights(tmp_path: Path, face: Path) -> None:
 
 @pytest.mark.gpu_build
 def test_plans_build(stateful: Path, face: Path) -> None:
-    """TensorRT takes all operators, states and uint8 on both sides, and keeps the precision; this needs no GPU."""
+    """TensorRT takes all operators, states and uint8 on both sides, and keeps the precision; this
+    needs no GPU.
+    """
     pytest.importorskip(
         "tensorrt_rtx", reason="TensorRT-RTX is not installed; pip install '.[gpu-build]'"
     )

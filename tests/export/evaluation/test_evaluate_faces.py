@@ -20,7 +20,9 @@ _LEVEL = 25
 
 
 class _Reader:
-    """Knows what the made-up pictures mean; `classes` are those it can name, and `wrong` others that it mixes up."""
+    """Knows what the made-up pictures mean; `classes` are those it can name, and `wrong` others
+    that it mixes up.
+    """
 
     def __init__(self, classes: tuple[str, ...], wrong: dict[str, str] | None = None) -> None:
         self.classes = classes
@@ -45,7 +47,9 @@ def _label(teeth: bool) -> Image:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """face/real: two test pictures, only the first with checked teeth; face/avatars: one, with alpha; rooms."""
+    """face/real: two test pictures, only the first with checked teeth; face/avatars: one, with
+    alpha; rooms.
+    """
     data = tmp_path_factory.mktemp("faces")
     for name, notes in (
         ("face/real", ["teeth_checked; alpha ../../person/cutouts/alpha/x.png", "alpha ../x.png"]),

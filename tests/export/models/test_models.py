@@ -97,7 +97,9 @@ def test_boundary_is_for_training_only() -> None:
     ],
 )
 def test_size_of_the_networks(name: str, parameters: float) -> None:
-    """Millions; SegFormer's paper has 3.8, 27.5 and 84.7, with a decoder of 768 channels in the larger two."""
+    """Millions; SegFormer's paper has 3.8, 27.5 and 84.7, with a decoder of 768 channels in the
+    larger two.
+    """
     with torch.device("meta"):
         network = find_model(name).build()
     assert sum(x.numel() for x in network.parameters()) / 1e6 == pytest.approx(parameters, rel=0.02)
@@ -127,7 +129,9 @@ def test_normalisations() -> None:
 
 
 def test_a_margin_of_one_is_certain() -> None:
-    """A Lovász hinge loss asks for no more; a plain sigmoid would leave a quarter of the room in the picture."""
+    """A Lovász hinge loss asks for no more; a plain sigmoid would leave a quarter of the room in
+    the picture.
+    """
     score = MODELS["extremec3"].score(torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2))
     alpha = (torch.sigmoid(score) * 255).round().flatten().tolist()
     assert alpha == [1.0, 254.0]

@@ -1,4 +1,6 @@
-"""TFLite operators become ONNX ones that answer alike, and the published face networks answer as in LiteRT."""
+"""TFLite operators become ONNX ones that answer alike, and the published face networks answer as in
+LiteRT.
+"""
 
 from __future__ import annotations
 

@@ -159,7 +159,10 @@ def test_an_error_of_a_worker_is_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch brings it from a worker process, the trace in front."""
-    text = 'Traceback (most recent call last):\n  File "worker.py", line 1\nexport.errors.ExportError: a.png: cut short\n'
+    text = (
+        'Traceback (most recent call last):\n  File "worker.py", line 1\nexport.errors.ExportError:'
+        " a.png: cut short\n"
+    )
 
     def broken(*_: object) -> None:
         raise ExportError(f"Caught ExportError in DataLoader worker process 0.\nOriginal {text}")
@@ -298,7 +301,9 @@ def test_another_head_starts_from_the_same_encoder(
 
 
 def test_memory_is_learnt_from_nothing(data: Path, tmp_path: Path) -> None:
-    """Weights of a network without memory are taken; that for the frame before starts at 0 and is then learnt."""
+    """Weights of a network without memory are taken; that for the frame before starts at 0 and is
+    then learnt.
+    """
     first = train(replace(_config(data, tmp_path / "first", 2), model="portraitnet"))
     config = replace(_config(data, tmp_path / "second", 2), model="portraitnet_prior", rate=0.0)
     name = "encoder.stem.0.weight"

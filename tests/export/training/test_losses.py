@@ -88,7 +88,9 @@ def test_labels_override_a_teacher() -> None:
 
 
 def test_ignored_pixels_teach_nothing() -> None:
-    """Neither SINet's coarse answer nor the outline may learn that a person ends where nobody has looked."""
+    """Neither SINet's coarse answer nor the outline may learn that a person ends where nobody has
+    looked.
+    """
     alpha, _ = _square()
     valid = torch.ones_like(alpha)
     valid[:, :, 8:] = 0

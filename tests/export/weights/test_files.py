@@ -172,8 +172,10 @@ def test_file_from_before_zip(tmp_path: Path, network: nn.Module) -> None:
 
 
 def test_loss_of_python_2_beside_the_weights(tmp_path: Path, network: nn.Module) -> None:
-    """A NumPy scalar, whose bytes are a string that is not UTF-8, as old training scripts left them."""
-    dtype = b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    """A NumPy scalar, whose bytes are a string that is not UTF-8, as old training scripts left
+    them.
+    """
+    dtype = b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"  # noqa: E501
     scalar = (
         b"cnumpy.core.multiarray\nscalar\n"
         + dtype

@@ -1,0 +1,86 @@
+"""FCN-8s on VGG-16, as published for faces.
+
+Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, arXiv
+1411.4038; for faces: Nirkin, Masi, Tran, Hassner, Medioni, "On Face Segmentation, Face Swapping, and
+Face Perception", FG 2018, arXiv 1704.06729. Parameter names are those of the layers in the authors'
+Caffe file, which its port to PyTorch kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_MARGIN = 100
+"""Padding of the first convolution, so that small pictures still give 7x7 places for `fc6`."""
+_WIDE = 4096
+_CROPS = (5, 9, 31)
+"""Where the parts that are added, and the answer, begin in the larger plane: it undoes the margin."""
+
+
+class _Scale(nn.Module):
+    """One learnt factor per channel, Caffe's `Scale` without bias."""
+
+    def __init__(self, channels: int, start: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight.view(-1, 1, 1)
+
+
+def _crop(x: Tensor, size: tuple[int, int], offset: int) -> Tensor:
+    """The part of x of that size (height, width) from `offset`, or from less if it would end outside."""
+    for axis, length in zip((2, 3), size, strict=True):
+        x = x.narrow(axis, min(offset, x.shape[axis] - length), length)
+    return x
+
+
+def _enlarge(classes: int, factor: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(classes, classes, 2 * factor, factor, bias=False)
+
+
+class Fcn8s(nn.Module):
+    """Semantic segmentation.
+
+    Input: float32 [N, 3, H, W], normalised, any size. Output: float32 logits [N, classes, H, W].
+    """
+
+    def __init__(self, classes: int = 21) -> None:
+        super().__init__()
+        in_channels = 3
+        for stage, widths in enumerate(_VGG, start=1):
+            for index, width in enumerate(widths, start=1):
+                padding = _MARGIN if in_channels == 3 else 1
+                conv = nn.Conv2d(in_channels, width, 3, padding=padding)
+                self.add_module(f"conv{stage}_{index}", conv)
+                in_channels = width
+        self.fc6 = nn.Conv2d(in_channels, _WIDE, 7)
+        self.fc7 = nn.Conv2d(_WIDE, _WIDE, 1)
+        self.drop = nn.Dropout(0.5)
+        self.score_fr = nn.Conv2d(_WIDE, classes, 1)
+        self.upscore2 = _enlarge(classes, 2)
+        self.scale_pool4 = _Scale(512, 0.01)
+        self.score_pool4 = nn.Conv2d(512, classes, 1)
+        self.upscore_pool4 = _enlarge(classes, 2)
+        self.scale_pool3 = _Scale(256, 0.0001)
+        self.score_pool3 = nn.Conv2d(256, classes, 1)
+        self.upscore8 = _enlarge(classes, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pools, y = [], x
+        for stage, widths in enumerate(_VGG, start=1):
+            for index in range(1, len(widths) + 1):
+                y = torch.relu(self.get_submodule(f"conv{stage}_{index}")(y))
+            y = functional.max_pool2d(y, 2)
+            pools.append(y)
+        y = self.drop(torch.relu(self.fc6(y)))
+        y = self.drop(torch.relu(self.fc7(y)))
+        y = self.upscore2(self.score_fr(y))
+        side = self.score_pool4(self.scale_pool4(pools[3]))
+        y = self.upscore_pool4(y + _crop(side, (y.shape[2], y.shape[3]), _CROPS[0]))
+        side = self.score_pool3(self.scale_pool3(pools[2]))
+        y = self.upscore8(y + _crop(side, (y.shape[2], y.shape[3]), _CROPS[1]))
+        return _crop(y, (x.shape[2], x.shape[3]), _CROPS[2])
