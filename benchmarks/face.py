@@ -26,9 +26,9 @@ from vcam.face.stage import FaceFollower
 from vcam.face.tracker import FaceParse, FaceTracker
 from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import Pyramid
+from vcam.monitor import Percentiles
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
-from vcam.stats import Percentiles
 
 EFFECTS = ("teeth", "skin", "eyes:blue", "redeye", "lips:red")
 LIVE = ("blur", "skin", "teeth", "eyes:blue")

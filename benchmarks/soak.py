@@ -30,6 +30,7 @@ from vcam.errors import SourceLost
 from vcam.frame import Frame, Matrix, Size
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig
+from vcam.monitor import Snapshot, Stats
 from vcam.pipeline.malloc import keep_freed_memory
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks import SinkRequest
@@ -38,7 +39,6 @@ from vcam.slot import Policy, Slot
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.memory import MemorySource
-from vcam.stats import Snapshot, Stats
 
 DAY_FRAMES = 24 * 3600 * 30
 _LIVE_FPS = 120.0

@@ -14,10 +14,10 @@ from vcam.frame import Frame, Matrix, from_rgb
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig
+from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
-from vcam.stats import Stats
 
 SIZE = (160, 96)
 SENTINEL = (255, 0, 255)

@@ -37,12 +37,12 @@ from vcam.linux.viewers import LoopbackReaders
 from vcam.masks import CLASS_NAMES, face_mask, picture_mask
 from vcam.matting.matter import Matter, small_rgb
 from vcam.matting.refine import RefineConfig
+from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks import Sink, SinkRequest, make_sink
 from vcam.sinks.v4l2 import V4l2Sink
 from vcam.sources import is_endless, is_webcam, make_source
 from vcam.sources.base import SourceRequest
-from vcam.stats import Stats
 
 _GENERATED_S = 10.0
 """Length of a file that is made of a source without an end, where the user names none."""

@@ -23,8 +23,8 @@ from vcam.backends.base import Backend
 from vcam.backends.gpu_stack import GpuStack
 from vcam.bench.machine import resident_bytes
 from vcam.catalogue import EngineSpec, read_catalogue, shipped_engines
+from vcam.monitor import Percentiles
 from vcam.sources.image import read_image
-from vcam.stats import Percentiles
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 

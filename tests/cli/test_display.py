@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vcam.cli.display import Status
+from vcam.monitor import State, Stats
 from vcam.sources.fake import FakeSource
-from vcam.state import State
-from vcam.stats import Stats
 
 AWAY = State("no camera", "C920: the camera is gone; plug it in again")
 

@@ -21,7 +21,7 @@ from vcam.errors import SourceError
 from vcam.frame import Frame, Matte, to_rgb
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import RefineConfig
-from vcam.stats import Stats
+from vcam.monitor import Stats
 
 MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))
 LEVELS = (20, 70, 120, 170, 220)

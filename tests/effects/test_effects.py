@@ -17,7 +17,7 @@ from vcam.errors import SourceError, UsageError
 from vcam.frame import Frame, Matrix, Matte, from_rgb, to_rgb, ycbcr_of
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import RefineConfig
-from vcam.stats import Stats
+from vcam.monitor import Stats
 
 MATTE = Matte(centre_is_person(np.zeros((64, 64, 3), np.uint8)))
 

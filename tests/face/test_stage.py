@@ -24,11 +24,11 @@ from vcam.face.tracker import FaceTracker
 from vcam.frame import FaceClass, Frame, Matrix, from_rgb
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig
+from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
 from vcam.sources.memory import MemorySource
-from vcam.stats import Stats
 
 SIZE = (320, 180)
 FACES = [Face(120 + 6 * i, 90, 110) for i in range(10)]

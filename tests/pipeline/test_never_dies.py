@@ -23,13 +23,12 @@ from vcam.frame import Frame, Matrix, ycbcr_of
 from vcam.linux.viewers import FakeReaders
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig
+from vcam.monitor import Snapshot, State, Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
 from vcam.sources.fake import Block, Deaf, FakeSource, Step, Wait
 from vcam.sources.memory import MemorySource
-from vcam.state import State
-from vcam.stats import Snapshot, Stats
 
 PATIENCE_S = 20.0
 BUSY_S = 3.0

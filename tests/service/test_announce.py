@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vcam.linux.notify import Notifier
+from vcam.linux.systemd import Notifier
+from vcam.monitor import Snapshot, State, Stats
 from vcam.service.announce import Announcer, announced
 from vcam.service.instances import Instance, list_instances
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
-from vcam.state import State
-from vcam.stats import Snapshot, Stats
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is a matter of Linux")
 

@@ -20,11 +20,11 @@ from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame
 from vcam.matting.matter import Matter
+from vcam.monitor import Percentiles, Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.memory import MemorySource
-from vcam.stats import Percentiles, Stats
 
 _WARM_UP_RUNS = 10
 Report = dict[str, object]

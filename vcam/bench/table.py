@@ -17,7 +17,7 @@ from vcam.backends.base import Backend, Tensors
 from vcam.bench.machine import describe_machine
 from vcam.bench.measure import Report
 from vcam.errors import EngineError
-from vcam.stats import Percentiles
+from vcam.monitor import Percentiles
 
 ROUNDS = 10
 _WARM_UP_RUNS = 3

@@ -17,9 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vcam.monitor import IDLE, RUNNING, Snapshot, State
 from vcam.sources.base import Source
-from vcam.state import IDLE, RUNNING, State
-from vcam.stats import Snapshot
 
 
 def _bar() -> Progress:

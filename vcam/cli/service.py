@@ -19,9 +19,9 @@ from vcam.linux.systemd import UNIT, program_words, unit_path, unit_text
 from vcam.service.instances import SILENT_S, instances_folder, list_instances
 
 if TYPE_CHECKING:
+    from vcam.monitor import Snapshot
     from vcam.pipeline.pipeline import Pipeline
     from vcam.sources.base import Source
-    from vcam.stats import Snapshot
 
     Tick = Callable[[Source, Snapshot], None]
 

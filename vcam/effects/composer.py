@@ -15,7 +15,7 @@ from vcam.frame import FaceRegions, Frame, Matte
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask, RefineConfig, refine
 from vcam.matting.smooth import MatteSmoother
-from vcam.stats import Stats
+from vcam.monitor import Stats
 
 
 class Composer:

@@ -12,9 +12,8 @@ from vcam.face.motion import moved_since
 from vcam.face.tracker import FaceParse, FaceTracker, ParsedFace
 from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import Pyramid
+from vcam.monitor import RUNNING, Stats
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
-from vcam.state import RUNNING
-from vcam.stats import Stats
 
 _COME_S, _GO_S = 0.25, 0.15
 """How long a face takes to get, and to lose, the whole of an effect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from vcam.frame import Frame, Matrix, Size
-from vcam.state import IDLE, State
+from vcam.monitor import IDLE, State
 
 _GREY_LUMA = 40
 _TEXT_LUMA = 160

@@ -7,10 +7,9 @@ from __future__ import annotations
 import time
 
 from vcam.frame import Frame, Matrix, Size
+from vcam.monitor import IDLE, RUNNING, WAITING, State, Stats
 from vcam.pipeline.card import make_card, state_card
 from vcam.sinks.base import Sink
-from vcam.state import IDLE, RUNNING, WAITING, State
-from vcam.stats import Stats
 
 _CARD_EVERY_S = 0.1
 _IDLE_CARD_EVERY_S = 1.0

@@ -26,6 +26,16 @@ from vcam.frame import Frame, Matte
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import Matter
 from vcam.matting.pyramid import Pyramid
+from vcam.monitor import (
+    EFFECT_FAILED,
+    NO_ENGINE,
+    NO_SINK,
+    RUNNING,
+    STARTING,
+    Snapshot,
+    State,
+    Stats,
+)
 from vcam.pipeline.backoff import Backoff
 from vcam.pipeline.demand import Demand
 from vcam.pipeline.malloc import keep_freed_memory
@@ -35,8 +45,6 @@ from vcam.pipeline.supervise import SupervisedEffects, SupervisedSource
 from vcam.sinks.base import Sink
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.sources.base import Source, SourceRequest
-from vcam.state import EFFECT_FAILED, NO_ENGINE, NO_SINK, RUNNING, STARTING, State
-from vcam.stats import Snapshot, Stats
 
 _TICK_S = 0.2
 

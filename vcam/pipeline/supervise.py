@@ -13,9 +13,9 @@ from typing import Self
 
 from vcam.errors import SourceError, VcamError
 from vcam.frame import Frame
+from vcam.monitor import EFFECT_FAILED, IDLE, NO_CAMERA, STARTING, StateBoard
 from vcam.pipeline.backoff import Backoff
 from vcam.sources.base import Source
-from vcam.state import EFFECT_FAILED, IDLE, NO_CAMERA, STARTING, StateBoard
 
 _LOOK_S = 0.2
 

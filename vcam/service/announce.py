@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from vcam.linux.notify import Notifier
+from vcam.linux.systemd import Notifier
+from vcam.monitor import NO_SINK, Snapshot
 from vcam.service.instances import Instance
 from vcam.sources.base import Source
-from vcam.state import NO_SINK
-from vcam.stats import Snapshot
 
 
 class Announcer:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vcam.linux.notify import Notifier
+from vcam.linux.systemd import Notifier
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is a matter of Linux")
 
