@@ -86,6 +86,10 @@ def train(
             "--keep-glasses", help="Glasses of CelebAMask-HQ are skin, not taken out of the face."
         ),
     ] = False,
+    distil: Annotated[
+        list[Path] | None,
+        typer.Option(help="Checkpoint whose mattes soften hard labels; repeatable."),
+    ] = None,
     bfloat16: Annotated[
         bool,
         typer.Option(
@@ -119,6 +123,7 @@ def train(
         occluders=occluders,
         keep_glasses=keep_glasses,
         bfloat16=bfloat16,
+        distil=tuple(distil or ()),
     )
     if resume:
         config = as_begun(

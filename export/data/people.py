@@ -8,9 +8,10 @@ and `backgrounds`, `backgrounds_rooms` (pictures without people), each with a `m
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,12 +89,25 @@ def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, st
     """
     every = read_manifest(folder)
     tested = {row.get("identity") for row in every if row["split"] == "test"} - {"", None}
+    name = set_name(folder)
+    part = "train" if split == "development" else split
     mine = [
         row
         for row in every
-        if row["split"] == split and (split == "test" or row.get("identity") not in tested)
+        if row["split"] == part and (part == "test" or row.get("identity") not in tested)
     ]
-    return keep(set_name(folder), mine, licence)
+    if part == "train":
+        mine = [
+            row
+            for row in mine
+            if is_kept_aside(name, row.get("identity", "")) == (split == "development")
+        ]
+    return keep(name, mine, licence)
+
+
+def is_kept_aside(name: str, identity: str) -> bool:
+    """Whether nobody trains on this person of the train split: an eighth of person/webcam_people, to develop on."""
+    return name == "person/webcam_people" and hashlib.sha256(identity.encode()).digest()[0] % 8 == 0
 
 
 def set_name(folder: Path) -> str:
@@ -140,7 +154,11 @@ def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
     """The picture takes the size of its label."""
     match = re.search(r"alpha/\S+\.png", row["notes"])
     label = match.group() if match else row["label"]
-    if label:
+    if label and set_name(folder) == "face/celebamask":  # numbers of classes; 0 is the background
+        alpha = u8(read_plane(folder / label) > 0) * 255
+        valid = np.ones(alpha.shape, np.uint8)
+        image = read_image(folder / row["file"], alpha.shape)
+    elif label:
         alpha, valid = read_matte(folder / label, row["notes"])
         image = read_image(folder / row["file"], alpha.shape)
     else:
@@ -174,12 +192,25 @@ class Library:
     empty: Sequence[Labelled]
     """Those of `wild` without anybody, which are among `rooms` too, and of the others what lies beside the people: what
     networks like to take for people."""
+    webcam: Sequence[Labelled] = ()
+    """Frames of people at their own webcam."""
+    faces: Sequence[Labelled] = ()
+    """People close to the camera."""
+    things: Sequence[Labelled] = ()
+    """Garments and rooms that networks take for people."""
 
     @classmethod
     def read(
-        cls, data: Path | None, split: str, licence: str = "any", more: Sequence[Labelled] = ()
+        cls,
+        data: Path | None,
+        split: str,
+        licence: str = "any",
+        more: Sequence[Labelled] = (),
+        soften: Callable[[str, Labelled], Labelled] | None = None,
     ) -> Library:
         """Read every set of a data folder, where there is one; `more` are photographs from elsewhere.
+
+        soften: gives a picture of a set (person/wild, ...) with hard labels a softer one.
 
         Raises:
             ExportError: a set is missing or damaged, or without anything in this split though the filter took nothing;
@@ -191,17 +222,29 @@ class Library:
                 x for name in names if data for x in read_set(data / name, split, licence=licence)
             ]
 
-        wild = sets("person/wild")
+        def soft(*names: str) -> list[Labelled]:
+            named = [(name, x) for name in names for x in sets(name)]
+            return [soften(name, x) if soften and x.alpha.any() else x for name, x in named]
+
+        def newer(*names: str) -> list[str]:
+            return [name for name in names if data and (data / name).is_dir()]
+
+        wild = soft("person/wild")
         nobody = [x for x in wild if x.is_room]
         library = cls(
-            photos=Joined(sets("person/ccp"), more),
+            photos=Joined(soft("person/ccp"), more),
             wild=wild,
             cutouts=sets("person/cutouts"),
             avatars=sets("face/avatars"),
             rooms=[*sets("backgrounds", "backgrounds_rooms"), *nobody],
             empty=[*nobody, *(part for part in map(beside_people, wild) if part)],
+            webcam=soft(
+                *newer("person/webcam_people", "person/webcam_people2", "person/clips_people")
+            ),
+            faces=soft(*newer("face/celebamask")),
+            things=sets(*newer("backgrounds_negatives")),
         )
-        asked = [field.name for field in fields(library) if field.name != "empty"]
+        asked = [field.name for field in fields(library) if field.name not in _OPTIONAL]
         missing = [name for name in asked if not getattr(library, name)]
         if (missing and licence == "any" and data) or len(missing) == len(asked):
             raise ExportError(
@@ -211,8 +254,14 @@ class Library:
 
     def pool(self, kind: str) -> Sequence[Labelled]:
         """What a sample of this kind starts from; empty where it cannot be made."""
-        people = {"cutout": self.cutouts, "avatar": self.avatars, "moved": self.photos}
+        people = {
+            "cutout": self.cutouts,
+            "avatar": self.avatars,
+            "moved": self.photos,
+            "called": self.webcam,
+        }
         alone = {"photo": self.photos, "wild": self.wild, "room": self.rooms, "empty": self.empty}
+        alone |= {"webcam": self.webcam, "face": self.faces, "thing": self.things}
         return alone[kind] if kind in alone else people[kind] if self.rooms else ()
 
 
@@ -255,23 +304,19 @@ class Joined(Sequence[_Item]):
         return self._first[index] if index < count else self._second[index - count]
 
 
-_PASTED = ("cutout", "avatar", "moved")
+_OPTIONAL = ("empty", "webcam", "faces", "things")
+_PASTED = ("cutout", "avatar", "moved", "called")
 _SHARES = {
-    "photo": 0.22,
-    "wild": 0.28,
-    "cutout": 0.24,
-    "avatar": 0.07,
-    "moved": 0.09,
-    "room": 0.05,
+    "photo": 0.13,
+    "wild": 0.2,
+    "cutout": 0.15,
+    "avatar": 0.03,
+    "moved": 0.05,
+    "room": 0.03,
     "empty": 0.05,
 }
-_FINISH_SHARES = _SHARES | {
-    "photo": 0.28,
-    "cutout": 0.18,
-    "avatar": 0.04,
-    "moved": 0.12,
-    "empty": 0.06,
-}
+_SHARES |= {"webcam": 0.24, "called": 0.06, "face": 0.03, "thing": 0.05}
+_FINISH_SHARES = _SHARES | {"webcam": 0.28, "photo": 0.17, "cutout": 0.12, "avatar": 0.02}
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)

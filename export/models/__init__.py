@@ -17,6 +17,8 @@ _NETWORKS = {
     "portraitnet": "export.models.portraitnet:PortraitNet",
     "portraitnet_prior": "export.models.portraitnet:PortraitNet",
     "portraitnet_lite": "export.models.portraitnet:PortraitNetLite",
+    "selfie": "export.models.selfie:Selfie",
+    "selfie_prior": "export.models.selfie:Selfie",
     "segformer_b0": "export.models.segformer:SegFormer",
     "segformer_b2": "export.models.segformer:SegFormer",
     "segformer_b5": "export.models.segformer:SegFormer",
@@ -151,6 +153,10 @@ _OWN_PORTRAITNET = ModelSpec(
     network="portraitnet_lite",
     single=3,  # with all of it in half precision, 0.9 % of a face's pixels change their class; so, 0.1 %
 )
+# pixels 0..1, as the published graph takes them
+_SELFIE = ModelSpec(
+    "selfie", (160, 288), PERSON, mean=(0, 0, 0), std=(255, 255, 255), options=(("classes", 1),)
+)
 # pipelines/local_configs/easyportrait_experiments_v2/ of EasyPortrait
 _SEGFORMER = ModelSpec(
     "segformer_b0",
@@ -164,6 +170,8 @@ _SEGFORMER = ModelSpec(
 MODELS = {
     spec.name: spec
     for spec in (
+        _SELFIE,
+        replace(_SELFIE, name="selfie_prior", options=(*_SELFIE.options, ("channels", 4))),
         _SINET,
         _EXTREMEC3,
         _PORTRAITNET,
@@ -179,6 +187,8 @@ MODELS = {
 TRAINED = {
     spec.name: spec
     for spec in (
+        _SELFIE,
+        replace(_SELFIE, name="selfie_prior", options=(*_SELFIE.options, ("channels", 4))),
         _SINET,
         replace(_OWN_PORTRAITNET, options=(("edge", True),)),
         replace(
@@ -208,6 +218,18 @@ PRESETS = {
         source="clovaai/ext_portrait_segmentation@9bc1bad, result/SINet/",
         licence="MIT",
     ),
+    "mediapipe_landscape": Preset(
+        spec=replace(_SELFIE, size=(144, 256)),
+        sha256="4aafe6223bb8dac6fac8ca8ed56852870a33051ef3f6238822d282a109962894",
+        source="google-ai-edge/mediapipe@8b57bf8, selfie_segmentation_landscape.tflite",
+        licence="Apache-2.0",
+    ),
+    "mediapipe_square": Preset(
+        spec=replace(_SELFIE, size=(256, 256)),
+        sha256="8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27",
+        source="google-ai-edge/mediapipe@8b57bf8, selfie_segmentation.tflite",
+        licence="Apache-2.0",
+    ),
     "clovaai_extremec3": Preset(
         spec=_EXTREMEC3,
         sha256="52ff1681c7f65899f203106a64562c3a709172f3a65aa1ad5bef7bb9a22a39db",
@@ -215,6 +237,9 @@ PRESETS = {
         licence="MIT",
     ),
 }
+
+CLEAR_PRESETS = ("mediapipe_landscape", "mediapipe_square")
+"""Published weights that may be trained on under `--licence clear`: their authors state a licence for them."""
 
 
 def find_model(name: str) -> ModelSpec:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.errors import ExportError
+from export.weights.tflite import TfliteGraph
+
 _BLOCKS = (
     # kernel, stride, width inside, channels out, squeezed channels (0: no squeeze), hard swish
     (3, 2, 16, 16, 8, False),
@@ -56,7 +59,7 @@ class _Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(
-            self.expand(functional.relu(self.reduce(functional.adaptive_avg_pool2d(x, 1))))
+            self.expand(functional.relu(self.reduce(x.mean((2, 3), keepdim=True))))
         )
 
 
@@ -140,8 +143,48 @@ class Selfie(nn.Module):
             x = block(x)
             if index in _SKIPS:
                 skips.append(x)
-        weight = torch.sigmoid(self.context_gate(functional.adaptive_avg_pool2d(x, 1)))
+        weight = torch.sigmoid(self.context_gate(x.mean((2, 3), keepdim=True)))
         x = functional.relu(self.context(x)) * weight
         for decoder, skip in zip(self.decoders, reversed(skips), strict=True):
             x = decoder(x, skip)
         return self.head(x)  # type: ignore[no-any-return]
+
+
+_WEIGHTED = {
+    # how each kind of operator stores its weights, as the axes of torch's layout
+    "CONV_2D": (0, 3, 1, 2),
+    "DEPTHWISE_CONV_2D": (3, 0, 1, 2),
+    "Convolution2DTransposeBias": (3, 0, 1, 2),
+}
+
+
+def from_published(graph: TfliteGraph, name: str) -> dict[str, Tensor]:
+    """The state of a `Selfie` in a published model, landscape or square; `name` is for messages.
+
+    Raises:
+        ExportError: it is another network.
+    """
+    found = [
+        (
+            graph.tensors[operator.inputs[1]].data,
+            graph.tensors[operator.inputs[2]].data,
+            _WEIGHTED[operator.kind],
+        )
+        for operator in graph.operators
+        if operator.kind in _WEIGHTED and len(operator.inputs) >= 3 and min(operator.inputs) >= 0
+    ]
+    wanted = Selfie().state_dict()
+    layers = [key.removesuffix(".weight") for key in wanted if key.endswith(".weight")]
+    state: dict[str, Tensor] = {}
+    for layer, (weight, bias, axes) in zip(layers, found, strict=False):
+        if weight is None or bias is None or weight.ndim != len(axes):
+            break
+        state[f"{layer}.weight"] = torch.from_numpy(weight.transpose(axes).astype("float32"))
+        state[f"{layer}.bias"] = torch.from_numpy(bias.astype("float32"))
+    shapes = {key: value.shape for key, value in state.items()}
+    if len(found) != len(layers) or shapes != {key: value.shape for key, value in wanted.items()}:
+        raise ExportError(
+            f"{name}: not MediaPipe's selfie segmentation; give selfie_segmentation.tflite or "
+            "selfie_segmentation_landscape.tflite"
+        )
+    return state

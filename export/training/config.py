@@ -12,8 +12,8 @@ import torch
 from export.data import faces, people, prior
 from export.data.used import used_sets
 from export.errors import ExportError
-from export.models import ModelSpec
-from export.weights.files import sha256_of
+from export.models import CLEAR_PRESETS, ModelSpec
+from export.weights.files import preset_of, sha256_of
 from export.weights.record import (
     Record,
     horizon_of,
@@ -41,6 +41,8 @@ class TrainConfig:
     on smaller pictures is faster by the ratio of the areas ("progressive resizing").
     `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
     skin; else they are taken out of the face.
+    `distil`: checkpoints or engines whose mattes soften hard labels before training (`export.data.distil`); the first
+    one speaks for every set, the others for photographs only.
     `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
     """
 
@@ -67,6 +69,7 @@ class TrainConfig:
     occluders: float = faces.OCCLUDERS
     keep_glasses: bool = False
     bfloat16: bool = False
+    distil: tuple[Path, ...] = ()
 
     def in_bfloat16(self, device: torch.device) -> bool:
         """Whether the network computes in bfloat16 there."""
@@ -103,6 +106,8 @@ def _settings(record: Record) -> dict[str, Any]:
         known["data"] = tuple(Path(folder) for folder in known["data"])
     if known.get("teacher"):
         known["teacher"] = Path(known["teacher"])
+    if "distil" in known:
+        known["distil"] = tuple(Path(x) for x in known["distil"])
     if known.get("size"):
         known["size"] = tuple(known["size"])
     return known
@@ -149,6 +154,8 @@ def described(
     if not before:
         record["init"] = record_of(init) if init else None
         record |= {"init_file": init.name, "init_sha256": sha256_of(init)} if init else {}
+        if config.distil:
+            record["distil_sha256"] = [sha256_of(path) for path in config.distil]
         if config.teacher is not None:
             record["teacher_record"] = record_of(config.teacher)
             told = config.teacher if config.teacher.is_file() else config.teacher / "engine.toml"
@@ -183,8 +190,10 @@ def check_rights(config: TrainConfig, init: Path | None) -> None:
     Raises:
         ExportError: as said.
     """
-    for path in (init, config.teacher):
-        if config.licence == "clear" and path is not None and not is_clear(record_of(path)):
+    for path in (init, config.teacher, *config.distil):
+        if config.licence != "clear" or path is None or preset_of(path) in CLEAR_PRESETS:
+            continue
+        if not is_clear(record_of(path)):
             raise ExportError(
                 f"{path}: not known to have seen only pictures whose rights are clear (--licence clear); leave it out, "
                 "or give weights that were trained with that filter"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from export.data.distil import matte_of, softened, teach_at
 from export.data.faces import FaceLibrary, draw_face
-from export.data.people import Library, Sample, draw
+from export.data.people import Labelled, Library, Sample, draw
 from export.data.prior import previous
 from export.data.readers import LazyFaces, LazyPeople, Unlabelled, detect
 from export.data.used import is_data_folder
@@ -192,10 +194,31 @@ def _drawing(run: _Run) -> Callable[[np.random.Generator], Sample]:
             data, "train", config.licence, LazyFaces(readers, "train", config.licence)
         )
         return lambda rng: draw_face(faces, size, rng, finish, config.occluders)
-    library = Library.read(
-        data, "train", config.licence, LazyPeople(readers, "train", config.licence)
-    )
+    more = LazyPeople(readers, "train", config.licence)
+    library = Library.read(data, "train", config.licence, more, _soften(config))
     return lambda rng: draw(library, size, rng, finish)
+
+
+_BANDS = {"person/wild": 7, "person/ccp": 3, "face/celebamask": 3}
+_BAND_PX = 1
+"""How wide a band along a hard outline is left to the teachers, by set; the labels of other sets are a matte's."""
+
+
+def _soften(config: TrainConfig) -> Callable[[str, Labelled], Labelled] | None:
+    """What softens hard labels with the teachers of `config.distil`; None without any."""
+    if not config.distil:
+        return None
+    teachers = [
+        Teacher(config.teacher_model if x.suffix != ".tflite" else "selfie", x)
+        for x in config.distil
+    ]
+    teach = [partial(teach_at, x.alpha) for x in teachers]
+
+    def soften(name: str, item: Labelled) -> Labelled:
+        mine = teach if name in _BANDS else teach[:1]
+        return softened(item, matte_of(mine, item.image), _BANDS.get(name, _BAND_PX))
+
+    return soften
 
 
 def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:

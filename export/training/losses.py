@@ -17,6 +17,11 @@ _FOCAL_POWER = 2.0
 _OUTLINE_PX = 5
 
 
+def score_of(logits: Tensor) -> Tensor:
+    """Person minus room, float [N, H, W], of the one or two logits of a person network, float [N, 1 or 2, H, W]."""
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
 def boundary(alpha: Tensor, width_px: int) -> Tensor:
     """How much alpha changes within `width_px` (odd): float [N, H, W] 0..1, from float [N, H, W] 0..1."""
     pad = width_px // 2
@@ -28,9 +33,9 @@ def boundary(alpha: Tensor, width_px: int) -> Tensor:
 def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     """Cross-entropy, three times as heavy within about three pixels of the outline, plus soft dice.
 
-    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    logits float [N, 1 or 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
     """
-    score = logits[:, 1] - logits[:, 0]
+    score = score_of(logits)
     entropy = functional.binary_cross_entropy_with_logits(score, alpha, reduction="none")
     weight = (1 + 2 * boundary(alpha, 7)) * valid
     fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
@@ -114,9 +119,7 @@ def teacher_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     """
     if logits.shape[2:] != alpha.shape[1:]:
         logits = _resized(logits, alpha.shape[1:])
-    entropy = functional.binary_cross_entropy_with_logits(
-        logits[:, 1] - logits[:, 0], alpha, reduction="none"
-    )
+    entropy = functional.binary_cross_entropy_with_logits(score_of(logits), alpha, reduction="none")
     return (entropy * (1 - valid)).mean()
 
 

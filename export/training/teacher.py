@@ -24,7 +24,7 @@ class Teacher:
             ExportError: it cannot be opened, or is no person network, or one that remembers.
         """
         self._engine: Matting | None = None
-        if source.is_dir() or source.suffix in (".onnx", ".tflite"):
+        if source.is_dir() or source.suffix == ".onnx":
             engine = open_engine(source)
             if isinstance(engine, Parsing):
                 raise ExportError(f"{source}: a face engine cannot teach; give a person engine")

@@ -22,8 +22,10 @@ from torch.nn import functional
 from export.errors import ExportError
 from export.models import PRESETS, ModelSpec
 from export.models.efficientnet_lite import from_published
+from export.models.selfie import from_published as from_tflite
 from export.weights.layouts import identify, is_weights_of
 from export.weights.record import Record, as_metadata, phases, record_of
+from export.weights.tflite import is_tflite, read_tflite
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
@@ -44,11 +46,14 @@ def read_checkpoint(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Everything in a safetensors or torch file that is a named tensor, without the prefixes of `DataParallel`.
+    """Everything in a safetensors or torch file that is a named tensor, without the prefixes of `DataParallel`;
+    or in a .tflite file the weights of `Selfie`.
 
     Raises:
         ExportError: no such file, not a checkpoint, damaged or unsafe.
     """
+    if is_tflite(path):
+        return from_tflite(read_tflite(path), str(path))
     loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     return {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
 

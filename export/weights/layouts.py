@@ -12,11 +12,13 @@ from export.errors import ExportError
 from export.models import TRAINED, V1_CLASSES, V2_CLASSES, ModelSpec
 
 _MARKS = {
+    "context_gate.conv.weight": "selfie",
     "level2_C.conv.weight": "sinet",
     "Fine.0.conv.weight": "extremec3",
     "transit1.block.0.0.weight": "portraitnet",
     "decode_head.fusion_conv.conv.weight": "segformer",
 }
+_SELFIE_STEM = "stem.conv.weight"
 _FIRST_CONV = "stage0.0.weight"
 _LITE_STEM = "encoder.stem.0.weight"
 _PREDICTION = "pred.weight"
@@ -41,6 +43,8 @@ def identify(state: Mapping[str, Tensor]) -> str | None:
         len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state
     ):
         return "portraitnet_prior"
+    if family == "selfie" and len(state[_SELFIE_STEM][0]) == 4:
+        return "selfie_prior"
     if family != "segformer" or _EMBED not in state:
         return family
     small = len(state[_EMBED]) == 32

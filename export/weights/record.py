@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from export.models import CLEAR_PRESETS, PRESETS
 from vcam.bench.machine import describe_machine
 from vcam.files import write_whole
 
@@ -26,6 +27,7 @@ Record = dict[str, Any]
 _KEY = "training"
 _CURVE_POINTS = 6
 _OF_A_RUN = ("last.pt", "ema.safetensors")
+_CLEAR_STARTS = {PRESETS[name].sha256 for name in CLEAR_PRESETS}
 _HERE = Path(__file__).resolve().parent
 
 
@@ -87,6 +89,7 @@ def portable(record: Record | None) -> Record | None:
     if record is None:
         return None
     kept = {name: value for name, value in record.items() if name not in ("data", "out")}
+    kept |= {"distil": [Path(x).name for x in record["distil"]]} if record.get("distil") else {}
     kept |= {name: portable(record[name]) for name in ("init", "teacher_record") if name in record}
     return kept | ({"teacher": Path(record["teacher"]).name} if record.get("teacher") else {})
 
@@ -141,7 +144,9 @@ def is_clear(record: Record | None) -> bool:
     """Whether weights are known to have seen, in every phase, only pictures whose rights are clear."""
     runs = list(phases(record))
     known = bool(runs) and all("segments" in run for run in runs)  # older records do not tell all
-    started_alone = known and not runs[0].get("init_file")
+    started_alone = known and (
+        not runs[0].get("init_file") or runs[0].get("init_sha256") in _CLEAR_STARTS
+    )
     taught = [run.get("teacher_record") for run in runs if run.get("teacher")]
     return (
         started_alone
