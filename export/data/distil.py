@@ -36,7 +36,7 @@ def matte_of(teachers: Sequence[Teach], image: Image) -> NDArray[np.float32]:
     """The mean of the teachers' mattes of a picture and of its mirror image: float32 [H, W] 0..1."""
     mattes = [teach(image) for teach in teachers]
     mattes += [teach(np.ascontiguousarray(image[:, ::-1]))[:, ::-1] for teach in teachers]
-    return np.mean(mattes, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(mattes, axis=0), np.float32)
 
 
 def softened(item: Labelled, matte: NDArray[np.float32], band_px: int) -> Labelled:

@@ -83,7 +83,7 @@ class _Block(nn.Module):
         self._adds = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self._act(self.depthwise(self._act(self.expand(x))))
+        y: Tensor = self._act(self.depthwise(self._act(self.expand(x))))
         if self.gate is not None:
             y = y * self.gate(y)
         y = self.project(y)

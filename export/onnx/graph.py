@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from export.errors import ExportError
 from export.models import ModelSpec
-from export.onnx.passes import rewrite_prelu, strip
+from export.onnx.passes import fold_scale, pool_means, rewrite_prelu, strip, widen_gates
 
 OPSET = 18
 """LayerNormalization is native from 17, the exporter writes 18 without a conversion, and every runtime reads it."""
@@ -124,6 +124,9 @@ def fast_graph(traced: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(traced)
     rewrite_prelu(model)
+    pool_means(model)
+    widen_gates(model)
+    fold_scale(model)
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -93,6 +93,95 @@ def _by_product(writer: _Writer, slope: NDArray[np.float32]) -> None:
     writer.add("Add", "", straight, bent)
 
 
+def pool_means(model: onnx.ModelProto) -> int:
+    """Replace means over height and width by GlobalAveragePool; return how many were replaced.
+
+    ONNX Runtime computes that operator in the blocked layout of its convolutions, the mean it does not.
+    """
+    graph = model.graph
+    values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    replaced = 0
+    for node in graph.node:
+        axes = (
+            values.get(node.input[1])
+            if node.op_type == "ReduceMean" and len(node.input) > 1
+            else None
+        )
+        keeps = all(x.i == 1 for x in node.attribute if x.name == "keepdims")
+        if axes is None or not keeps or sorted(axes.tolist()) not in ([2, 3], [-2, -1]):
+            continue
+        node.op_type = "GlobalAveragePool"
+        del node.input[1:], node.attribute[:]
+        replaced += 1
+    drop_unused(graph)
+    return replaced
+
+
+def widen_gates(model: onnx.ModelProto) -> int:
+    """Enlarge the [N, C, 1, 1] side of a product to [N, C, H, W]; return how many were enlarged.
+
+    ONNX Runtime multiplies planes of one shape in its blocked layout; a product that has to be broadcast makes it
+    leave that layout and come back, which costs more than the copies.
+    """
+    graph = model.graph
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    shapes = {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in inferred}
+    nodes: list[onnx.NodeProto] = []
+    widened = 0
+    for node in graph.node:
+        first, second = (shapes.get(x, []) for x in [*node.input, "", ""][:2])
+        same = len(first) == len(second) == 4 and first[:2] == second[:2]
+        if node.op_type == "Mul" and same and second[2:] == [1, 1] != first[2:]:
+            scales, wide = f"{node.output[0]}_scales", f"{node.output[0]}_gate"
+            factors = np.array([1, 1, *first[2:]], np.float32)
+            graph.initializer.append(numpy_helper.from_array(factors, scales))
+            nodes.append(
+                helper.make_node(
+                    "Resize",
+                    [node.input[1], "", scales],
+                    [wide],
+                    mode="nearest",
+                    coordinate_transformation_mode="asymmetric",
+                    nearest_mode="floor",
+                )
+            )
+            node.input[1] = wide
+            widened += 1
+        nodes.append(node)
+    copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copied)
+    return widened
+
+
+def fold_scale(model: onnx.ModelProto) -> bool:
+    """Fold `(x - 0) / d` before the first convolution into its weights; return whether that was possible.
+
+    With a mean other than 0 the padding would have to change, too, so such graphs stay as they are.
+    """
+    graph = model.graph
+    values = {item.name: item for item in graph.initializer}
+    divide = next((x for x in graph.node if x.op_type == "Div"), None)
+    subtract = next((x for x in graph.node if divide and divide.input[0] in x.output), None)
+    readers = [x for x in graph.node if divide and divide.output[0] in x.input]
+    if divide is None or subtract is None or subtract.op_type != "Sub" or len(readers) != 1:
+        return False
+    conv = readers[0]
+    constants = [values.get(x.input[1]) for x in (subtract, divide, conv)]
+    if conv.op_type != "Conv" or any(x is None for x in constants):
+        return False
+    mean, scale, weight = (numpy_helper.to_array(x) for x in constants if x is not None)
+    if mean.any():
+        return False
+    folded = (weight / scale.reshape(1, -1, 1, 1)).astype(np.float32)
+    values[conv.input[1]].CopyFrom(numpy_helper.from_array(folded, conv.input[1]))
+    conv.input[0] = subtract.input[0]
+    for node in (divide, subtract):
+        graph.node.remove(node)
+    drop_unused(graph)
+    return True
+
+
 def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove the weights that no node reads."""
     used = {name for node in graph.node for name in node.input}

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.onnx.passes import rewrite_prelu, strip
+from export.onnx.passes import fold_scale, pool_means, rewrite_prelu, strip, widen_gates
 
 _SLOPES = [-0.7, 0.0, 0.25, 0.999, 1.0, 1.6]
 
@@ -70,3 +70,52 @@ def test_strip_removes_where_the_graph_was_made() -> None:
     model.graph.node[0].metadata_props.add(key="trace", value="secret/path.py")
     strip(model)
     assert b"secret" not in model.SerializeToString()
+
+
+def _gated() -> onnx.ModelProto:
+    """uint8-like pixels, scaled, a convolution, and its channels weighed by their own mean."""
+    rng = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("Sub", ["x", "mean"], ["less"]),
+        helper.make_node("Div", ["less", "std"], ["scaled"]),
+        helper.make_node("Conv", ["scaled", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["c", "axes"], ["m"], keepdims=1),
+        helper.make_node("Sigmoid", ["m"], ["g"]),
+        helper.make_node("Mul", ["c", "g"], ["y"]),
+    ]
+    constants = {
+        "mean": np.zeros((1, 3, 1, 1), np.float32),
+        "std": np.array([255, 128, 64], np.float32).reshape(1, 3, 1, 1),
+        "w": rng.normal(0, 1, (4, 3, 3, 3)).astype(np.float32),
+        "b": rng.normal(0, 1, 4).astype(np.float32),
+        "axes": np.array([2, 3]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "gated",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 6, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, 8])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def test_passes_for_gates_keep_the_numbers() -> None:
+    model = _gated()
+    x = np.random.default_rng(0).uniform(0, 255, (1, 3, 6, 8)).astype(np.float32)
+    before = _run(model, x)
+    assert pool_means(model) == 1
+    assert widen_gates(model) == 1
+    assert fold_scale(model)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds == ["Conv", "GlobalAveragePool", "Sigmoid", "Resize", "Mul"]
+    np.testing.assert_allclose(_run(model, x), before, rtol=1e-5, atol=1e-5)
+
+
+def test_a_mean_that_padding_would_see_is_not_folded() -> None:
+    model = _gated()
+    mean = next(item for item in model.graph.initializer if item.name == "mean")
+    mean.CopyFrom(numpy_helper.from_array(np.ones((1, 3, 1, 1), np.float32), "mean"))
+    assert not fold_scale(model)
+    assert [node.op_type for node in model.graph.node][:2] == ["Sub", "Div"]
