@@ -82,6 +82,10 @@ Feather = Annotated[
 ]
 
 
+DAMAGED = 3
+"""Exit status of a run that is whole but for what could not be read of its source."""
+
+
 def _print_version(on: bool) -> None:
     if on:
         print(f"vcam {__version__}")
@@ -245,6 +249,9 @@ def run(
         final = pipeline.run(tick)
     if json:
         print_json(final.to_dict())
+    if pipeline.damage:
+        print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
+        raise typer.Exit(DAMAGED)
 
 
 @contextmanager
