@@ -327,9 +327,8 @@ def mask(
     background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
     teeth
     """
-    from vcam.assemble import open_masks
     from vcam.cli.display import progress
-    from vcam.masks import find_pictures, write_masks
+    from vcam.masks import find_pictures, open_masks, write_masks
 
     wanted = {
         "--labels": labels,
@@ -396,7 +395,12 @@ def bench(
 
     `vcam bench --pipeline --live 30` latency from source to sink
     """
-    from vcam.assemble import BenchRequest, run_engine_bench, run_pipeline_bench, run_table_bench
+    from vcam.bench.requests import (
+        BenchRequest,
+        run_engine_bench,
+        run_pipeline_bench,
+        run_table_bench,
+    )
     from vcam.bench.table import ROUNDS, table_lines
     from vcam.cli.display import progress
 
