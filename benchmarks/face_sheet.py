@@ -91,7 +91,9 @@ def find_face(frame: Frame, parser: Parser) -> FaceRegions | None:
 def face_scene(frame: Frame, pyramid: Pyramid, faces: tuple[FaceRegions, ...]) -> Scene:
     """A frame with its faces, for effects that look at nothing else."""
     low = pyramid.low
-    return Scene(frame, low, Mask((), np.zeros(low.y.shape, np.float32)), frame.pts_ns, faces=faces)
+    return Scene(
+        frame, low, Mask.nobody(np.zeros(low.y.shape, np.uint8)), frame.pts_ns, faces=faces
+    )
 
 
 def row(

@@ -41,7 +41,6 @@ class Frame:
     index: counts the frames that the source delivered, from 0.
     alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
     pts_ns: presentation time in the source's own timeline, 0 at its first frame.
-    duration_ns: for how long the source shows it; 0: until the next one, or for a frame period.
     """
 
     data: Plane
@@ -50,7 +49,6 @@ class Frame:
     index: int = 0
     alpha: Plane | None = None
     pts_ns: int = 0
-    duration_ns: int = 0
 
     @classmethod
     def empty(
@@ -86,6 +84,12 @@ class Frame:
     def v(self) -> Plane:
         """uint8 [H / 2, W / 2], a view of the Cr plane, 16..240, 128 is grey."""
         return self._chroma(1)
+
+    @property
+    def chroma(self) -> Plane:
+        """uint8 [H, W / 2], a view of both chroma planes, Cb above Cr."""
+        height, width = self.data.shape[0] * 2 // 3, self.data.shape[1]
+        return self.data[height:].reshape(height, width // 2)
 
     def _chroma(self, which: int) -> Plane:
         width, height = self.size

@@ -139,7 +139,7 @@ def regions_of(labels: Plane, presence: float = 1.0) -> FaceRegions:
 def scene_of(frame: Frame, *faces: FaceRegions, time_ns: int = 0) -> Scene:
     """What a face effect sees."""
     return Scene(
-        frame, Pyramid.of(frame).low, Mask((), np.zeros((1, 1), np.float32)), time_ns, faces=faces
+        frame, Pyramid.of(frame).low, Mask.nobody(np.zeros((1, 1), np.uint8)), time_ns, faces=faces
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from tests.matting.plain import plain_alpha, plain_blend
 from vcam.effects.blend import blend_person
-from vcam.frame import Frame, Matrix, Matte, from_rgb
+from vcam.frame import Frame, Matrix, Matte, Size, from_rgb
 from vcam.matting.pyramid import Pyramid, halve
-from vcam.matting.refine import Box, Mask, Part, RefineConfig, refine
+from vcam.matting.refine import Mask, RefineConfig, refine
 from vcam.matting.smooth import MatteSmoother
+from vcam.matting.tiles import Tiles
 
 WIDTH, HEIGHT = 640, 360
 
@@ -48,32 +52,66 @@ def test_far_from_the_person_alpha_is_exactly_zero_and_inside_exactly_full() -> 
     assert mask[170:230, 290:350].min() == 255
 
 
-def test_the_parts_hold_the_whole_person_and_not_the_whole_frame() -> None:
-    frame, alpha = _scene()
-    mask = refine(_coarse(alpha), frame.y, Pyramid.of(frame).low.y, RefineConfig())
-    boxes = [part.box for part in mask.parts]
-    assert sum(box.area for box in boxes) < WIDTH * HEIGHT * 0.4
-    covered = np.zeros_like(alpha)
-    for box in boxes:
-        assert all(edge % 2 == 0 for edge in (box.top, box.bottom, box.left, box.right))
-        box.of(covered)[:] += 1
-    assert covered.max() == 1
-    assert covered[alpha > 0].min() == 1
+def _busy_scene(size: Size) -> tuple[Frame, Matte]:
+    """Two people of noisy luma before a noisy room, one cut by the frame's lower right corner."""
+    width, height = size
+    rng = np.random.default_rng(3)
+    alpha = np.zeros((height, width), np.uint8)
+    cv2.ellipse(alpha, (width // 3, height), (width // 6, height * 2 // 3), 0, 0, 360, 255, -1)
+    cv2.circle(alpha, (width, height), height // 3, 255, -1)
+    small = rng.integers(0, 90, (height // 4 + 1, width // 4 + 1), np.uint8)
+    noise = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
+    frame = Frame.empty(size, Matrix.BT601)
+    frame.y[:] = np.where(alpha > 0, 120, 40) + noise
+    frame.chroma[:] = rng.integers(16, 240, frame.chroma.shape, np.uint8)
+    return frame, _coarse(alpha)
 
 
-def test_the_borders_between_parts_are_not_seen() -> None:
-    """A person that fills the frame's width: at the borders alpha changes no more than within the
-    parts.
-    """
-    ramp = np.tile(np.linspace(0, 255, 224), (224, 1)).astype(np.uint8)
-    frame = from_rgb(
-        np.tile(np.linspace(40, 220, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, 1, 3)),
-        Matrix.BT601,
-    )
-    mask = refine(Matte(ramp), frame.y, Pyramid.of(frame).low.y, RefineConfig())
-    assert len(mask.parts) > 1
-    plane = mask.full(frame.size)[20:-20, 80:-80].astype(int)
-    assert np.abs(np.diff(plane, axis=0)).max() <= 1
+SIZES = [(640, 360), (1280, 720), (1920, 1080), (720, 1280), (1366, 768)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_give_the_alpha_of_the_whole_frame(size: Size) -> None:
+    frame, matte = _busy_scene(size)
+    low = Pyramid.of(frame).low.y
+    tiled = refine(matte, frame.y, low, RefineConfig()).full(size)
+    plain = plain_alpha(matte, frame.y, low)
+    assert 0.1 < (plain == 255).mean() < 0.5
+    assert ((plain > 0) & (plain < 255)).mean() > 0.01
+    assert np.abs(tiled.astype(int) - plain).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_give_the_blend_of_the_whole_frame(size: Size) -> None:
+    frame, matte = _busy_scene(size)
+    mask = refine(matte, frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    room = Frame(np.full_like(frame.data, 77), Matrix.BT601)
+    out = Frame(room.data.copy(), Matrix.BT601)
+    blend_person(frame, mask, out)
+    plain = plain_blend(frame, mask.full(size), room)
+    assert np.abs(out.data.astype(int) - plain.data).max() <= 1
+    assert (out.y[mask.full(size) == 0] == 77).all()
+    assert (out.y[mask.full(size) == 255] == frame.y[mask.full(size) == 255]).all()
+
+
+def test_only_tiles_at_the_outline_are_worked_on() -> None:
+    frame, matte = _busy_scene((1280, 720))
+    mask = refine(matte, frame.y, Pyramid.of(frame).low.y, RefineConfig())
+    copied = sum(box.area for box in mask.inside)
+    assert 0.02 < mask.alpha.size / frame.y.size < 0.25
+    assert copied > len(mask.person) * mask.person.height * mask.person.width
+
+
+@pytest.mark.parametrize("feather", [0.0, 12.0])
+def test_every_pixel_is_in_one_kind_of_tile_only(feather: float) -> None:
+    frame, matte = _busy_scene((1280, 720))
+    mask = refine(matte, frame.y, Pyramid.of(frame).low.y, RefineConfig(feather_px=feather))
+    kinds = np.zeros_like(frame.y)
+    for box in mask.inside:
+        box.of(kinds)[:] |= 1
+    for tiles, kind in ((mask.person, 1), (mask.edge, 2)):
+        tiles.put(kinds, np.bitwise_or(tiles.of(kinds), np.uint8(kind)))
+    assert set(np.unique(kinds)) == {0, 1, 2}
 
 
 def test_nobody_means_an_empty_mask() -> None:
@@ -81,7 +119,9 @@ def test_nobody_means_an_empty_mask() -> None:
     mask = refine(
         Matte(np.zeros((56, 56), np.uint8)), frame.y, Pyramid.of(frame).low.y, RefineConfig()
     )
-    assert mask.parts == ()
+    assert not len(mask.edge)
+    assert not len(mask.person)
+    assert mask.inside == ()
     assert mask.full(frame.size).max() == 0
     assert alpha.any()
 
@@ -163,7 +203,9 @@ def test_blend_is_exact_at_both_ends_and_within_a_level_between() -> None:
     alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     alpha[:, :8], alpha[:, -8:] = 0, 255
     out = Frame(room.data.copy(), Matrix.BT601)
-    blend_person(person, Mask((Part(Box(0, 64, 0, 64), alpha),), np.zeros((1, 1), np.float32)), out)
+    whole = Tiles(64, 64, np.zeros(1, np.intp), np.zeros(1, np.intp))
+    nobody = Mask.nobody(np.zeros((1, 1), np.uint8))
+    blend_person(person, replace(nobody, edge=whole, alpha=alpha[None]), out)
     share = alpha.astype(float) / 255
     expected = person.y * share + room.y * (1 - share)
     assert np.abs(out.y - expected).max() <= 1

@@ -7,29 +7,50 @@ import numpy as np
 
 from vcam.frame import Frame, Plane
 from vcam.matting.refine import Mask
+from vcam.matting.tiles import Tiles
 
 
 def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
-    """Blend the person over what `out` holds: out = alpha * person + (1 - alpha) * out, each plane
-    by itself.
+    """Put the person in front of what `out` holds: out = alpha * person + (1 - alpha) * out.
+
+    Each plane by itself. What is all person is copied, what is all room is left alone.
 
     Args:
         person: the captured frame.
         mask: of that frame.
-        out: the room's replacement, of the same size and matrix; changed in place, only inside the
-            mask's parts.
+        out: the room's replacement, of the same size and matrix; changed in place.
     """
-    for part in mask.parts:
-        alpha, box = part.alpha, part.box
-        _blend(box.of(person.y), box.of(out.y), alpha)
-        half = (alpha.shape[1] // 2, alpha.shape[0] // 2)
-        alpha_half = np.asarray(cv2.resize(alpha, half, interpolation=cv2.INTER_AREA), np.uint8)
-        _blend(box.of_chroma(person.u), box.of_chroma(out.u), alpha_half)
-        _blend(box.of_chroma(person.v), box.of_chroma(out.v), alpha_half)
+    rows = person.u.shape[0]
+    for box in mask.inside:
+        np.copyto(box.of(out.y), box.of(person.y))
+        np.copyto(box.of_chroma(out.u), box.of_chroma(person.u))
+        np.copyto(box.of_chroma(out.v), box.of_chroma(person.v))
+    mask.person.copy(person.y, out.y)
+    mask.person.of_both_chroma(rows).copy(person.chroma, out.chroma)
+    if not len(mask.edge):
+        return
+    count, height, width = mask.alpha.shape
+    alpha = mask.alpha.reshape(count * height, width)
+    _blend(person.y, out.y, alpha, mask.edge)
+    half = np.asarray(
+        cv2.resize(alpha, (width // 2, count * height // 2), interpolation=cv2.INTER_AREA), np.uint8
+    )
+    _blend(
+        person.chroma,
+        out.chroma,
+        np.concatenate((half, half)),
+        mask.edge.of_both_chroma(rows),
+    )
 
 
-def _blend(front: Plane, back: Plane, alpha: Plane) -> None:
-    """Exact where alpha is 0 or 255, within one level elsewhere (two roundings)."""
-    shown = cv2.multiply(front, alpha, scale=1 / 255)
-    hidden = cv2.multiply(back, cv2.bitwise_not(alpha), scale=1 / 255)
-    cv2.add(shown, hidden, dst=back)
+def _blend(front: Plane, back: Plane, alpha: Plane, tiles: Tiles) -> None:
+    """Blend into `back`, in the tiles whose alpha, uint8 [n * height, width], is given.
+
+    Exact where alpha is 0 or 255, within one level elsewhere (two roundings).
+    """
+    shown = cv2.multiply(tiles.of(front).reshape(alpha.shape), alpha, scale=1 / 255)
+    hidden = cv2.multiply(
+        tiles.of(back).reshape(alpha.shape), cv2.bitwise_not(alpha), scale=1 / 255
+    )
+    blended = np.asarray(cv2.add(shown, hidden), np.uint8)
+    tiles.put(back, blended.reshape(-1, tiles.height, tiles.width))

@@ -38,7 +38,8 @@ def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
         sigma: of the Gaussian, in pixels of the full frame.
         out: receives all three planes.
     """
-    weight = np.clip(np.float32(1.0) - np.float32(2.0) * mask.low, _LEAST_WEIGHT, 1)
+    low_alpha = mask.low * np.float32(1 / 255)
+    weight = np.clip(np.float32(1.0) - np.float32(2.0) * low_alpha, _LEAST_WEIGHT, 1)
     shrink, sigma_low = 1, sigma / low.factor
     while sigma_low > 2.5:  # pixels that are blurred that much can as well be fewer
         shrink, sigma_low = shrink * 2, sigma_low / 2

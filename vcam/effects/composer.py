@@ -104,13 +104,13 @@ class Composer:
                 if i and effect.needs_matte:
                     scene = replace(scene, low=Pyramid.of(scene.frame).low)
                 scene = replace(scene, frame=effect.apply(scene))
-        return replace(scene.frame, duration_ns=frame.duration_ns)
+        return scene.frame
 
     def _mask(self, frame: Frame, pyramid: Pyramid, matte: Matte | None) -> Mask:
         """The refined matte; nobody, where no effect looks at it."""
         low = pyramid.low
         if not self.needs_matte:
-            return Mask((), np.zeros(low.y.shape, np.float32))
+            return Mask.nobody(np.zeros(low.y.shape, np.uint8))
         assert matte is not None, "a frame without its matte must not be composed"
         with self._stats.stage("refine"):
             return refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)

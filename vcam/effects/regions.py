@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
-from vcam.matting.refine import Box
+from vcam.matting.geometry import Box
 
 Float = NDArray[np.float32]
 _UNSURE, _SURE = 0.2, 0.8

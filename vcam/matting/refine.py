@@ -2,89 +2,74 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam.frame import Matte, Plane, Size
+from vcam.matting.geometry import Box
+from vcam.matting.tiles import Tiles, grid_of
 
 _RADIUS_SHARE = 1 / 107
 """Radius of the guided filter's window, as a share of the frame's width: about two pixels of a
 224-pixel matte.
 """
-_EPSILON = 2.5e-4
-"""Variance (luma 0..1) below which an edge is noise: a step of about 3 % of full scale."""
-_STRETCH = 0.12
-"""What the filter leaves of haze at both ends of 0..1 is cut off by this much."""
+_EPSILON = 2.5e-4 * 255**2
+"""Variance of luma (0..255) below which an edge is noise: a step of about 3 % of full scale."""
+_STRETCH = 0.12 * 255
+"""What the filter leaves of haze at both ends of 0..255 is cut off by this much."""
+_GAIN = 255 / (255 - 2 * _STRETCH)
 
-_ROOM = 0.02
-"""Up to here the engine is sure of the room, and from 1 minus this on of the person."""
-_BANDS = 4
-"""Of a head and shoulders, four bands leave out half of the box around both."""
+_ROOM = 5
+"""Up to here, of 255, the engine is sure of the room, and from 255 minus this on of the person."""
+_TILE = (4, 8)
+"""Rows and columns of the low frame that are refined and blended together, or not at all."""
 
 Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle of frame pixels, all edges even: [top, bottom) x [left, right)."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def area(self) -> int:
-        """Pixels inside."""
-        return max(0, self.bottom - self.top) * max(0, self.right - self.left)
-
-    def of(self, plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The view of a full-resolution plane."""
-        return plane[self.top : self.bottom, self.left : self.right]
-
-    def of_chroma(self, plane: Plane) -> Plane:
-        """The view of a chroma plane of half the resolution."""
-        return plane[self.top // 2 : self.bottom // 2, self.left // 2 : self.right // 2]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a mask. alpha: uint8 [box height, box width], 0 room .. 255 person."""
-
-    box: Box
-    alpha: Plane
-
-
-@dataclass(frozen=True, slots=True)
 class Mask:
-    """Where the person is, at the frame's resolution.
+    """Where the person is, at the frame's resolution: in each pixel 0 room .. 255 person.
 
-    parts: do not overlap; everything outside them is room. low: float32 [h, w] of the low frame's
-    size, 0..1, before the refinement.
+    edge, alpha: the tiles in which the outline lies, and their pixels, uint8 [n, height, width].
+    inside, person: boxes and tiles that are all person. What is in none of them is all room. All
+    edges are even where the frame's are. low: uint8 [h, w] of the low frame's size, the matte
+    before the refinement.
     """
 
-    parts: tuple[Part, ...]
-    low: Float
+    edge: Tiles
+    alpha: Plane
+    inside: tuple[Box, ...]
+    person: Tiles
+    low: Plane
+
+    @classmethod
+    def nobody(cls, low: Plane) -> Mask:
+        """All room. low: uint8 [h, w], zeros of the low frame's size."""
+        none = Tiles.none(2, 2)
+        return cls(none, np.zeros((0, 2, 2), np.uint8), (), none, low)
 
     def full(self, size: Size) -> Plane:
         """The alpha as a new plane uint8 [H, W] of the whole frame."""
         plane = np.zeros((size[1], size[0]), np.uint8)
-        for part in self.parts:
-            part.box.of(plane)[:] = part.alpha
+        for box in self.inside:
+            box.of(plane).fill(255)
+        self.person.put(plane, 255)
+        self.edge.put(plane, self.alpha)
         return plane
 
 
 @dataclass(frozen=True, slots=True)
 class RefineConfig:
-    """What the user may change. grow_px: widen (or, negative, narrow) the person; feather_px:
-    soften the edge.
+    """What the user may change, in pixels of the output frame.
 
-    Both in pixels of the output frame.
+    grow_px: widen (or, negative, narrow) the person. feather_px: soften the edge.
     """
 
     grow_px: float = 0.0
@@ -95,56 +80,60 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     """Upsample a matte along the edges of the luma plane.
 
     Fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996): the local linear model
-    alpha = a * luma + b is fitted on the low frame and applied at full resolution, only where the
-    person is.
+    alpha = a * luma + b is fitted on the low frame, and applied at full resolution in the tiles
+    that are neither all room nor all person whatever their luma is.
 
     Args:
         matte: of the same frame.
         luma: uint8 [H, W], the frame's luma plane.
-        low_luma: uint8 [h, w], the same shrunk, by a whole factor where the person's box shall be
-            cut out.
+        low_luma: uint8 [h, w], the same shrunk. The whole frame is one tile where it was not by a
+            whole, even factor.
         config: the user's wishes.
     """
-    size_low = (low_luma.shape[1], low_luma.shape[0])
+    low_size = (low_luma.shape[1], low_luma.shape[0])
     small = _grow(matte.alpha, config.grow_px * matte.alpha.shape[1] / luma.shape[1])
-    alpha = cv2.resize(small, size_low, interpolation=cv2.INTER_LINEAR).astype(
-        np.float32
-    ) * np.float32(1 / 255)
+    alpha = np.asarray(cv2.resize(small, low_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    a, b = _guided(low_luma, alpha)
+    if (feather := config.feather_px * low_luma.shape[1] / luma.shape[1]) > 0:
+        a, b = np.zeros_like(a), _soften(a * low_luma + b, feather)
+    a *= np.float32(_GAIN)
+    b -= np.float32(_STRETCH)
+    b *= np.float32(_GAIN)
     factor = _whole_factor(luma, low_luma)
-    feather = config.feather_px * low_luma.shape[1] / luma.shape[1]
-    boxes = _bands(alpha, feather) if factor else [Box(0, alpha.shape[0], 0, alpha.shape[1])]
-    if not boxes:
-        return Mask((), alpha)
-    a, b = _guided(low_luma, alpha, boxes[0].top, boxes[-1].bottom)
-    if feather > 0:
-        a, b = np.zeros_like(a), _soften(a * low_luma * np.float32(1 / 255) + b, feather)
     if not factor:
-        return Mask((Part(Box(0, luma.shape[0], 0, luma.shape[1]), _apply(a, b, luma)),), alpha)
-    return Mask(tuple(_refine_part(a, b, luma, box, factor) for box in boxes), alpha)
+        return _one_tile(a, b, luma, alpha)
+    maybe_person, maybe_room = _ends(a, b)
+    grid = grid_of(*alpha.shape, *_TILE)
+    boxes, person = grid.covering(~maybe_room)
+    edge = grid.tiles.chosen(maybe_person & maybe_room)
+    slope, offset = (_enlarged(plane, edge, factor) for plane in (a, b))
+    edge = edge.enlarged(factor)
+    return Mask(
+        edge,
+        _apply(slope, offset, edge.of(luma)),
+        tuple(box.enlarged(factor) for box in boxes),
+        person.enlarged(factor),
+        alpha,
+    )
 
 
 def _whole_factor(luma: Plane, low_luma: Plane) -> int:
-    """How many frame pixels a low one spans; 0 where that is not a whole, even number along both
-    axes.
-    """
+    """How many frame pixels a low one spans; 0 if that is no whole, even number on both axes."""
     factor = luma.shape[0] // low_luma.shape[0]
     exact = (low_luma.shape[0] * factor, low_luma.shape[1] * factor) == luma.shape
     return factor if exact and factor % 2 == 0 else 0
 
 
-def _refine_part(a: Float, b: Float, luma: Plane, low: Box, factor: int) -> Part:
-    """Apply the coefficients inside one box of the low frame, its edges seen from both
-    sides alike.
-    """
-    top, bottom = max(0, low.top - 1), min(a.shape[0], low.bottom + 1)
-    left, right = max(0, low.left - 1), min(a.shape[1], low.right + 1)
-    wide = Box(top * factor, bottom * factor, left * factor, right * factor)
-    box = Box(low.top * factor, low.bottom * factor, low.left * factor, low.right * factor)
-    alpha = _apply(a[top:bottom, left:right], b[top:bottom, left:right], wide.of(luma))
-    inner = Box(
-        box.top - wide.top, box.bottom - wide.top, box.left - wide.left, box.right - wide.left
+def _one_tile(a: Float, b: Float, luma: Plane, low: Plane) -> Mask:
+    """The mask of a frame that its low frame does not divide."""
+    size = (luma.shape[1], luma.shape[0])
+    slope, offset = (
+        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)[None]
+        for plane in (a, b)
     )
-    return Part(box, inner.of(alpha))
+    height, width = luma.shape
+    everything = Tiles(height, width, np.zeros(1, np.intp), np.zeros(1, np.intp))
+    return replace(Mask.nobody(low), edge=everything, alpha=_apply(slope, offset, luma[None]))
 
 
 def _grow(alpha: Plane, radius: float) -> Plane:
@@ -160,75 +149,108 @@ def _grow(alpha: Plane, radius: float) -> Plane:
     return np.asarray(cv2.addWeighted(near, 1 - rest, far, rest, 0), np.uint8)
 
 
-def _bands(alpha: Float, feather: float) -> list[Box]:
-    """The person's extent in horizontal bands of the low frame, each only as wide as the person is
-    there.
+def _guided(luma: Plane, alpha: Plane) -> tuple[Float, Float]:
+    """Coefficients a, b (float32 [h, w]) of alpha = a * luma + b: the paper's equations 5, 6, 8.
+
+    They are 0, 0 or 0, 255 where the engine is sure, and no edge of its own is near: there the
+    filter has no say.
     """
-    reach = _window(alpha).shape[0] + 2 * math.ceil(2 * feather)
-    present = cv2.dilate(_where(alpha > np.float32(_ROOM)), np.ones((reach, reach), np.uint8))
-    rows = np.flatnonzero(present.any(axis=1))
-    if not rows.size:
-        return []
-    edges = np.linspace(rows[0], rows[-1] + 1, _BANDS + 1).astype(int)
-    boxes = []
-    for top, bottom in pairwise(edges.tolist()):
-        columns = np.flatnonzero(present[top:bottom].any(axis=0))
-        if columns.size:
-            boxes.append(Box(top, bottom, int(columns[0]), int(columns[-1]) + 1))
-    return boxes
+    window = _window(alpha)
+    near = cv2.dilate(cv2.threshold(alpha, _ROOM, 255, cv2.THRESH_BINARY)[1], window)
+    sure = cv2.erode(cv2.threshold(alpha, 254 - _ROOM, 255, cv2.THRESH_BINARY)[1], window)
+    undecided = cv2.subtract(near, sure)
+    a, b = np.zeros(alpha.shape, np.float32), sure.astype(np.float32)
+    left, top, width, height = cv2.boundingRect(undecided)
+    if not width:
+        return a, b
+    reach = len(window) // 2 * 2  # two means, one of the other
+    part = np.s_[
+        max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
+    ]
 
+    def mean(plane: Any, out: Any = None, box: Callable[..., Any] = cv2.boxFilter) -> Any:
+        return box(plane, cv2.CV_32F, window.shape, dst=out, borderType=cv2.BORDER_REFLECT)
 
-def _guided(luma: Plane, alpha: Float, top: int, bottom: int) -> tuple[Float, Float]:
-    """Coefficients a, b (float32 [h, w]) of alpha = a * luma / 255 + b, equations 5, 6 and 8 of the
-    paper.
-
-    They are computed in the rows from `top` to `bottom`; zero elsewhere. Where the engine is sure,
-    and no edge of its own is near, the filter has no say.
-    """
-    a, b = np.zeros_like(alpha), np.zeros_like(alpha)
-    rows, window = slice(top, bottom), _window(alpha)
-
-    def mean(plane: Float) -> Float:
-        return np.asarray(
-            cv2.boxFilter(plane, -1, window.shape, borderType=cv2.BORDER_REFLECT), np.float32
-        )
-
-    guide, target = luma[rows].astype(np.float32) * np.float32(1 / 255), alpha[rows]
+    guide, target = luma[part], alpha[part]
     mean_g, mean_p = mean(guide), mean(target)
-    variance = mean(guide * guide) - mean_g * mean_g
-    covariance = mean(guide * target) - mean_g * mean_p
-    slope = np.asarray(covariance / (variance + np.float32(_EPSILON)), np.float32)
-    a[rows], b[rows] = mean(slope), mean(mean_p - slope * mean_g)
-    room = cv2.dilate(_where(alpha > np.float32(_ROOM)), window) == 0
-    person = cv2.erode(_where(alpha > np.float32(1 - _ROOM)), window) > 0
-    a[room | person], b[room], b[person] = 0, 0, 1
+    # Few planes in turn stay in the processor's cache.
+    spare = cv2.multiply(guide, target, dtype=cv2.CV_32F)
+    slope = mean(spare)
+    cv2.subtract(slope, cv2.multiply(mean_g, mean_p, dst=spare), dst=slope)
+    variance = mean(guide, spare, cv2.sqrBoxFilter)
+    variance -= mean_g * mean_g
+    variance += np.float32(_EPSILON)
+    cv2.divide(slope, variance, dst=slope)
+    offset = cv2.subtract(mean_p, cv2.multiply(slope, mean_g, dst=mean_g), dst=mean_p)
+    cv2.copyTo(mean(slope, mean_g), undecided[part], a[part])
+    cv2.copyTo(mean(offset, spare), undecided[part], b[part])
     return a, b
 
 
-def _where(condition: NDArray[np.bool_]) -> Plane:
-    return condition.view(np.uint8)
-
-
-def _window(alpha: Float) -> NDArray[np.uint8]:
+def _window(alpha: Plane) -> Plane:
     """The filter's window on the low frame, as ones.
 
     It is also how far the filter may move an edge: beyond, texture of the room cannot pass for
     person.
     """
     size = 2 * max(2, round(alpha.shape[1] * _RADIUS_SHARE)) + 1
-    return np.ones((size, size), np.uint8)
+    return _ones(size, size)
 
 
-def _apply(a: Float, b: Float, luma: Plane) -> Plane:
-    """Compute a * luma / 255 + b, stretched and clipped, as uint8 at the luma's size."""
-    size = (luma.shape[1], luma.shape[0])
-    gain = np.float32(1 / (1 - 2 * _STRETCH))
-    slope = cv2.resize(a * gain, size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(
-        (b - np.float32(_STRETCH)) * (gain * np.float32(255)), size, interpolation=cv2.INTER_LINEAR
-    )
-    cv2.multiply(luma, slope, dst=slope, dtype=cv2.CV_32F)
-    return np.asarray(cv2.add(slope, offset, dtype=cv2.CV_8U), np.uint8)  # rounds and saturates
+@lru_cache(maxsize=16)
+def _ones(rows: int, columns: int) -> Plane:
+    return np.ones((rows, columns), np.uint8)
+
+
+def _ends(a: Float, b: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which tiles of the low frame, bool [n], may hold any person, and which any room.
+
+    Alpha lies between b and 255 * a + b, whatever the luma. Enlarging mixes each low pixel with
+    the ones next to it, so those count, too.
+    """
+    other_end = np.asarray(cv2.scaleAdd(a, 255, b), np.float32)
+    person = np.maximum(b, other_end) > 0
+    room = np.minimum(b, other_end) < np.float32(255 - 1e-3)
+    grid = grid_of(*a.shape, *_TILE)
+    around = _ones(grid.tiles.height + 2, grid.tiles.width + 2)
+
+    def any_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        grown = cv2.dilate(which.view(np.uint8), around, anchor=(1, 1))
+        return np.asarray(np.take(grown, grid.first) > 0)
+
+    return any_of(person), any_of(room)
+
+
+def _enlarged(plane: Float, tiles: Tiles, factor: int) -> Float:
+    """Some tiles of a plane float32 [h, w], enlarged: [n, height * factor, width * factor].
+
+    The numbers that a bilinear `cv2.resize` of the whole plane gives, by two small matrix products
+    for each tile; so small that NumPy's library does not start threads for them.
+    """
+    padded = cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around = Tiles(tiles.height + 2, tiles.width + 2, tiles.top, tiles.left).of(padded)
+    down, across = (_bilinear(length, factor) for length in (tiles.height, tiles.width))
+    return np.asarray(np.matmul(down, np.matmul(around, across.T)), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _bilinear(length: int, factor: int) -> Float:
+    """float32 [length * factor, length + 2]: weights of a tile's pixels and their neighbours."""
+    position = (np.arange(length * factor) + 0.5) / factor + 0.5
+    distance = np.abs(position[:, None] - np.arange(length + 2))
+    return np.asarray(np.maximum(1 - distance, 0), np.float32)
+
+
+def _apply(slope: Float, offset: Float, luma: Plane) -> Plane:
+    """The rounded slope * luma + offset, uint8; all are [n, height, width]. Overwrites `slope`."""
+    count, height, width = luma.shape
+    if not count:
+        return luma
+    flat = (count * height, width)
+    alpha = slope.reshape(flat)
+    cv2.multiply(luma.reshape(flat), alpha, dst=alpha, dtype=cv2.CV_32F)
+    rounded = cv2.add(alpha, offset.reshape(flat), dtype=cv2.CV_8U)  # and saturated
+    return np.asarray(rounded, np.uint8).reshape(luma.shape)
 
 
 def _soften(plane: Float, radius: float) -> Float:
