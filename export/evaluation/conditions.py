@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+from functools import cache
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -35,6 +40,29 @@ def skin(image: Image, label: Image) -> str:
 
 def _bin(value: float, low: float, high: float, names: tuple[str, str, str]) -> str:
     return names[0] if value < low else names[1] if value < high else names[2]
+
+
+@cache
+def _webcam_labels() -> dict[str, tuple[str, ...]]:
+    with Path(__file__).with_name("webcam_conditions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row.pop("picture"): tuple(f"{name}: {value}" for name, value in row.items()) for row in rows
+    }
+
+
+def webcam(name: str, alpha: Image) -> tuple[str, ...]:
+    """Of a test picture of person/webcam_people, by its name in the manifest; () of any other.
+
+    Skin tone, light, glasses, headset and hand were labelled once, by one pair of eyes, on contact sheets; pictures are
+    listed by the start of the SHA-256 of their names, since these name private people. Distance is the share of the
+    frame that alpha, uint8 [H, W], calls person: "close" from a half, "far" below a quarter.
+    """
+    labels = _webcam_labels().get(hashlib.sha256(name.encode()).hexdigest()[:12])
+    if labels is None:
+        return ()
+    share = float((alpha > 127).mean())
+    return (*labels, f"distance: {_bin(share, 0.25, 0.5, ('far', 'usual', 'close'))}")
 
 
 def framing(notes: str) -> str:

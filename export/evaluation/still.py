@@ -16,7 +16,7 @@ from export.data.image import Image
 from export.data.people import Labelled, read_manifest
 from export.data.readers import Reader, detect
 from export.errors import ExportError
-from export.evaluation.conditions import framing, light, skin
+from export.evaluation.conditions import framing, light, skin, webcam
 from export.evaluation.engines import Matting, Parsing
 from export.evaluation.faces import LabelledFace, face_crop, test_faces
 from export.evaluation.measures import (
@@ -117,7 +117,8 @@ def _person(alpha: Image, item: Labelled, notes: str) -> _Seen:
         "miou": np.stack([person, overlap(~found, ~wanted, counts)]),
         "boundary_f": boundary_matches(found, wanted, counts),
     }
-    return _Seen(measured, (framing(notes), light(item.image)))
+    by_eye = webcam(item.name, item.alpha)
+    return _Seen(measured, by_eye or (framing(notes), light(item.image)))
 
 
 def _empty(alpha: Image, item: Labelled) -> _Seen:

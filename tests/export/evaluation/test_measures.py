@@ -106,6 +106,7 @@ def test_a_score_keeps_what_it_has() -> None:
         "metric": "iou",
         "images": 2,
         "mean": 0.75,
+        "worst": 0.5,
         "median": 0.75,
     }
     assert summarise("a", "iou", [0.5], 0.25, "light: dark").row()["condition"] == "light: dark"
