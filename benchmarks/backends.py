@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.results import save
-from vcam.assemble import table_cells
+from vcam.bench.requests import table_cells
 from vcam.bench.table import bench_table, table_lines
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.results import save
-from vcam.assemble import BenchRequest, run_engine_bench, run_pipeline_bench
+from vcam.bench.requests import BenchRequest, run_engine_bench, run_pipeline_bench
 from vcam.catalogue import DEFAULT_ENGINE
 
 _CAMERA_FPS = 30.0

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks.face_sheet import face_scene, find_face
 from benchmarks.results import save
-from vcam.assemble import BenchRequest, open_parser, run_engine_bench, run_pipeline_bench
+from vcam.assemble import open_parser
+from vcam.bench.requests import BenchRequest, run_engine_bench, run_pipeline_bench
 from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
 from vcam.effects import make_effect
 from vcam.effects.regions import face_height_px

@@ -67,7 +67,7 @@ def train(
     ] = None,
     teacher_model: Annotated[
         str, typer.Option(help="The model of a checkpoint given as --teacher.")
-    ] = "portraitnet",
+    ] = "portraitnet_lite",
     consistency: Annotated[
         float, typer.Option(min=0, help="Weight of the consistency loss.")
     ] = 0.0,

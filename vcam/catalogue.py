@@ -71,6 +71,11 @@ def shipped_engines() -> Path:
     return Path(next(iter(importlib.import_module("vcam.engines").__path__)))
 
 
+def engine_folders(extra: Iterable[Path]) -> list[Path]:
+    """The catalogues to look in, the user's own first."""
+    return [*extra, shipped_engines()]
+
+
 def read_catalogue(folder: Path) -> list[EngineSpec]:
     """All engines of one catalogue folder, by name.
 
@@ -87,6 +92,15 @@ def read_catalogue(folder: Path) -> list[EngineSpec]:
             f"{folder}: no <model>/engine.toml in it; --engines wants the folder above the models"
         )
     return sorted((spec for file in files for spec in _read(file)), key=lambda spec: spec.name)
+
+
+def all_engines(extra: Iterable[Path]) -> list[EngineSpec]:
+    """Every engine of those catalogues.
+
+    Raises:
+        EngineError: a folder is no catalogue.
+    """
+    return [spec for folder in engine_folders(extra) for spec in read_catalogue(folder)]
 
 
 def _read(file: Path) -> list[EngineSpec]:

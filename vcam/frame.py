@@ -41,6 +41,7 @@ class Frame:
     index: counts the frames that the source delivered, from 0.
     alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
     pts_ns: presentation time in the source's own timeline, 0 at its first frame.
+    duration_ns: for how long the source shows it; 0: until the next one, or for a frame period.
     """
 
     data: Plane
@@ -49,6 +50,7 @@ class Frame:
     index: int = 0
     alpha: Plane | None = None
     pts_ns: int = 0
+    duration_ns: int = 0
 
     @classmethod
     def empty(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.backends import make_backend
+from vcam.catalogue import DEFAULT_FACE_ENGINE, engine_folders, find_engine
 from vcam.errors import SinkError, UsageError
-from vcam.face.parser import Parser
+from vcam.face.parser import FaceParser, Parser
 from vcam.face.picture import picture_probs
 from vcam.frame import FaceClass, Matte, Plane
 from vcam.matting.matter import Matter
@@ -165,3 +168,50 @@ def _write(path: Path, mask: NDArray[np.uint8]) -> None:
         raise SinkError(
             f"{path}: {error.strerror}; free some space or name another folder with --out"
         ) from error
+
+
+@contextmanager
+def open_masks(
+    engine: str,
+    engines: tuple[Path, ...],
+    backend: str,
+    threads: int,
+    kind: str | None,
+    threshold: float | None,
+) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
+    """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine;
+    see `open_matter`.
+
+    kind: "labels" or "palette", the name of a class, or None: person or not, or the labels.
+    threshold: from which share on it is a person; None: 0.5.
+
+    Raises:
+        UsageError: unknown engine or backend, or the engine has no such mask.
+        EngineError: a damaged file.
+    """
+    spec = find_engine(engine, engine_folders(engines))
+    if spec.task not in ("person", "face"):
+        raise UsageError(
+            f"{spec.name} is a {spec.task} engine and makes no masks; "
+            f"choose a person or face engine, such as --engine {DEFAULT_FACE_ENGINE}"
+        )
+    is_face = spec.task == "face"
+    known = (*CLASS_NAMES, "labels", "palette") if is_face else ("person",)
+    if kind is not None and kind not in known:
+        other = (
+            "" if is_face else f"; more have face engines, such as --engine {DEFAULT_FACE_ENGINE}"
+        )
+        raise UsageError(f"{spec.name} has no mask {kind!r}; it has {', '.join(known)}{other}")
+    if is_face and threshold is not None:
+        raise UsageError(
+            f"--threshold cuts the masks of person engines, and {spec.name} is a face engine"
+        )
+    made = make_backend(backend, spec, threads, patient=False)
+    if is_face:
+        with FaceParser(made) as parser:
+            yield lambda image: face_mask(parser, image, kind or "labels")
+    else:
+        with Matter(made) as matter:
+            yield lambda image: picture_mask(
+                matter, image, None if kind else 0.5 if threshold is None else threshold
+            )

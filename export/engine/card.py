@@ -18,6 +18,7 @@ from export.weights.record import Record
 
 _TEMPLATES = Path(__file__).parents[1] / "cards"
 _SHIPPED = _TEMPLATES / "shipped"
+_GENERAL = "network"
 _WEAKNESSES = "## Weaknesses\n\n"
 _UNSEEN = "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a person may be on both sides."
 _PERHAPS_SEEN = (
@@ -53,12 +54,11 @@ def card(
     parameters: of the network, their number; files: the `[[file]]` tables of `engine.toml`; peers: see
     `export.card_quality`.
     """
-    template = Template(
-        (_TEMPLATES / f"{_template_of(spec, training)}.md").read_text(encoding="utf-8")
-    )
+    template = Template((_TEMPLATES / f"{spec.card or _GENERAL}.md").read_text(encoding="utf-8"))
     progress, seen = _found(spec) if training.shipped else ("", "")
     text = template.substitute(
-        model=spec.name,
+        model=spec.engine_name,
+        about=spec.about or f"{spec.name}.",
         parameters=f"{parameters / 1e6:.1f} million"
         if parameters >= 1e6
         else f"{parameters / 1e3:.0f} thousand",
@@ -70,7 +70,7 @@ def card(
         licence=training.licence,
         contract=_contract(spec, size, batch),
         memory="the answer to the frame before helps"
-        if spec.stateful
+        if spec.memory
         else "nothing is remembered between frames",
         classes=", ".join(spec.classes),
         quality=quality(scores, peers),
@@ -83,17 +83,9 @@ def card(
 
 def _found(spec: ModelSpec) -> tuple[str, str]:
     """Of the shipped weights: how far training went, and what was seen to fail in the worst test pictures."""
-    text = (_SHIPPED / f"{spec.name}.md").read_text(encoding="utf-8")
+    text = (_SHIPPED / f"{spec.engine_name}.md").read_text(encoding="utf-8")
     progress, _, seen = text.partition(_WEAKNESSES)
     return progress.strip(), seen.strip()
-
-
-def _template_of(spec: ModelSpec, training: Training) -> str:
-    if spec.name.startswith("segformer"):
-        return "segformer_face" if training.record and spec.task == "face" else "segformer"
-    if spec.name == "portraitnet_prior" and not spec.network:
-        return "portraitnet"
-    return spec.name if spec.task == "face" else spec.network or spec.name
 
 
 def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
@@ -108,7 +100,7 @@ def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
         lines.append(f"Classes: {', '.join(spec.classes)}.")
     else:
         lines.append(f"Output `alpha` uint8 [{batch}, {plane}], 0 room .. 255 person.")
-    if spec.stateful:
+    if spec.memory:
         lines.append(
             f"`state_in` and `state_out` float32 [{batch}, 1, {plane}]: the previous share of person, 0..1; zeros "
             "for the first frame."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,30 @@ from export.evaluation.engines import open_onnx
 from export.evaluation.measures import Score
 from export.evaluation.scenes import own_pictures, pictures
 from export.evaluation.still import evaluate
-from export.models import PRESETS, ModelSpec, find_model, find_preset
+from export.models import (
+    PRESETS,
+    TRAINED,
+    ModelSpec,
+    Pixels,
+    Preset,
+    family_of,
+    find_model,
+    find_preset,
+    model_of,
+)
 from export.onnx.graph import OPSET, check_size, engine_graphs
 from export.onnx.half import to_half
 from export.onnx.parity import check_half, check_parity
 from export.weights.files import fit_weights, preset_of, read_weights, sha256_of
-from export.weights.layouts import resolve
-from export.weights.record import record_of, samples_seen
+from export.weights.layouts import origin_of, resolve
+from export.weights.record import Record, record_of, samples_seen
 
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 _MANY_IMAGES, _FEW_IMAGES = 32, 12
 _LARGE = 1_000_000
 _OWN_LICENCE, _NO_LICENCE = "Apache-2.0", "unknown; ask the authors of the weights"
+_OTHERS_LICENCE = "not stated; whoever trained the weights states it with --licence"
 _PARITY_SETS = {"person": "person/wild", "face": "face/real"}
 
 
@@ -44,8 +55,8 @@ class ConvertConfig:
 
     Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
     commas between, or their number, where the checkpoint leaves a choice.
-    `licence`: of the weights; Apache-2.0 of our own, not known of others unless given. `peers`: others' scores, for
-    the card.
+    `licence`: of the weights; Apache-2.0 of those in export/checkpoints, not known of others unless
+    given. `peers`: others' scores, for the card.
     """
 
     model: str
@@ -67,7 +78,8 @@ def convert(config: ConvertConfig) -> Path:
     Raises:
         ExportError: the checkpoint, the pictures or the data are not usable, or parity fails; `out` is as before.
     """
-    spec, network = load_network(config.model, config.checkpoint, config.preset, config.classes)
+    loaded = open_checkpoint(config.model, config.checkpoint, config.preset, config.classes)
+    spec, network = loaded.spec, loaded.network
     size = config.size or spec.size
     check_size(size)
     peers = read_peers(config.peers, spec.task) if config.peers else []
@@ -85,7 +97,7 @@ def convert(config: ConvertConfig) -> Path:
         made = Path(temporary) / "engine"
         made.mkdir()
         files = [
-            write_graph(made, f"{spec.name}_{precision}", precision, model)
+            write_graph(made, f"{spec.engine_name}_{precision}", precision, model)
             | {"parity": parity[precision]}
             for precision, model in (("fp32", single), ("fp16", half))
         ]
@@ -94,8 +106,8 @@ def convert(config: ConvertConfig) -> Path:
             if config.data
             else []
         )
-        training = _training(config, spec)
-        document = _document(spec, size, config, training, files, scores)
+        training = _training(config, loaded)
+        document = _document(loaded, size, config, training, files, scores)
         (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
         text = card(
             spec, size, config.batch, parameters_of(network), training, files, scores, peers
@@ -105,28 +117,60 @@ def convert(config: ConvertConfig) -> Path:
     return config.out
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint that has been read. preset: who published it; record: of its training here; None: not known."""
+
+    spec: ModelSpec
+    network: nn.Module
+    preset: Preset | None
+    record: Record | None
+
+
 def load_network(
     model: str, checkpoint: Path, preset: str | None = None, classes: str | None = None
 ) -> tuple[ModelSpec, nn.Module]:
-    """The variant of a model that a checkpoint holds, with its weights.
+    """The variant of a model that a checkpoint holds, and the network with its weights.
 
     Raises:
-        ExportError: the model or the preset is unknown, or the checkpoint is not usable.
+        ExportError: as `open_checkpoint`.
+    """
+    loaded = open_checkpoint(model, checkpoint, preset, classes)
+    return loaded.spec, loaded.network
+
+
+def open_checkpoint(
+    model: str, checkpoint: Path, preset: str | None = None, classes: str | None = None
+) -> Loaded:
+    """Read a checkpoint of a model.
+
+    How it sees colours belongs to where it comes from: the preset that is named or known by the file's sha256, else
+    its record, else what the number of classes says.
+
+    Raises:
+        ExportError: the model or the preset is unknown, the checkpoint is not usable, or its origin is not clear.
     """
     spec = find_model(model)
     name = preset or preset_of(checkpoint)
-    if preset is None and name and PRESETS[name].spec.name != model:
+    if preset is None and name and PRESETS[name] not in family_of(model).presets:
+        other = model_of(name)
         raise ExportError(
-            f"{checkpoint}: the published weights of {PRESETS[name].spec.name}, not of {model}; "
-            f"convert {PRESETS[name].spec.name}"
+            f"{checkpoint}: the published weights of {other}, not of {model}; convert {other}"
         )
-    if name:
-        spec = find_preset(name, model).spec
+    origin = find_preset(name, model) if name else None
     weights = read_weights(checkpoint)
-    spec = resolve(checkpoint, spec, weights, classes)
+    record = None if origin else record_of(checkpoint)
+    spec = resolve(checkpoint, TRAINED.get(model, spec) if record else spec, weights, classes)
+    fitted = fit_weights(checkpoint, spec, weights)
+    if record:
+        seen = record["spec"]
+        spec = replace(spec, pixels=Pixels(tuple(seen["mean"]), tuple(seen["std"]), seen["bgr"]))
+    else:
+        origin = origin or origin_of(checkpoint, spec)
+        spec = origin.applied(spec) if origin else spec
     network = spec.build()
-    network.load_state_dict(fit_weights(checkpoint, spec, weights))
-    return spec, network.eval()
+    network.load_state_dict(fitted)
+    return Loaded(spec, network.eval(), origin, record)
 
 
 def parity_images(network: nn.Module) -> int:
@@ -165,42 +209,47 @@ def write_graph(
     }
 
 
-def _training(config: ConvertConfig, spec: ModelSpec) -> Training:
-    """What a checkpoint of our own says about its training; published weights say nothing."""
-    name = config.preset or preset_of(config.checkpoint)
-    if name:
-        preset = PRESETS[name]
-        return Training(f"published, {preset.source}", preset.licence)
-    record = record_of(config.checkpoint)
-    if record is None:
+def _training(config: ConvertConfig, loaded: Loaded) -> Training:
+    """What is known of how weights came about, and their licence: only that of our own is known without being said."""
+    if loaded.preset and loaded.preset.sha256 == sha256_of(config.checkpoint):
+        return Training(
+            f"published, {loaded.preset.source}", config.licence or loaded.preset.licence
+        )
+    if loaded.preset:
+        return Training(
+            f"taken for weights of {loaded.preset.source}", config.licence or _NO_LICENCE
+        )
+    if loaded.record is None:
         return Training(
             "given by the user, without a record of their training", config.licence or _NO_LICENCE
         )
-    ours = CHECKPOINTS / f"{spec.name}.safetensors"
+    ours = CHECKPOINTS / f"{loaded.spec.engine_name}.safetensors"
     shipped = ours.is_file() and sha256_of(ours) == sha256_of(config.checkpoint)
-    origin = (
-        "trained by this project"
-        if shipped
-        else "trained with this project's `python -m export train`"
-    )
-    return Training(origin, config.licence or _OWN_LICENCE, record, shipped)
+    if shipped:
+        return Training(
+            "trained by this project", config.licence or _OWN_LICENCE, loaded.record, shipped
+        )
+    origin = "trained with this project's `python -m export train`"
+    return Training(origin, config.licence or _OTHERS_LICENCE, loaded.record)
 
 
 def _document(
-    spec: ModelSpec,
+    loaded: Loaded,
     size: tuple[int, int],
     config: ConvertConfig,
     training: Training,
     files: list[dict[str, Any]],
     scores: list[Score],
 ) -> dict[str, Any]:
+    spec = loaded.spec
     state = (
-        {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.stateful else {}
+        {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.memory else {}
     )
     return {
         "format": 1,
         "task": spec.task,
-        "model": spec.name,
+        "model": spec.engine_name,
+        "network": spec.name,
         "classes": list(spec.classes),
         "licence": training.licence,
         "opset": OPSET,

@@ -100,7 +100,9 @@ def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
     lines = []
     if config.checkpoint and "fp32" in files:
         classes = ",".join(document["classes"])
-        spec, network = load_network(document["model"], config.checkpoint, config.preset, classes)
+        spec, network = load_network(
+            document.get("network", document["model"]), config.checkpoint, config.preset, classes
+        )
         exact = check_parity(network, spec, files["fp32"], images)
         lines.append(
             f"fp32 against torch: {exact.logit_max:.1e} in logits, {exact.output_max}/255, {exact.images} pictures"

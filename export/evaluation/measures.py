@@ -44,6 +44,7 @@ class Score:
     median: float
     pooled: float | None = None
     condition: str = ""
+    worst: float | None = None
 
     def row(self) -> dict[str, Any]:
         """What is kept of it, without what it does not have."""
@@ -54,6 +55,7 @@ class Score:
             "images": self.images,
         }
         found |= {"mean": self.mean, "median": self.median, "pooled": self.pooled}
+        found |= {"worst": self.worst}
         return {key: value for key, value in found.items() if value not in (None, "")}
 
 
@@ -129,8 +131,9 @@ def summarise(
     pooled: float | None = None,
     condition: str = "",
 ) -> Score:
-    """Mean and median over pictures, rounded to four digits."""
+    """Mean, median and worst over pictures, rounded to four digits; worst of what should be high."""
     mean, median = (round(float(x), 4) for x in (np.mean(values), np.median(values)))
+    worst = round(float(min(values)), 4) if metric.startswith(("iou", "boundary_f")) else None
     return Score(
         name,
         metric,
@@ -139,4 +142,5 @@ def summarise(
         median,
         None if pooled is None else round(pooled, 4),
         condition,
+        worst,
     )

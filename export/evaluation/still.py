@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ _PARTS = {
     "teeth": (8,),
 }
 """What is scored of a face: classes of EasyPortrait v1, those on both sides together."""
+_NEWER = ("person/webcam_people", "backgrounds_negatives")
+"""Sets that older data folders lack."""
 _CHECKED = "teeth_checked"
 
 
@@ -82,10 +85,12 @@ def evaluate_people(engine: Matting, data: Path) -> list[Score]:
     Raises:
         ExportError: a set is missing, damaged or has no test pictures.
     """
-    sets = ("person/ccp", "person/wild")
-    ccp, wild = (_people_or_nobody(x, engine, test_set(data, x), _notes(data / x)) for x in sets)
+    sets = ["person/ccp", "person/wild"]
+    sets += [name for name in _NEWER if (data / name).is_dir()]
+    ccp, *others = (_people_or_nobody(x, engine, test_set(data, x), _notes(data / x)) for x in sets)
     cutouts = _people_or_nobody("person/cutouts composited", engine, composited(data), {})
-    return [*ccp, *cutouts, *wild, *_people_or_nobody("rooms", engine, test_rooms(data), {})]
+    rooms = _people_or_nobody("rooms", engine, test_rooms(data), {})
+    return [*ccp, *cutouts, *chain.from_iterable(others), *rooms]
 
 
 def _notes(folder: Path) -> dict[str, str]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.models.spec import Pixels
+
 _BATCH_NORM_EPS = 1e-3  # of the published checkpoints
+CLOVAAI_PIXELS = Pixels(
+    mean=(132.35703, 115.69884, 107.304565),
+    std=(255 * 68.29726, 255 * 65.1337, 255 * 63.97182),
+    bgr=True,
+)
+"""etc/Visualize_video.py of clovaai/ext_portrait_segmentation: blue, green, red; (x - mean) / std, after that / 255."""
 
 
 def upsample(x: Tensor, scale: int) -> Tensor:

@@ -8,10 +8,15 @@ decoder, twice as wide at the end, on an EfficientNet-Lite0 encoder, because Ima
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.models import efficientnet_lite
+from export.models.outline import outline
+from export.models.spec import PERSON, V1_CLASSES, Family, ModelSpec, Pixels, State
 
 _STAGES = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
 """MobileNetV2, table 2: expansion, width, blocks, stride of stages 2 to 6."""
@@ -19,6 +24,8 @@ _WIDTHS = (16, 24, 32, 96, 320)
 """Width of the encoder at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
 _LAST_WIDTH = 8
 _LITE_LAST_WIDTH = 16
+_FOCAL_POWER = 2.0
+_OUTLINE_PX = 5
 
 
 def _conv_norm(
@@ -159,3 +166,87 @@ class PortraitNetLite(_Portrait):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         return self.encoder(x)[1:]  # type: ignore[no-any-return]
+
+
+def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Focal cross-entropy of the outline (section 3.3 of the paper, the boundary loss), four pixels wide.
+
+    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; beside pixels that are not
+    valid, whether there is an outline is not known.
+    """
+    score, target = logits[:, 1] - logits[:, 0], (outline(alpha, _OUTLINE_PX) > 0.5).float()
+    valid = -functional.max_pool2d(-valid[:, None], _OUTLINE_PX, 1, _OUTLINE_PX // 2)[:, 0]
+    entropy = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
+    missed = torch.abs(target - torch.sigmoid(score)) ** _FOCAL_POWER
+    return (entropy * missed * valid).sum() / (target * valid).sum().clamp(min=1)
+
+
+_FIRST_CONV, _LITE_STEM = "stage0.0.weight", "encoder.stem.0.weight"
+
+
+def _identify(state: State) -> str:
+    lite = "_lite" if _LITE_STEM in state else ""
+    if lite and len(state.get(_CLASSIFIER, ())) > 2:
+        return "portraitnet_face"
+    return f"portraitnet{lite}{'_prior' if _remembers(state) else ''}"
+
+
+def _remembers(state: State) -> bool:
+    return any(len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state)
+
+
+def _variant(spec: ModelSpec, state: State) -> ModelSpec:
+    """With the memory and the boundary head that the weights have."""
+    options = {**spec.options, "edge": True} if "edge.weight" in state else {}
+    return replace(spec, memory=_remembers(state), options=options)
+
+
+_CLASSIFIER = "pred.weight"
+# config/*.yaml there: blue, green, red; (x - mean) * 0.017
+_AUTHORS = ModelSpec(
+    "portraitnet",
+    PortraitNet,
+    (224, 224),
+    PERSON,
+    Pixels(mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True),
+    extra_loss=boundary_loss,
+    card="portraitnet",
+)
+_LITE = ModelSpec(
+    "portraitnet_lite",
+    PortraitNetLite,
+    (224, 320),  # of a 16:9 frame nearly the shape: outlines come closer than in a square
+    PERSON,
+    Pixels(mean=(127, 127, 127), std=(128, 128, 128)),
+    single=3,  # with all of it in half precision, 0.9 % of a face's pixels change their class; so, 0.1 %
+    engine="portraitnet",
+    extra_loss=boundary_loss,
+    card="portraitnet_lite",
+)
+_LITE_PRIOR = replace(_LITE, name="portraitnet_lite_prior", memory=True, engine="portraitnet_prior")
+_FACE = replace(
+    _LITE,
+    name="portraitnet_face",
+    size=(224, 224),
+    classes=V1_CLASSES,
+    engine="",
+    card="portraitnet_face",
+)
+FAMILY = Family(
+    mark="transit1.block.0.0.weight",
+    specs=(
+        _AUTHORS,
+        replace(_AUTHORS, name="portraitnet_prior", memory=True),
+        _LITE,
+        _LITE_PRIOR,
+        _FACE,
+    ),
+    trained=(
+        replace(_LITE, options={"edge": True}),
+        replace(_LITE_PRIOR, options={"edge": True}),
+        _FACE,
+    ),
+    classifier=_CLASSIFIER,
+    identify=_identify,
+    variant=_variant,
+)

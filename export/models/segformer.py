@@ -7,11 +7,14 @@ load strictly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from export.models.easyportrait import CLASS_NAMES, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec, State
 
 _LAYER_NORM_EPS = 1e-6
 _HEADS = (1, 2, 5, 8)
@@ -215,3 +218,45 @@ class SegFormer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+_CLASSIFIER = "decode_head.conv_seg.weight"
+_EMBED = "backbone.layers.0.0.projection.weight"
+_DEEP = "backbone.layers.2.1.39.norm1.weight"  # block 40 of stage 3: only the largest has it
+
+
+def _identify(state: State) -> str:
+    if _EMBED in state and len(state[_EMBED]) == 32:
+        return "segformer_b0"
+    return "segformer_b5" if _DEEP in state else "segformer_b2"
+
+
+def _variant(spec: ModelSpec, state: State) -> ModelSpec:
+    """With the decoder's width that the weights have."""
+    head = state[_CLASSIFIER].shape[1] if _CLASSIFIER in state else 256
+    return replace(spec, options={**spec.options, "head": head})
+
+
+_B0 = ModelSpec(
+    "segformer_b0",
+    SegFormer,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    options={"encoder": "b0"},
+    card="segformer",
+)
+FAMILY = Family(
+    mark="decode_head.fusion_conv.conv.weight",
+    specs=(
+        _B0,
+        replace(_B0, name="segformer_b2", options={"encoder": "b2"}),
+        replace(_B0, name="segformer_b5", options={"encoder": "b5"}),
+    ),
+    trained=(replace(_B0, size=(256, 256), classes=V1_CLASSES, card="segformer_face"),),
+    classifier=_CLASSIFIER,
+    class_names=CLASS_NAMES,
+    identify=_identify,
+    variant=_variant,
+    presets=PRESETS,
+)

@@ -8,12 +8,14 @@ no normalisation layers: the published file has them folded into the convolution
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.errors import ExportError
+from export.models.spec import PERSON, Family, ModelSpec, Pixels, Preset, State
 from export.weights.tflite import TfliteGraph
 
 _BLOCKS = (
@@ -188,3 +190,48 @@ def from_published(graph: TfliteGraph, name: str) -> dict[str, Tensor]:
             "selfie_segmentation_landscape.tflite"
         )
     return state
+
+
+_STEM = "stem.conv.weight"
+
+
+def _identify(state: State) -> str:
+    return "selfie_prior" if len(state[_STEM][0]) == 4 else "selfie"
+
+
+_SELFIE = ModelSpec(
+    "selfie",
+    Selfie,
+    (160, 288),
+    PERSON,
+    Pixels(mean=(0, 0, 0), std=(255, 255, 255)),  # 0..1, as the published graph takes them
+    options={"classes": 1},
+    about="The network of MediaPipe's selfie segmentation, read off its published graph.",
+)
+_PRIOR = replace(_SELFIE, name="selfie_prior", memory=True)
+_PUBLISHED = Preset(
+    "mediapipe_landscape",
+    _SELFIE.pixels,
+    source="google-ai-edge/mediapipe@8b57bf8, selfie_segmentation_landscape.tflite",
+    licence="Apache-2.0",
+    sha256="4aafe6223bb8dac6fac8ca8ed56852870a33051ef3f6238822d282a109962894",
+    size=(144, 256),
+    clear=True,
+)
+FAMILY = Family(
+    mark="context_gate.conv.weight",
+    specs=(_SELFIE, _PRIOR),
+    trained=(_SELFIE, _PRIOR),
+    identify=_identify,
+    variant=lambda spec, state: replace(spec, memory=_identify(state) == "selfie_prior"),
+    presets=(
+        _PUBLISHED,
+        replace(
+            _PUBLISHED,
+            name="mediapipe_square",
+            source="google-ai-edge/mediapipe@8b57bf8, selfie_segmentation.tflite",
+            sha256="8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27",
+            size=(256, 256),
+        ),
+    ),
+)

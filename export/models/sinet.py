@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.models.layers import Conv, ConvNormAct, NormAct, norm, upsample
+from export.models.layers import CLOVAAI_PIXELS, Conv, ConvNormAct, NormAct, norm, upsample
+from export.models.spec import PERSON, Family, ModelSpec, Pixels, Preset
 
 _STAGE_2 = (((3, 1), (5, 1)), ((3, 1), (3, 1)))
 _STAGE_3 = (
@@ -163,3 +164,53 @@ class SINet(nn.Module):
         half = self.bn_2(upsample(self.level2_C(fine) * doubt + quarter, 2))
         logits: Tensor = self.classifier(half)
         return (logits, coarse) if self.training else logits
+
+    def folded(self, pixels: Pixels, size: tuple[int, int]) -> nn.Module:
+        """See `Foldable`."""
+        from export.models.sinet_folded import FoldedSINet
+
+        return FoldedSINet(
+            self, torch.tensor(pixels.mean), torch.tensor(pixels.std), pixels.bgr, size
+        )
+
+
+def coarse_loss(coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy of the coarse answer, each pixel as heavy as the share of it that is valid.
+
+    coarse float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
+    """
+    person, weight = (
+        functional.interpolate(x[:, None], coarse.shape[2:], mode="area")[:, 0]
+        for x in (alpha * valid, valid)
+    )
+    wanted = person / weight.clamp(min=1e-6)
+    entropy = functional.binary_cross_entropy_with_logits(
+        coarse[:, 1] - coarse[:, 0], wanted, reduction="none"
+    )
+    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+
+
+_SINET = ModelSpec(
+    "sinet",
+    SINet,
+    (256, 352),  # 1.8 times the authors' pixels, nearer to the shape of a webcam's frame
+    PERSON,
+    Pixels(mean=(127.5, 127.5, 127.5), std=(63.75, 63.75, 63.75)),
+    extra_loss=coarse_loss,
+    card="sinet",
+)
+FAMILY = Family(
+    mark="level2_C.conv.weight",
+    specs=(_SINET,),
+    trained=(_SINET,),
+    presets=(
+        Preset(
+            "clovaai",
+            CLOVAAI_PIXELS,
+            source="clovaai/ext_portrait_segmentation@9bc1bad, result/SINet/",
+            licence="MIT",
+            sha256="d164a9643c6e6765fc6dd4ec73f6018ad2526c21336911b4484715f33e6981a4",
+            size=(224, 224),
+        ),
+    ),
+)

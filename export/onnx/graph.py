@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from export.errors import ExportError
 from export.models import ModelSpec
+from export.models.spec import Foldable
 from export.onnx.passes import fold_scale, pool_means, rewrite_prelu, strip, widen_gates
 
 OPSET = 18
@@ -24,7 +25,8 @@ _SIZE_STEP = 32
 class ScoreNetwork(nn.Module):
     """A network as what its last sigmoid or softmax reads, at the size of the image.
 
-    Input: uint8 [N, H, W, 3] RGB; of a stateful network also float32 [N, 1, H, W], the previous share of person, 0..1.
+    Input: uint8 [N, H, W, 3] RGB; of a network with a memory also float32 [N, 1, H, W], the
+    previous share of person, 0..1.
     Output: float32 [N, H, W], person minus room, or of a face network [N, C, H, W], its logits.
     """
 
@@ -59,9 +61,10 @@ class _FoldedScore(nn.Module):
 class _Engine(nn.Module):
     """uint8 [N, H, W, 3] RGB to uint8, rounded half to even; a sum of rounded shares may miss 255 by a few.
 
-    Person: alpha [N, H, W], 0 room .. 255 person. Face: probs [N, C, H, W], one plane per class. A stateful network
-    also gives float32 [N, 1, H, W], the unrounded share of person, for the next frame. The sigmoid stands for the
-    softmax of two classes; neither can leave 0..255, so nothing needs clipping.
+    Person: alpha [N, H, W], 0 room .. 255 person. Face: probs [N, C, H, W], one plane per class.
+    A network with a memory also gives float32 [N, 1, H, W], the unrounded share of person, for the
+    next frame. The sigmoid stands for the softmax of two classes; neither can leave 0..255, so
+    nothing needs clipping.
     """
 
     def __init__(self, score: nn.Module, spec: ModelSpec) -> None:
@@ -92,7 +95,7 @@ def engine_graph(
 ) -> onnx.ModelProto:
     """The engine of a network: input `image` uint8 [batch, H, W, 3] RGB, and what `_Engine` says.
 
-    Its outputs are called `alpha` or `probs`; a stateful network has `state_in` and `state_out` besides. The same
+    Its outputs are called `alpha` or `probs`; a network with a memory has `state_in` and `state_out` besides. The same
     weights give the same bytes. `fold` picks the form that is fastest on a CPU; without it the graph has the network's
     own operators.
 
@@ -100,10 +103,15 @@ def engine_graph(
         ExportError: the size is not a multiple of 32, or the network cannot be traced.
     """
     check_size(size)
-    folded = spec.fold(network.eval(), size) if fold and batch == 1 else None
-    score = ScoreNetwork(network, spec) if folded is None else _FoldedScore(folded)
+    network.eval()
+    folds = _foldable(network) if fold and batch == 1 else None
+    score = _FoldedScore(folds.folded(spec.pixels, size)) if folds else ScoreNetwork(network, spec)
     model = _graph(score, spec, size, batch)
     return fast_graph(model) if fold else model
+
+
+def _foldable(network: object) -> Foldable | None:
+    return network if isinstance(network, Foldable) else None
 
 
 def engine_graphs(
@@ -115,8 +123,8 @@ def engine_graphs(
         ExportError: as `engine_graph`.
     """
     plain = engine_graph(network, spec, size, fold=False, batch=batch)
-    folded = spec.fold(network.eval(), size) is not None and batch == 1
-    return (engine_graph(network, spec, size) if folded else fast_graph(plain)), plain
+    folds = _foldable(network) is not None and batch == 1
+    return (engine_graph(network, spec, size) if folds else fast_graph(plain)), plain
 
 
 def fast_graph(traced: onnx.ModelProto) -> onnx.ModelProto:
@@ -134,7 +142,7 @@ def fast_graph(traced: onnx.ModelProto) -> onnx.ModelProto:
 
 def _graph(score: nn.Module, spec: ModelSpec, size: tuple[int, int], batch: int) -> onnx.ModelProto:
     inputs = [torch.zeros((batch, *size, 3), dtype=torch.uint8)]
-    if spec.stateful:
+    if spec.memory:
         inputs.append(torch.zeros((batch, 1, *size)))
     model = _trace(_Engine(score, spec).eval(), spec, inputs)
     strip(model)

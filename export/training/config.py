@@ -20,6 +20,7 @@ from export.weights.record import (
     is_clear,
     read_record,
     record_of,
+    spec_record,
     surroundings,
     warmup_of,
 )
@@ -62,7 +63,7 @@ class TrainConfig:
     finish: bool = False
     task: str = ""
     teacher: Path | None = None
-    teacher_model: str = "portraitnet"
+    teacher_model: str = "portraitnet_lite"
     consistency: float = 0.0
     licence: str = "any"
     size: tuple[int, int] | None = None
@@ -169,7 +170,7 @@ def described(
         record
         | asdict(config)
         | {
-            "spec": asdict(spec),
+            "spec": spec_record(spec),
             "warmup": warmup_of(config.warmup_samples, config.samples),
             "horizon": horizon_of(config.ema_samples, config.samples),
             "sets": [
@@ -178,7 +179,7 @@ def described(
             ],
             "draws": faces.draws(config.finish, config.occluders)
             if spec.task == "face"
-            else people.draws(config.finish) | ({"before": prior.SHARES} if spec.stateful else {}),
+            else people.draws(config.finish) | ({"before": prior.SHARES} if spec.memory else {}),
             "segments": [*record.get("segments", []), part | surroundings(device)],
         }
     )

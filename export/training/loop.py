@@ -223,7 +223,7 @@ def _soften(config: TrainConfig) -> Callable[[str, Labelled], Labelled] | None:
 
 def _loop(run: _Run, draw_one: Callable[[np.random.Generator], Sample]) -> None:
     config = run.config
-    draws = _Draws(draw_one, (config.seed, run.seen), run.spec.stateful)
+    draws = _Draws(draw_one, (config.seed, run.seen), run.spec.memory)
     loader = DataLoader(draws, batch_size=config.batch, num_workers=config.workers)
     forward: Any = torch.compile(run.network) if config.compile else run.network
     run.network.train()

@@ -7,27 +7,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from export.models import ModelSpec
+from export.models.outline import outline
 
 IGNORED = 255
 """The class of pixels that `face_loss` leaves out."""
 _FACE_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 4.0)
 """Cross-entropy weight of each class of a face: the smaller, the more."""
 _PARTS = slice(3, 9)
-_FOCAL_POWER = 2.0
-_OUTLINE_PX = 5
+_EXTRA_WEIGHT = 0.3
 
 
 def score_of(logits: Tensor) -> Tensor:
-    """Person minus room, float [N, H, W], of the one or two logits of a person network, float [N, 1 or 2, H, W]."""
+    """Person minus room, float [N, H, W], of the one or two logits of a person network, float
+    [N, 1 or 2, H, W].
+    """
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-
-
-def boundary(alpha: Tensor, width_px: int) -> Tensor:
-    """How much alpha changes within `width_px` (odd): float [N, H, W] 0..1, from float [N, H, W] 0..1."""
-    pad = width_px // 2
-    thick = functional.max_pool2d(alpha[:, None], width_px, 1, pad)
-    thin = -functional.max_pool2d(-alpha[:, None], width_px, 1, pad)
-    return (thick - thin)[:, 0]
 
 
 def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
@@ -37,7 +31,7 @@ def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     """
     score = score_of(logits)
     entropy = functional.binary_cross_entropy_with_logits(score, alpha, reduction="none")
-    weight = (1 + 2 * boundary(alpha, 7)) * valid
+    weight = (1 + 2 * outline(alpha, 7)) * valid
     fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
     share = torch.sigmoid(score) * valid
     target = alpha * valid
@@ -45,35 +39,6 @@ def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
         share.sum((1, 2)) + target.sum((1, 2)) + 100
     )
     return fine + (1 - overlap).mean()
-
-
-def coarse_loss(coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
-    """Cross-entropy of SINet's coarse answer, each pixel as heavy as the share of it that is valid.
-
-    coarse float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1.
-    """
-    person, weight = (
-        functional.interpolate(x[:, None], coarse.shape[2:], mode="area")[:, 0]
-        for x in (alpha * valid, valid)
-    )
-    wanted = person / weight.clamp(min=1e-6)
-    entropy = functional.binary_cross_entropy_with_logits(
-        coarse[:, 1] - coarse[:, 0], wanted, reduction="none"
-    )
-    return (entropy * weight).sum() / weight.sum().clamp(min=1)
-
-
-def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
-    """Focal cross-entropy of the outline (PortraitNet, section 3.3, the boundary loss), four pixels wide.
-
-    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; beside pixels that are not
-    valid nobody knows whether there is an outline.
-    """
-    score, target = logits[:, 1] - logits[:, 0], (boundary(alpha, _OUTLINE_PX) > 0.5).float()
-    valid = -functional.max_pool2d(-valid[:, None], _OUTLINE_PX, 1, _OUTLINE_PX // 2)[:, 0]
-    entropy = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
-    missed = torch.abs(target - torch.sigmoid(score)) ** _FOCAL_POWER
-    return (entropy * missed * valid).sum() / (target * valid).sum().clamp(min=1)
 
 
 def consistency_loss(logits: Tensor, clean: Tensor) -> Tensor:
@@ -137,7 +102,7 @@ def total_loss(
 ) -> Tensor:
     """The whole loss of a network's answer in training mode.
 
-    answer: logits float [N, K, h, w], alone or with SINet's coarse or PortraitNet's boundary logits. label: uint8
+    answer: logits float [N, K, h, w], alone or with what `ModelSpec.extra_loss` takes. label: uint8
     [N, H, W], alpha 0..255 of a person network, the class of a face network. valid: uint8 [N, H, W] 0 or 1.
     """
     logits, extra = answer if isinstance(answer, tuple) else (answer, None)
@@ -147,7 +112,6 @@ def total_loss(
         return face_loss(logits, label.long().masked_fill(valid == 0, IGNORED))
     alpha, counts = label.float() / 255, valid.float()
     loss = person_loss(logits, alpha, counts)
-    if extra is not None:
-        is_boundary = extra.shape[2:] == label.shape[1:]
-        loss = loss + 0.3 * (boundary_loss if is_boundary else coarse_loss)(extra, alpha, counts)
+    if extra is not None and spec.extra_loss is not None:
+        loss = loss + _EXTRA_WEIGHT * spec.extra_loss(extra, alpha, counts)
     return loss

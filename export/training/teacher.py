@@ -31,7 +31,7 @@ class Teacher:
             self._engine = engine
             return
         self._spec, network = load_network(model, source)
-        if self._spec.task != "person" or self._spec.stateful:
+        if self._spec.task != "person" or self._spec.memory:
             raise ExportError(
                 f"{source}: {self._spec.name} cannot teach; give a person network without memory"
             )

@@ -176,7 +176,7 @@ def sha256_of(path: Path) -> str:
 
 def preset_of(path: Path) -> str | None:
     """The name of the published weights that this file is, byte for byte."""
-    digest = sha256_of(path) if path.is_file() else ""
+    digest = sha256_of(path) if path.is_file() else None
     return next((name for name, preset in PRESETS.items() if preset.sha256 == digest), None)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from export.models import CLEAR_PRESETS, PRESETS
+from export.models import CLEAR_PRESETS, PRESETS, ModelSpec
 from vcam.bench.machine import describe_machine
 from vcam.files import write_whole
 
@@ -28,6 +28,7 @@ _KEY = "training"
 _CURVE_POINTS = 6
 _OF_A_RUN = ("last.pt", "ema.safetensors")
 _CLEAR_STARTS = {PRESETS[name].sha256 for name in CLEAR_PRESETS}
+_NAMES_BEFORE = {"portraitnet": "portraitnet_lite", "portraitnet_prior": "portraitnet_lite_prior"}
 _HERE = Path(__file__).resolve().parent
 
 
@@ -46,7 +47,16 @@ def _parsed(text: str) -> Record | None:
         record = json.loads(text)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "spec" in record else None
+    return _renamed(record) if isinstance(record, dict) and "spec" in record else None
+
+
+def _renamed(record: Record) -> Record:
+    """Under the name that the network has today: the own one was called as the authors' that it goes back to."""
+    older = _NAMES_BEFORE.get(record.get("model", ""))
+    before = {"init": _renamed(record["init"])} if record.get("init") else {}
+    if older is None or record["spec"].get("network") != "portraitnet_lite":
+        return record | before
+    return record | before | {"model": older, "spec": record["spec"] | {"name": older}}
 
 
 def _progress(log: Path) -> Record:
@@ -92,6 +102,22 @@ def portable(record: Record | None) -> Record | None:
     kept |= {"distil": [Path(x).name for x in record["distil"]]} if record.get("distil") else {}
     kept |= {name: portable(record[name]) for name in ("init", "teacher_record") if name in record}
     return kept | ({"teacher": Path(record["teacher"]).name} if record.get("teacher") else {})
+
+
+def spec_record(spec: ModelSpec) -> Record:
+    """What a record says of the network, so that its weights can be used without this project."""
+    return {
+        "name": spec.name,
+        "network": spec.network.__name__,
+        "size": spec.size,
+        "classes": spec.classes,
+        "mean": spec.pixels.mean,
+        "std": spec.pixels.std,
+        "bgr": spec.pixels.bgr,
+        "options": dict(spec.options),
+        "memory": spec.memory,
+        "gain": spec.gain,
+    }
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -18,8 +18,9 @@ from vcam.errors import SourceError, SourceLost
 from vcam.frame import Matrix, Size
 from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, Node
 from vcam.sources.base import SourceRequest
+from vcam.sources.camera import Shot
 from vcam.sources.ffmpeg_camera import FFmpegCamera, first_camera
-from vcam.sources.webcam import Shot, WebcamSource, list_cameras
+from vcam.sources.webcam import WebcamSource, list_cameras
 
 SIZE = (96, 64)
 

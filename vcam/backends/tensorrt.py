@@ -226,3 +226,25 @@ class _OpenPlan:
     def _error(self, what: str) -> EngineError:
         reason = self._messages.because("it does not say why") if self._messages else ""
         return EngineError(f"{self._engine_name}: {what} ({reason}); try --backend onnxruntime")
+
+
+def build_plan_ahead(spec: EngineSpec, on_percent: Callable[[int], None]) -> dict[str, object]:
+    """Build the TensorRT plan of an engine, where there is none that loads; return what the backend
+    says of it.
+
+    Args:
+        spec: the engine.
+        on_percent: called with the percent done since its last call.
+
+    Raises:
+        EngineError: no GPU, no TensorRT, or they refuse it.
+    """
+    done = 0
+
+    def tick(share: float) -> None:
+        nonlocal done
+        on_percent(round(share * 100) - done)
+        done = round(share * 100)
+
+    with TensorRtBackend(spec, on_progress=tick) as backend:
+        return backend.about()

@@ -82,6 +82,10 @@ Feather = Annotated[
 ]
 
 
+DAMAGED = 3
+"""Exit status of a run that is whole but for what could not be read of its source."""
+
+
 def _print_version(on: bool) -> None:
     if on:
         print(f"vcam {__version__}")
@@ -245,6 +249,9 @@ def run(
         final = pipeline.run(tick)
     if json:
         print_json(final.to_dict())
+    if pipeline.damage:
+        print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
+        raise typer.Exit(DAMAGED)
 
 
 @contextmanager
@@ -320,9 +327,8 @@ def mask(
     background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
     teeth
     """
-    from vcam.assemble import open_masks
     from vcam.cli.display import progress
-    from vcam.masks import find_pictures, write_masks
+    from vcam.masks import find_pictures, open_masks, write_masks
 
     wanted = {
         "--labels": labels,
@@ -389,7 +395,12 @@ def bench(
 
     `vcam bench --pipeline --live 30` latency from source to sink
     """
-    from vcam.assemble import BenchRequest, run_engine_bench, run_pipeline_bench, run_table_bench
+    from vcam.bench.requests import (
+        BenchRequest,
+        run_engine_bench,
+        run_pipeline_bench,
+        run_table_bench,
+    )
     from vcam.bench.table import ROUNDS, table_lines
     from vcam.cli.display import progress
 

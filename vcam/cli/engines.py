@@ -50,7 +50,7 @@ def list_engines(
 
 
 def _all(engines: list[Path] | None) -> list[EngineSpec]:
-    from vcam.assemble import all_engines
+    from vcam.catalogue import all_engines
 
     return all_engines(tuple(engines or ()))
 
@@ -86,8 +86,9 @@ def build(
 
     Example: `vcam engines build sinet_fp16`
     """
-    from vcam.assemble import build_plan_ahead, engine_folders
     from vcam.backends.gpu_stack import GpuStack
+    from vcam.backends.tensorrt import build_plan_ahead
+    from vcam.catalogue import engine_folders
     from vcam.cli.display import progress
 
     folders = engine_folders(tuple(engines or ()))

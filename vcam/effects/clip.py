@@ -111,9 +111,9 @@ class Clip:
         try:
             while True:
                 with VideoFile(str(self._path), request) as source:
-                    length_ns, step_ns = 0, round(1e9 / (source.fps or 25))
+                    length_ns = 0
                     while (frame := source.read()) is not None:
-                        length_ns = frame.pts_ns + step_ns
+                        length_ns = frame.pts_ns + frame.duration_ns
                         self._slot.put(_at(frame, offset_ns + frame.pts_ns))
                     offset_ns += length_ns
         except SlotClosed:

@@ -104,7 +104,7 @@ class Composer:
                 if i and effect.needs_matte:
                     scene = replace(scene, low=Pyramid.of(scene.frame).low)
                 scene = replace(scene, frame=effect.apply(scene))
-        return scene.frame
+        return replace(scene.frame, duration_ns=frame.duration_ns)
 
     def _mask(self, frame: Frame, pyramid: Pyramid, matte: Matte | None) -> Mask:
         """The refined matte; nobody, where no effect looks at it."""

@@ -132,6 +132,11 @@ class Pipeline:
         return {"sink": self._sink.name, "engine": self._matter.about()}
 
     @property
+    def damage(self) -> str:
+        """After `run`: one line about what of the source could not be read; empty: nothing."""
+        return "" if self._source is None else self._source.damage
+
+    @property
     def state(self) -> State:
         """How the run is now; may be read from any thread."""
         return self._stats.board.now

@@ -42,6 +42,8 @@ class SupervisedSource:
         wanted: threading.Event | None = None,
     ) -> None:
         self.live = True
+        self.damage = ""
+        self.starts_s = 0.0
         self.frames: int | None = None
         self._source, self._board, self._wanted = source, board, wanted
         self._stop = threading.Event()

@@ -45,6 +45,8 @@ class Source(Protocol):
         size: of the frames; known after opening.
         frames: how many there will be, or None where nobody knows (streams, cameras, generated
             sources).
+        damage: after the last frame: one line about what could not be read; empty: nothing.
+        starts_s: how long after the start of its container the first frame is shown.
         mode: one line about what was asked of the driver and what it gave, empty where that has no
             meaning.
     """
@@ -55,6 +57,8 @@ class Source(Protocol):
     size: Size
     frames: int | None
     mode: str
+    damage: str
+    starts_s: float
 
     def __enter__(self) -> Self:
         """Acquire everything or nothing.

@@ -27,6 +27,8 @@ class SourceBase:
         self.size: Size = request.size or (0, 0)
         self.frames = frames
         self.mode = ""
+        self.damage = ""
+        self.starts_s = 0.0
         self._request = request
         self._stop = threading.Event()
         self._index = 0

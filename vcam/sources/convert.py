@@ -12,7 +12,7 @@ from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix, Plane, Size
 from vcam.sources.base import SourceRequest
 from vcam.sources.colour import change_matrix
-from vcam.sources.fit import Box, copy_planes, crop_box, even, rotate
+from vcam.sources.fit import Box, copy_planes, crop_box, even
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -57,9 +57,14 @@ class FrameMaker:
         self._scale = VideoReformatter()
 
     def make(
-        self, picture: VideoFrame, t_capture_ns: int, index: int = 0, pts_ns: int = 0
+        self,
+        picture: VideoFrame,
+        t_capture_ns: int,
+        index: int = 0,
+        pts_ns: int = 0,
+        duration_ns: int = 0,
     ) -> Frame:
-        """Convert one picture; the frame owns its memory.
+        """Convert one picture, which is already as it is to be shown; the frame owns its memory.
 
         Raises:
             SourceError: FFmpeg cannot convert the picture.
@@ -68,7 +73,11 @@ class FrameMaker:
 
         try:
             return replace(
-                self._make(picture), t_capture_ns=t_capture_ns, index=index, pts_ns=pts_ns
+                self._make(picture),
+                t_capture_ns=t_capture_ns,
+                index=index,
+                pts_ns=pts_ns,
+                duration_ns=duration_ns,
             )
         except (av.FFmpegError, ValueError) as error:
             what = f"{picture.width}x{picture.height} {picture.format.name}"
@@ -81,10 +90,8 @@ class FrameMaker:
     def _make(self, picture: VideoFrame) -> Frame:
         if min(picture.width, picture.height) < 2:
             raise ValueError("too small")
-        native, degrees = self._native(picture), _quarter_turns(picture)
+        native = self._native(picture)
         picture = self._without_specials(picture, native)
-        if degrees:
-            picture = self._turned(picture, native, degrees)
         shape = (picture.width, picture.height)
         self.size = self.size or even(shape)
         self.matrix = self.matrix or native
@@ -124,12 +131,6 @@ class FrameMaker:
             np.copyto(frame.y, _plane(picture, 0)[:height, :width])
             return _wrap(frame)
         return picture
-
-    def _turned(self, picture: VideoFrame, native: Matrix, degrees: int) -> VideoFrame:
-        size = even((picture.width, picture.height))
-        frame = Frame.empty(size, native)
-        copy_planes(_planes(self._convert(picture, native)), Box(0, 0, *size), frame)
-        return _wrap(rotate(frame, degrees))
 
     def _fitted(
         self, picture: VideoFrame, native: Matrix, box: Box, size: Size
@@ -204,11 +205,6 @@ def _range(picture: VideoFrame) -> int | None:
     if picture.format.is_rgb or picture.format.name.startswith("gray"):
         return None
     return _LIMITED
-
-
-def _quarter_turns(picture: VideoFrame) -> int:
-    """The counterclockwise turn that the file asks for, to the nearest 90 degrees, 0..270."""
-    return round(picture.rotation / 90) * 90 % 360
 
 
 def _plane(picture: VideoFrame, which: int) -> Plane:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Size
 from vcam.linux import v4l2
+from vcam.sources.camera import Shot
 from vcam.sources.modes import FFMPEG_NAMES, choose_mode
-from vcam.sources.webcam import Shot
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -12,6 +12,7 @@ from vcam.frame import Frame
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 from vcam.sources.convert import FrameMaker
+from vcam.sources.fit import even
 from vcam.sources.inspect_file import missing_bytes, read_head
 from vcam.sources.media import Media, MediaClock
 
@@ -23,8 +24,9 @@ class VideoFile(SourceBase):
     """Reads a video file at the file's own rate.
 
     All frames have the size of the first one, or the requested size, also where the video changes
-    its size midway. A rotation in the file is applied, transparency is laid on white. Of a
-    truncated or damaged file all frames that can be decoded are delivered before `SourceLost`.
+    its size midway. What the file says beside pixels is obeyed (`vcam.sources.presentation`),
+    transparency is laid on white. Of a truncated or damaged file all frames that can be decoded are
+    delivered; `damage` then says what is missing.
 
     Args:
         path: the file.
@@ -36,49 +38,91 @@ class VideoFile(SourceBase):
         self._path = path
         self._media = Media(path, path, fallback_fps=request.fps)
         self._pictures: Iterator[VideoFrame] = iter(())
-        self._first: Frame | None = None
+        self._next: VideoFrame | None = None
         self._maker: FrameMaker | None = None
         self._clock = MediaClock()
+        self._end_ns = 0
 
     def _open(self) -> None:
         read_head(self._path)
         self._media.open()
         self.fps, self.frames = self._media.fps, self._media.frames
+        self._clock.longest_still_ns = round(self._media.longest_still_s * 1e9)
         self._maker = FrameMaker(self._request, name=self._path)
         self._pictures = self._media.pictures()
-        self._first = self._decode()
-        if self._first is None:
+        self._next = next(self._pictures, None)
+        if self._next is None:
             raise SourceError(
                 f"{self._path}: no picture in it can be decoded; check that it plays elsewhere"
             )
-        self.size = self._first.size
+        self.starts_s = max(0.0, (self._media.time_s(self._next) or 0.0) - self._media.start_s)
+        self.size = self._request.size or even((self._next.width, self._next.height))
 
     def read(self) -> Frame | None:
         """The next frame; None at the end, and after `interrupt`.
 
         Raises:
             SourceError: FFmpeg cannot convert a picture.
-            SourceLost: the file is damaged here, or ends before its container says.
         """
-        if self._stop.is_set():
+        picture = self._next
+        if self._stop.is_set() or picture is None or self._maker is None:
             return None
-        frame, self._first = self._first or self._decode(), None
-        if frame is None and (missing := missing_bytes(self._path)):
-            count = self._index
-            raise SourceLost(
-                f"{self._path}: truncated, {missing} bytes are missing after {count} frames; copy"
-                " it again"
-            )
+        media, index = self._media, self._next_index()
+        time_s, duration_s = media.time_s(picture), media.duration_s(picture)
+        self._next = self._following()
+        if self._next is None:
+            duration_s = max(duration_s, self._rest_s(time_s))
+        period_ns = round(duration_s * 1e9) or self._period_ns()
+        pts_ns = self._clock.pts_ns(time_s, period_ns)
+        self._end_ns = pts_ns + period_ns
+        frame = self._maker.make(picture, time.monotonic_ns(), index, pts_ns, period_ns)
+        if self._next is None:
+            self.damage = self._damage()
         return frame
 
-    def _decode(self) -> Frame | None:
-        picture = next(self._pictures, None)
-        if picture is None or self._maker is None:
+    def _following(self) -> VideoFrame | None:
+        try:
+            return next(self._pictures, None)
+        except SourceLost as lost:
+            self.damage = str(lost)
             return None
-        pts_ns = self._clock.pts_ns(self._media.time_s(picture), self._period_ns())
-        return self._maker.make(picture, time.monotonic_ns(), self._next_index(), pts_ns)
+
+    def _rest_s(self, time_s: float | None) -> float:
+        """How long the last picture stays in a container in which empty packets prolong it."""
+        if not self._media.counts_packets or time_s is None or self._is_cut_off():
+            return 0.0
+        return (self._media.end_s or 0.0) - time_s
+
+    def _is_cut_off(self) -> bool:
+        return missing_bytes(self._path) > 0
+
+    def _damage(self) -> str:
+        """What is wrong with the file, now that all of it was read; empty: nothing."""
+        if self.damage:
+            return self.damage
+        if self._media.damaged:
+            count = self._media.damaged
+            places = "1 damaged place" if count == 1 else f"{count} damaged places"
+            return (
+                f"{self._path}: {places}, left out; {self._index} frames can be read; copy it again"
+            )
+        missing = missing_bytes(self._path)
+        if missing and self._ends_early():
+            return (
+                f"{self._path}: truncated, {missing} bytes are missing after {self._index} frames;"
+                " copy it again"
+            )
+        return ""
+
+    def _ends_early(self) -> bool:
+        """Whether the container announces more pictures than came."""
+        if self.frames is not None and self._index >= self.frames:
+            return False
+        end_s = self._media.end_s
+        came_s = self._media.start_s + self.starts_s + self._end_ns / 1e9
+        return end_s is None or came_s < end_s - 1.5 / self.fps
 
     def close(self) -> None:
         """Release the file. May be called twice, and without having opened."""
-        self._pictures, self._first = iter(()), None
+        self._pictures, self._next = iter(()), None
         self._media.close()

@@ -4,23 +4,38 @@ it.
 
 from __future__ import annotations
 
+import re
+from bisect import insort
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from vcam.errors import SourceError, SourceLost
+from vcam.sources.aperture import clean_aperture
+from vcam.sources.presentation import Notes, Presenter
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoCodecContext, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_LONGEST_STILL_NS = 60_000_000_000
-_WITHOUT_TIMES = {"avi"}  # has a rate only; what FFmpeg makes of it is wrong with B frames
+_WITHOUT_TIMES = {"avi"}  # it counts packets; FFmpeg does not put B frames in order
 _TEXT_FORMATS = {"tty"}  # FFmpeg draws text files as pictures
+_DEFAULT = 0x1  # of AV_DISPOSITION_* in <libavformat/avformat.h>
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of the same
+_NO_FILM = 0x400 | 0x800  # attached picture, timed thumbnails
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave alpha out
+_LONGEST_STILL_S = 30 * 3600.0  # dts_error_threshold of FFmpeg's command
+_LONGEST_STILL_OF_JOINTS_S = 60.0
+"""Recordings put end to end leap more, in containers that may be joined byte by byte."""
 
 
 class Media:
     """An open container with a video stream. One thread opens, reads and closes.
+
+    Its pictures are as a player shows them: see `vcam.sources.presentation`. Covers and thumbnails
+    are no video; of several streams the largest is read, unless another one is the default.
 
     Args:
         name: for messages.
@@ -28,10 +43,13 @@ class Media:
         live: prefer low delay, and go on after pictures that cannot be decoded.
         options: for FFmpeg's demuxer.
         timeouts: seconds to wait while opening, and for each packet; None: for ever.
+        fallback_fps: frames per second of what does not say.
 
     Attributes:
         fps: frames per second, `fallback_fps` where the container does not say.
         frames: how many there will be, None if unknown.
+        damaged: how many packets could not be decoded, from the first picture on.
+        longest_still_s: a longer pause is a joint between two recordings.
     """
 
     def __init__(
@@ -46,11 +64,16 @@ class Media:
         self.name = name
         self.fps = fallback_fps
         self.frames: int | None = None
+        self.damaged = 0
+        self.longest_still_s = _LONGEST_STILL_OF_JOINTS_S
+        self._is_path = "://" not in target
         self._target = target
         self._live = live
         self._options = dict(options or {})
         self._timeouts = timeouts
         self._container: InputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._decoder: VideoCodecContext | None = None
 
     def open(self) -> None:
         """Open the container and find its video.
@@ -60,79 +83,162 @@ class Media:
         """
         import av
 
+        # With "file:", a colon in a name is no protocol.
+        url = f"file:{self._target}" if self._is_path else self._target
         try:
-            self._container = av.open(self._target, options=self._options, timeout=self._timeouts)
+            self._container = av.open(url, options=self._options, timeout=self._timeouts)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self.name}: {reason(error)}") from error
-        stream = self._video()
-        stream.thread_type = (
-            "SLICE" if self._live else "AUTO"
-        )  # frame threads delay the newest frame
+        stream = self._stream = self._video(self._container)
+        stream.thread_type = "SLICE" if self._live else "AUTO"  # frame threads delay the newest
+        if alpha_decoder := _alpha_decoder(stream):
+            self._decoder = cast("VideoCodecContext", av.CodecContext.create(alpha_decoder, "r"))
         rate = stream.guessed_rate or stream.average_rate
         if rate and 0.1 <= rate <= 1000:
             self.fps = float(rate)
         self.frames = stream.frames or None
+        if not self._live and not int(self._container.format.flags) & _TS_DISCONT:
+            self.longest_still_s = _LONGEST_STILL_S
 
-    def _video(self) -> VideoStream:
-        assert self._container is not None
-        streams = self._container.streams.video
-        if (
-            not streams
-            or self._container.format.name in _TEXT_FORMATS
-            or streams[0].codec_context is None
-        ):
-            kind = (
-                "it is a text file"
-                if self._container.format.name in _TEXT_FORMATS
-                else "it holds no video"
-            )
+    def _video(self, container: InputContainer) -> VideoStream:
+        is_text = container.format.name in _TEXT_FORMATS
+        films = [
+            stream
+            for stream in container.streams.video
+            if stream.codec_context is not None and not int(stream.disposition) & _NO_FILM
+        ]
+        if is_text or not films:
             self.close()
+            kind = "it is a text file" if is_text else "it holds no video"
             raise SourceError(f"{self.name}: {kind}; give a video or an image")
-        return streams[0]
+        return max(films, key=_importance)
+
+    @property
+    def notes(self) -> Notes:
+        """What the open container says of all its pictures."""
+        assert self._stream is not None
+        size = (self._stream.codec_context.width, self._stream.codec_context.height)
+        is_file = self._is_path and Path(self._target).is_file()
+        crop = clean_aperture(self._target, size) if is_file else None
+        return Notes(self._stream.sample_aspect_ratio or Fraction(1), crop)
+
+    @property
+    def start_s(self) -> float:
+        """When the container as a whole begins: its sound may come before its video."""
+        start = None if self._container is None else self._container.start_time
+        return 0.0 if start is None else start / 1e6
+
+    @property
+    def end_s(self) -> float | None:
+        """When the video stream ends, if the container says so of this stream alone."""
+        stream = self._stream
+        if stream is None or self._container is None:
+            return None
+        if stream.duration and stream.time_base:
+            return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        clock = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+        return clock and int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+
+    @property
+    def counts_packets(self) -> bool:
+        """Whether its times say how many packets came before, empty ones included."""
+        return self._container is not None and self._container.format.name in _WITHOUT_TIMES
 
     def pictures(self) -> Iterator[VideoFrame]:
-        """Every picture in order.
+        """Every picture in order, as it is to be shown.
 
         Raises:
-            SourceLost: reading or decoding failed midway. What fails before the first picture is
-                skipped, because recordings and streams may begin between two key frames.
+            SourceLost: reading failed midway. What cannot be decoded is left out and counted in
+                `damaged`; not what fails before the first picture, because recordings and streams
+                may begin between two key frames.
         """
         import av
 
-        assert self._container is not None
+        presenter = Presenter(self.notes, Fraction(1) / Fraction(self.fps).limit_denominator(1001))
         count = 0
         try:
-            for packet in self._container.demux(video=0):
-                try:
-                    pictures = packet.decode()
-                except av.error.InvalidDataError:
-                    if count and not self._live:
-                        raise
-                    continue
-                count += len(pictures)
-                yield from pictures
+            for picture in self._decoded():
+                for shown in presenter.show(picture):
+                    count += 1
+                    yield shown
+            yield from presenter.rest()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceLost(
                 f"{self.name}: broke off after {count} frames: {reason(error)}"
             ) from error
 
+    def _decoded(self) -> Iterator[VideoFrame]:
+        import av
+
+        assert self._container is not None
+        times: list[int] | None = [] if self.counts_packets else None
+        count = 0
+        for packet in self._container.demux(self._stream):
+            if times is not None and packet.size and packet.dts is not None:
+                insort(times, packet.dts)
+            try:
+                pictures = self._decode(packet)
+            except av.error.InvalidDataError:
+                self.damaged += bool(count)
+                continue
+            count += len(pictures)
+            for picture in pictures:
+                if times is not None:
+                    picture.pts = times.pop(0) if times else None
+                yield picture
+
+    def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
+        if self._decoder is None:
+            return packet.decode()
+        return self._decoder.decode(packet if packet.size else None)
+
     def time_s(self, picture: VideoFrame) -> float | None:
         """When the container shows a picture, if it says."""
-        if self._container is None or self._container.format.name in _WITHOUT_TIMES:
-            return None
         return picture.time
+
+    def duration_s(self, picture: VideoFrame) -> float:
+        """For how long the container shows a picture; 0 if it does not say."""
+        if not picture.duration or not picture.time_base:
+            return 0.0
+        return max(0.0, float(picture.duration * picture.time_base))
 
     def close(self) -> None:
         """Release everything. May be called twice, and without having opened."""
+        self._decoder = self._stream = None
         if self._container is not None:
             self._container.close()
             self._container = None
 
 
-class MediaClock:
-    """Makes of a container's timestamps a timeline that begins at 0 and goes on without jumps."""
+def _importance(stream: VideoStream) -> int:
+    """As FFmpeg's command chooses among several (fftools/ffmpeg_mux_init.c)."""
+    context = stream.codec_context
+    return context.width * context.height + 5_000_000 * bool(int(stream.disposition) & _DEFAULT)
 
-    def __init__(self) -> None:
+
+def _alpha_decoder(stream: VideoStream) -> str:
+    """The decoder that keeps a WebM's transparency; empty: it has none, or nothing here does."""
+    import av
+    from av.codec.codec import UnknownCodecError
+
+    name = stream.codec_context.name
+    if stream.metadata.get("alpha_mode") != "1" or name not in _ALPHA_DECODERS:
+        return ""
+    try:
+        return av.Codec(_ALPHA_DECODERS[name], "r").name
+    except UnknownCodecError:
+        return ""
+
+
+class MediaClock:
+    """Makes of a container's timestamps a timeline that begins at 0 and goes on without jumps.
+
+    Attributes:
+        longest_still_ns: a longer pause is a joint between two recordings.
+    """
+
+    def __init__(self, longest_still_s: float = _LONGEST_STILL_OF_JOINTS_S) -> None:
+        self.longest_still_ns = round(longest_still_s * 1e9)
         self._last_ns: int | None = None
         self._offset_ns = 0
 
@@ -151,7 +257,7 @@ class MediaClock:
             self._last_ns = 0
         elif now_ns is None:
             self._last_ns = last_ns + period_ns
-        elif 0 < now_ns - self._offset_ns - last_ns <= _LONGEST_STILL_NS:
+        elif 0 < now_ns - self._offset_ns - last_ns <= self.longest_still_ns:
             self._last_ns = now_ns - self._offset_ns
         else:  # recordings put end to end
             self._last_ns = last_ns + period_ns

@@ -23,6 +23,8 @@ class MemorySource:
     def __init__(self, frames: Sequence[Frame], fps: float = 30.0, live: bool = False) -> None:
         self.name = "memory"
         self.mode = ""
+        self.damage = ""
+        self.starts_s = 0.0
         self.frames: int | None = None
         self._frames = list(frames)
         self._next = 0

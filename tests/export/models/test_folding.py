@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from export.models import find_model
+from export.models import Pixels, find_model
 from export.models.folding import EnlargeConv, Slopes
+from export.models.sinet import SINet
 from export.onnx.graph import ScoreNetwork
 
 
@@ -44,12 +45,14 @@ def test_enlarge_conv_is_two_enlargements_and_a_convolution(size: tuple[int, int
 @pytest.mark.parametrize("bgr", [False, True])
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
 def test_folded_sinet_is_sinet(network: nn.Module, bgr: bool, size: tuple[int, int]) -> None:
-    spec = replace(find_model("sinet"), mean=(90.0, 120.0, 140.0), std=(50.0, 60.0, 70.0), bgr=bgr)
+    spec = replace(
+        find_model("sinet"), pixels=Pixels((90.0, 120.0, 140.0), (50.0, 60.0, 70.0), bgr)
+    )
     image = torch.randint(
         0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
     )
-    folded = spec.fold(network, size)
-    assert folded is not None
+    assert isinstance(network, SINet)
+    folded = network.folded(spec.pixels, size)
     with torch.no_grad():
         expected = ScoreNetwork(network, spec)(image)
         actual = folded(image.permute(0, 3, 1, 2).float())

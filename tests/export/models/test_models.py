@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from export.engine.convert import load_network
 from export.errors import ExportError
 from export.models import MODELS, ModelSpec, find_model
+from export.models.easyportrait import CLASS_NAMES
 from export.models.portraitnet import PortraitNet
 from export.onnx.graph import ScoreNetwork
-from export.weights.layouts import SEGFORMER_CLASSES
 
 
 def _load(
@@ -62,14 +62,14 @@ def test_portraitnet_with_a_prior_answers_like_the_authors_code(
     spec, network, expected = _load(
         reference, model, "portraitnet_prior.pth.tar", "portraitnet_prior"
     )
-    assert (spec.name, spec.stateful) == (model, True)
+    assert (spec.name, spec.memory) == (model, True)
     np.testing.assert_allclose(_run(network, expected["input"]), expected["logits"], atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("segformer_b0_fp", 8), ("segformer_b0_v1", 9)])
 def test_segformer_answers_like_the_authors_code(reference: Path, name: str, classes: int) -> None:
     spec, network, expected = _load(reference, "segformer_b0", f"{name}.pth", name)
-    assert spec.classes == SEGFORMER_CLASSES[classes]
+    assert spec.classes == CLASS_NAMES[classes]
     assert spec.task == "face"
     np.testing.assert_allclose(
         _run(network, expected["input"]), expected["logits_quarter"], atol=1e-4

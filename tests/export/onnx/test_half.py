@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.errors import ExportError
 from export.evaluation.scenes import own_pictures
-from export.models import find_model
+from export.models import Pixels, find_model
 from export.onnx.graph import engine_graph
 from export.onnx.half import half_share, to_half
 from export.onnx.parity import check_half, check_parity, cpu_session
@@ -103,7 +103,7 @@ def test_nobody_in_the_pictures() -> None:
     torch.manual_seed(1)
     spec = find_model("extremec3")
     network = spec.build().eval()
-    room = replace(spec, mean=(0.0, 0.0, 0.0), std=(1e9, 1e9, 1e9))
+    room = replace(spec, pixels=Pixels((0.0, 0.0, 0.0), (1e9, 1e9, 1e9)))
     network.get_submodule("classifier.2").weight.data.fill_(-1e-3)  # type: ignore[operator]
     network.get_submodule("classifier.0.bn").bias.data.fill_(1)  # type: ignore[operator]
     plain = engine_graph(network, room, (32, 32), fold=False)

@@ -266,8 +266,8 @@ def test_no_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "task", "classes"),
     [
-        ("portraitnet", "", 2),
-        ("portraitnet_prior", "", 2),
+        ("portraitnet_lite", "", 2),
+        ("portraitnet_lite_prior", "", 2),
         ("portraitnet_face", "", 9),
         ("segformer_b0", "", 9),
         ("segformer_b0", "person", 2),
@@ -301,11 +301,11 @@ def test_another_head_starts_from_the_same_encoder(
 
 
 def test_memory_is_learnt_from_nothing(data: Path, tmp_path: Path) -> None:
-    """Weights of a network without memory are taken; that for the frame before starts at 0 and is
-    then learnt.
-    """
-    first = train(replace(_config(data, tmp_path / "first", 2), model="portraitnet"))
-    config = replace(_config(data, tmp_path / "second", 2), model="portraitnet_prior", rate=0.0)
+    """Weights of a network without memory are taken; those for the frame before start at 0."""
+    first = train(replace(_config(data, tmp_path / "first", 2), model="portraitnet_lite"))
+    config = replace(
+        _config(data, tmp_path / "second", 2), model="portraitnet_lite_prior", rate=0.0
+    )
     name = "encoder.stem.0.weight"
     stem, before = read_weights(train(config, init=first))[name], read_weights(first)[name]
     torch.testing.assert_close(stem[:, :3], before)
@@ -363,15 +363,15 @@ def test_published_encoder(data: Path, tmp_path: Path) -> None:
             name = name.replace(ours, published)
         weights[name] = value
     torch.save(weights | {"_fc.weight": torch.zeros(1000, 1280)}, tmp_path / "lite0.pth")
-    config = replace(_config(data, tmp_path / "run", 2), model="portraitnet", rate=0.0)
+    config = replace(_config(data, tmp_path / "run", 2), model="portraitnet_lite", rate=0.0)
     after = read_weights(train(config, init=tmp_path / "lite0.pth"))
     for key, value in encoder.named_parameters():
         torch.testing.assert_close(after[f"encoder.{key}"], value.detach())
 
 
 def test_a_teacher_is_heard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
-    teacher = Teacher("portraitnet", tmp_path / "teacher.safetensors")
+    save_file(find_model("portraitnet_lite").build().state_dict(), tmp_path / "teacher.safetensors")
+    teacher = Teacher("portraitnet_lite", tmp_path / "teacher.safetensors")
     alpha = teacher.alpha(torch.zeros(2, 64, 96, 3, dtype=torch.uint8))
     assert alpha.shape == (2, 64, 96)
     assert 0 <= alpha.min() <= alpha.max() <= 1
@@ -413,7 +413,7 @@ def test_a_face_network_cannot_teach(data: Path, tmp_path: Path) -> None:
 
 def test_pictures_without_labels_need_a_teacher(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "person/ccp/images", tmp_path / "found/images")
-    save_file(find_model("portraitnet").build().state_dict(), tmp_path / "teacher.safetensors")
+    save_file(find_model("portraitnet_lite").build().state_dict(), tmp_path / "teacher.safetensors")
     config = replace(_config(data, tmp_path / "run", 2), data=(tmp_path / "found",))
     with pytest.raises(
         ExportError,
@@ -452,8 +452,7 @@ def test_an_engine_can_teach() -> None:
 
 def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ExportError,
-        match="extremec3: only selfie, selfie_prior, sinet, portraitnet, ",
+        ExportError, match="extremec3: only sinet, portraitnet_lite, portraitnet_lite_prior, "
     ):
         train(replace(_config(data, tmp_path, 2), model="extremec3"))
     with pytest.raises(ExportError, match="--task face: sinet learns person or person"):
@@ -464,7 +463,7 @@ def test_start_from_another_network(data: Path, tmp_path: Path, network: nn.Modu
     torch.save(network.state_dict(), tmp_path / "sinet.pth")
     with pytest.raises(ExportError, match="weights of another network"):
         train(
-            replace(_config(data, tmp_path / "run", 2), model="portraitnet"),
+            replace(_config(data, tmp_path / "run", 2), model="portraitnet_lite"),
             init=tmp_path / "sinet.pth",
         )
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from export.models import TRAINED
+from export.models.outline import outline
+from export.models.portraitnet import boundary_loss
+from export.models.sinet import coarse_loss
 from export.training.losses import (
     IGNORED,
-    boundary,
-    boundary_loss,
-    coarse_loss,
     consistency_loss,
     face_loss,
     logits_of,
@@ -52,16 +52,16 @@ def test_an_error_at_the_outline_costs_more() -> None:
     assert person_loss(outline, alpha, valid) > person_loss(inside, alpha, valid)
 
 
-def test_boundary_is_where_alpha_changes() -> None:
+def test_outline_is_where_alpha_changes() -> None:
     alpha, _ = _square()
-    edge = boundary(alpha, 3)
+    edge = outline(alpha, 3)
     assert edge[0, 4, 8] == edge[0, 3, 8] == 1
     assert edge[0, 8, 8] == edge[0, 0, 0] == edge[0, 2, 8] == 0
 
 
 def test_boundary_loss_prefers_the_outline() -> None:
     alpha, _ = _square()
-    valid, edge = torch.ones_like(alpha), (boundary(alpha, 5) > 0.5).float()
+    valid, edge = torch.ones_like(alpha), (outline(alpha, 5) > 0.5).float()
     right = torch.stack([1 - edge, edge], dim=1) * 8
     assert boundary_loss(right, alpha, valid) < 0.01 < boundary_loss(right.flip(1), alpha, valid)
 
@@ -100,7 +100,7 @@ def test_ignored_pixels_teach_nothing() -> None:
         coarse_loss(coarse, alpha, valid).item()
     )
     assert coarse_loss(coarse.flip(1), hidden, torch.zeros_like(valid)).item() == 0
-    edge = (boundary(alpha, 5) > 0.5).float()
+    edge = (outline(alpha, 5) > 0.5).float()
     true_edge = torch.stack([1 - edge, edge], dim=1) * 8
     assert boundary_loss(true_edge, hidden, valid) < 0.01
 
@@ -123,7 +123,7 @@ def test_loss_of_every_network(name: str) -> None:
     spec = TRAINED[name]
     network = spec.build().train()
     size = (64, 64)
-    channels = 4 if spec.stateful else 3
+    channels = 4 if spec.memory else 3
     answer = network(torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0)))
     label = torch.zeros(2, *size, dtype=torch.uint8)
     label[:, 16:48, 16:48] = 8 if spec.task == "face" else 255

@@ -40,7 +40,7 @@ def test_published_weights_answer_like_the_authors_code(reference: Path) -> None
     path = reference / "SINet.pth"
     name = preset_of(path)
     assert name == "clovaai"
-    spec = PRESETS[name].spec
+    spec = PRESETS[name].applied(find_model("sinet"))
     network = spec.build().eval()
     network.load_state_dict(read_checkpoint(path, spec))
     expected = np.load(reference / "sinet.npz")
@@ -208,9 +208,9 @@ def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
     _refused(tmp_path / "w.pth", message)
 
 
-@pytest.mark.parametrize("name", ["sinet", "portraitnet", "portraitnet_face", "segformer_b0"])
+@pytest.mark.parametrize("name", ["sinet", "portraitnet_lite", "portraitnet_face", "segformer_b0"])
 def test_the_kept_weights_know_their_training(name: str) -> None:
-    record = record_of(CHECKPOINTS / f"{name}.safetensors")
+    record = record_of(CHECKPOINTS / f"{find_model(name).engine_name}.safetensors")
     assert record is not None
     assert record["model"] == name
     assert sets_of(record)

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from export.errors import ExportError
 from export.models import MODELS, TRAINED, find_model
-from export.weights.layouts import SEGFORMER_CLASSES, identify, resolve
+from export.models.easyportrait import CLASS_NAMES
+from export.models.portraitnet import PortraitNetLite
+from export.weights.layouts import identify, origin_of, resolve
 
 _PATH = Path("some.pth")
 
@@ -37,7 +39,7 @@ def test_strangers_are_not_told() -> None:
 @pytest.mark.parametrize("count", [2, 8, 9])
 def test_classes_are_found_in_the_file(count: int) -> None:
     spec = resolve(_PATH, find_model("segformer_b0"), _segformer(count))
-    assert spec.classes == SEGFORMER_CLASSES[count]
+    assert spec.classes == CLASS_NAMES[count]
     assert spec.task == ("person" if count == 2 else "face")
     assert resolve(_PATH, find_model("segformer_b0"), _segformer(count), str(count)) == spec
 
@@ -82,15 +84,43 @@ def test_own_names() -> None:
 def test_variants_of_portraitnet() -> None:
     weights = _names("portraitnet_prior") | {"edge.weight": torch.empty(2, 8, 3, 3)}
     spec = resolve(_PATH, find_model("portraitnet"), weights)
-    assert dict(spec.options) == {"channels": 4, "edge": True}
-    assert spec.stateful
-    assert not resolve(_PATH, find_model("portraitnet"), _names("portraitnet")).stateful
+    assert spec.options == {"edge": True}
+    assert spec.memory
+    assert not resolve(_PATH, find_model("portraitnet"), _names("portraitnet")).memory
 
 
 def test_own_portraitnet_with_and_without_memory() -> None:
-    for name, stateful in (("portraitnet", False), ("portraitnet_prior", True)):
+    for name, memory in (("portraitnet_lite", False), ("portraitnet_lite_prior", True)):
         weights = dict(TRAINED[name].build().state_dict())
         spec = resolve(_PATH, find_model(name), weights)
-        assert (spec.name, spec.network, spec.stateful) == (name, "portraitnet_lite", stateful)
+        assert (spec.name, spec.network, spec.memory) == (name, PortraitNetLite, memory)
         assert identify(weights) == name
         spec.build().load_state_dict(weights)
+
+
+@pytest.mark.parametrize(
+    ("count", "origin"), [(2, "easyportrait_v2"), (8, "easyportrait_v2"), (9, "easyportrait_v1")]
+)
+def test_origin_follows_from_the_number_of_classes(count: int, origin: str) -> None:
+    preset = origin_of(
+        _PATH, resolve(_PATH, find_model("segformer_b2"), _names("segformer_b2") | _head(count))
+    )
+    assert preset is not None
+    assert preset.name == origin
+
+
+def _head(classes: int) -> dict[str, Tensor]:
+    return {"decode_head.conv_seg.weight": torch.empty(classes, 256, 1, 1)}
+
+
+def test_origin_is_not_guessed() -> None:
+    spec = resolve(_PATH, find_model("segformer_b0"), _segformer(3), "a,b,c")
+    with pytest.raises(
+        ExportError,
+        match=r"3 classes do not say who .* --preset \(easyportrait_v1, easyportrait_v2\)",
+    ):
+        origin_of(_PATH, spec)
+
+
+def test_some_models_settle_it_alone() -> None:
+    assert origin_of(_PATH, find_model("portraitnet")) is None

@@ -1,0 +1,256 @@
+"""How a picture is to be shown: what its container and codec say beside pixels, obeyed in one
+place.
+
+Interlacing, clean aperture, display matrix (turn and mirror), the shape of pixels, HDR and wide
+gamut. The work is done by FFmpeg's own filters; a picture of which nothing is said passes through
+untouched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.sources import tone
+from vcam.sources.fit import Box
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.filter import Graph
+
+_Filters = tuple[tuple[str, str], ...]
+
+_SQUARE = Fraction(1)
+_ODDEST = 20  # pixels longer than this in one direction are a mistake of the writer
+_NEAREST_DEGREES = 1.0  # matrices of whole quarter turns are rounded, as FFmpeg's command does
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a container says about all of its pictures.
+
+    sar: the width of a pixel by its height. crop: the part that is meant to be seen, in stored
+    pixels; None: all.
+    """
+
+    sar: Fraction = _SQUARE
+    crop: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Everything that decides about the filters of a picture; another look needs another graph."""
+
+    width: int
+    height: int
+    format_name: str
+    colorspace: int
+    color_range: int
+    colours: tuple[int, int, float] | None
+    matrix: tuple[int, ...] | None
+    interlaced: bool
+
+
+class Presenter:
+    """Makes of decoded pictures those that a player shows; belongs to the thread that decodes.
+
+    Args:
+        notes: what the container says of all pictures.
+        period: how long a picture lasts in seconds, for those without a time.
+    """
+
+    def __init__(self, notes: Notes, period: Fraction = Fraction(1, 30)) -> None:
+        self._notes = notes
+        self._period = period
+        self._look: _Look | None = None
+        self._graph: Graph | None = None
+        self._was_interlaced = False
+        self._next_pts = 0
+
+    def show(self, picture: VideoFrame) -> Iterator[VideoFrame]:
+        """The pictures that can be shown now: mostly this very one; a deinterlacer keeps one back.
+
+        Raises:
+            av.FFmpegError, ValueError: FFmpeg cannot filter such pictures.
+        """
+        look = self._look_of(picture)
+        if look != self._look:
+            yield from self.rest()
+            self._look = look
+            self._graph = self._build(look, picture)
+        if self._graph is None:
+            yield picture
+            return
+        if picture.pts is None:  # filters that look at two inputs need one
+            picture.pts = self._next_pts
+        if picture.time_base:
+            self._next_pts = picture.pts + max(1, round(self._period / picture.time_base))
+        self._graph.push(picture, at=0)
+        yield from _pull(self._graph)
+
+    def rest(self) -> Iterator[VideoFrame]:
+        """What is kept back, at the end."""
+        graph, self._graph, self._look = self._graph, None, None
+        if graph is not None:
+            graph.push(None, at=0)
+            yield from _pull(graph)
+
+    def _look_of(self, picture: VideoFrame) -> _Look:
+        self._was_interlaced |= picture.interlaced_frame
+        return _Look(
+            picture.width,
+            picture.height,
+            picture.format.name,
+            int(picture.colorspace),
+            int(picture.color_range),
+            _colours(picture),
+            _display_matrix(picture),
+            self._was_interlaced,
+        )
+
+    def _build(self, look: _Look, picture: VideoFrame) -> Graph | None:
+        """The graph for such pictures; None if they are shown as they are stored."""
+        from av.filter import Graph
+
+        notes, size = self._notes, (look.width, look.height)
+        filters: _Filters = (
+            (("bwdif", "mode=send_frame:deint=interlaced"),) if look.interlaced else ()
+        )
+        if notes.crop is not None and _is_inside(notes.crop, size):
+            x, y, *size_of_crop = notes.crop
+            size = (size_of_crop[0], size_of_crop[1])
+            filters += (("crop", f"{size[0]}:{size[1]}:{x}:{y}:exact=1"),)
+        filters += _scaled(size, notes.sar)
+        if look.matrix is not None:
+            filters += _turned(look.matrix)
+        if not filters and look.colours is None:
+            return None
+        base = picture.time_base or Fraction(1, 90_000)
+        if not picture.time_base:
+            picture.time_base = base
+        graph = Graph()
+        last = graph.add(
+            "buffer",
+            f"video_size={look.width}x{look.height}:pix_fmt={look.format_name}:time_base={base}:"
+            f"pixel_aspect=1:colorspace={look.colorspace}:range={look.color_range}",
+        )
+        simple = _simple_format(picture)
+        start: _Filters = (("sidedata", "mode=delete:type=DISPLAYMATRIX"),)
+        start += (("format", simple),) if simple else ()
+        end: _Filters = (("format", "rgb48le"),) if look.colours else ()
+        for name, argument in (*start, *filters, *end):
+            link = graph.add(name, argument)
+            last.link_to(link)
+            last = link
+        if look.colours is not None:
+            table = tone.colour_table(*look.colours)
+            clut = graph.add_buffer(
+                width=table.width, height=table.height, format=table.format, time_base=base
+            )
+            mapped = graph.add("haldclut", "interp=tetrahedral")
+            last.link_to(mapped, 0, 0)
+            clut.link_to(mapped, 0, 1)
+            last = graph.add("setparams", "color_primaries=bt709:color_trc=bt709")
+            mapped.link_to(last)
+        sink = graph.add("buffersink")
+        last.link_to(sink)
+        graph.configure()
+        if look.colours is not None:
+            table.pts, table.time_base = 0, base
+            graph.push(table, at=1)
+            graph.push(None, at=1)
+        return graph
+
+
+def _pull(graph: Graph) -> Iterator[VideoFrame]:
+    import av
+
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+
+
+def _colours(picture: VideoFrame) -> tuple[int, int, float] | None:
+    """(transfer, primaries, peak in nits) of a picture that a BT.709 screen would show wrongly."""
+    transfer, primaries = int(picture.color_trc), int(picture.color_primaries)
+    if not tone.is_needed(transfer, primaries):
+        return None
+    return transfer, primaries, _peak_nits(picture) if transfer == tone.PQ else 0.0
+
+
+def _peak_nits(picture: VideoFrame) -> float:
+    """Of the mastering display: the last rational number of AVMasteringDisplayMetadata."""
+    numbers = _side_data(picture, "MASTERING_DISPLAY_METADATA")
+    if numbers is None or len(numbers) < 22:  # 10 rationals: primaries, white, darkest, brightest
+        return 0.0
+    is_known, peak, unit = numbers[21], numbers[18], numbers[19]
+    return float(peak / unit) if is_known and unit else 0.0
+
+
+def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
+    """The 9 numbers of a matrix that changes anything."""
+    data = _side_data(picture, "DISPLAYMATRIX")
+    if data is None:
+        return None
+    numbers = tuple(int(number) for number in data[:9])
+    a, b, _, c, d = numbers[:5]
+    return None if (a > 0 and d > 0 and not b and not c) or not (a or b) else numbers
+
+
+def _side_data(picture: VideoFrame, name: str) -> NDArray[np.int32] | None:
+    side_data = picture.side_data
+    data = side_data.get(name) if len(side_data) else None
+    return None if data is None else np.frombuffer(cast("bytes", data), np.int32)
+
+
+def _turned(matrix: tuple[int, ...]) -> _Filters:
+    """The filters that FFmpeg's command inserts for a display matrix (fftools/ffmpeg_filter.c)."""
+    a, b, _, c, d = matrix[:5]
+    scale_x, scale_y = math.hypot(a, c) or 1, math.hypot(b, d) or 1
+    degrees = math.degrees(math.atan2(b / scale_y, a / scale_x)) % 360
+    if _is_near(degrees, 90):
+        return (("transpose", "cclock_flip" if c > 0 else "clock"),)
+    if _is_near(degrees, 270):
+        return (("transpose", "clock_flip" if c < 0 else "cclock"),)
+    if _is_near(degrees, 180):
+        return ((("hflip", ""),) if a < 0 else ()) + ((("vflip", ""),) if d < 0 else ())
+    if _is_near(degrees, 0):
+        return (("vflip", ""),) if d < 0 else ()
+    return (("rotate", f"{math.radians(degrees):.9f}"),)
+
+
+def _is_near(degrees: float, turn: int) -> bool:
+    return min(abs(degrees - turn), 360 - abs(degrees - turn)) < _NEAREST_DEGREES
+
+
+def _scaled(size: tuple[int, int], sar: Fraction) -> _Filters:
+    """Pixels made square by widening or heightening, so that nothing gets lost."""
+    if sar == _SQUARE or not 1 / _ODDEST <= sar <= _ODDEST:
+        return ()
+    width, height = size
+    wide = 2 * round(width * sar / 2) if sar > 1 else width
+    high = height if sar > 1 else 2 * round(height / sar / 2)
+    return (("scale", f"{wide}:{high}:flags=bicubic+accurate_rnd"), ("setsar", "1"))
+
+
+def _is_inside(box: Box, size: tuple[int, int]) -> bool:
+    x, y, width, height = box
+    fits = min(x, y) >= 0 and x + width <= size[0] and y + height <= size[1]
+    return fits and width >= 2 and height >= 2 and (width, height) != size
+
+
+def _simple_format(picture: VideoFrame) -> str:
+    """For formats that filters would make coarser or opaque; empty: the picture's own."""
+    if picture.format.has_palette:
+        return "rgba"
+    if any(part.bits < 8 for part in picture.format.components):
+        return "rgb24" if picture.format.is_rgb else "gray"
+    return ""
