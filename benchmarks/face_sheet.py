@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.assemble import open_parser
+from vcam.colour import from_rgb, to_rgb
 from vcam.effects import make_effect
 from vcam.effects.base import Scene
 from vcam.effects.eyes import EYES, find_iris
@@ -25,7 +26,7 @@ from vcam.effects.regions import region_box, region_mask
 from vcam.face.fake import KnownFaces
 from vcam.face.parser import Parser
 from vcam.face.tracker import FaceTracker
-from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, from_rgb, to_rgb
+from vcam.frame import FaceClass, FaceRegions, Frame, Matrix
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask
 from vcam.sources import make_source

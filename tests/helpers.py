@@ -8,9 +8,10 @@ import numpy as np
 
 from vcam.backends.base import Backend
 from vcam.backends.fake import FakeBackend
+from vcam.colour import from_rgb
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
-from vcam.frame import Frame, Matrix, from_rgb
+from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig

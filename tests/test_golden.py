@@ -14,7 +14,8 @@ import pytest
 
 from vcam.assemble import open_matter
 from vcam.catalogue import DEFAULT_ENGINE
-from vcam.frame import Size, to_rgb
+from vcam.colour import to_rgb
+from vcam.frame import Size
 from vcam.masks import picture_alpha
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,49 +144,3 @@ class FaceRegions:
     probs: NDArray[np.uint8]
     to_frame: NDArray[np.float64]
     presence: float = 1.0
-
-
-def to_rgb(frame: Frame) -> NDArray[np.uint8]:
-    """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the
-    live path.
-    """
-    width, height = frame.size
-    u, v = (
-        cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in (frame.u, frame.v)
-    )
-    luma = (frame.y.astype(np.float32) - 16) * (255 / 219)
-    cb, cr = (np.asarray(p, np.float32) - 128 for p in (u, v))
-    k_r, k_g, k_b = frame.matrix.luma
-    red = luma + cr * (255 / 224 * 2 * (1 - k_r))
-    blue = luma + cb * (255 / 224 * 2 * (1 - k_b))
-    green = (luma - k_r * red - k_b * blue) / k_g
-    rgb = np.clip(np.rint(np.stack([red, green, blue], axis=-1)), 0, 255)
-    return np.asarray(rgb, np.uint8)
-
-
-def from_rgb(
-    image: NDArray[np.uint8], matrix: Matrix, t_capture_ns: int = 0, index: int = 0
-) -> Frame:
-    """Convert uint8 [H, W, 3] RGB, full range, H and W even, to a Frame; chroma is the mean of 2x2
-    pixels.
-
-    Raises:
-        ValueError: width or height is odd.
-    """
-    height, width = image.shape[:2]
-    frame = Frame.empty((width, height), matrix, t_capture_ns, index)
-    k_r, k_g, k_b = matrix.luma
-    red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
-    luma = k_r * red + k_g * green + k_b * blue
-    frame.y[:] = np.rint(luma * (219 / 255) + 16).astype(np.uint8)
-    half = (width // 2, height // 2)
-    for plane, colour, weight in ((frame.u, blue, k_b), (frame.v, red, k_r)):
-        chroma = (colour - luma) * (224 / 255 / (2 * (1 - weight))) + 128
-        plane[:] = np.rint(cv2.resize(chroma, half, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    return frame
-
-
-def ycbcr_of(rgb: tuple[int, int, int], matrix: Matrix) -> tuple[int, int, int]:
-    """The limited-range (Y, Cb, Cr) of one full-range (R, G, B) colour."""
-    frame = from_rgb(np.full((2, 2, 3), rgb, np.uint8), matrix)
-    return int(frame.y[0, 0]), int(frame.u[0, 0]), int(frame.v[0, 0])

@@ -15,10 +15,11 @@ from av.video.stream import VideoStream
 
 from tests.helpers import frame_of
 from vcam.backends.fake import centre_is_person
+from vcam.colour import to_rgb
 from vcam.effects import make_effect
 from vcam.effects.composer import Composer
 from vcam.errors import SourceError
-from vcam.frame import Frame, Matte, to_rgb
+from vcam.frame import Frame, Matte
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats

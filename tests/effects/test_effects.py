@@ -10,11 +10,12 @@ import pytest
 
 from tests.helpers import PERSON, SENTINEL, SIZE, frame_of, room_is_hidden
 from vcam.backends.fake import centre_is_person
+from vcam.colour import from_rgb, to_rgb, ycbcr_of
 from vcam.effects import EFFECTS, make_effect, parse_effect
 from vcam.effects.blur import sigma_px
 from vcam.effects.composer import Composer
 from vcam.errors import SourceError, UsageError
-from vcam.frame import Frame, Matrix, Matte, from_rgb, to_rgb, ycbcr_of
+from vcam.frame import Frame, Matrix, Matte
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats

@@ -16,6 +16,7 @@ from tests.face.drawing import (
     regions_of,
     scene_of,
 )
+from vcam.colour import from_rgb, ycbcr_of
 from vcam.effects import FACE_EFFECTS, make_effect, make_effects
 from vcam.effects.eyes import find_iris
 from vcam.effects.face import FaceEffect
@@ -23,7 +24,7 @@ from vcam.effects.regions import face_height_px, region_box, region_mask, skin_t
 from vcam.effects.room import Blur, NoEffect
 from vcam.effects.teeth import Teeth
 from vcam.errors import UsageError
-from vcam.frame import FaceClass, Frame, Matrix, Plane, from_rgb, ycbcr_of
+from vcam.frame import FaceClass, Frame, Matrix, Plane
 
 REGIONS = {
     "teeth:1": (FaceClass.TEETH,),

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vcam.colour import from_rgb
 from vcam.effects import make_effect
 from vcam.effects.base import Scene
 from vcam.face.fake import planes_of
 from vcam.face.parser import Crop
-from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane, from_rgb
+from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask
 from vcam.sources.fit import pad_to_even

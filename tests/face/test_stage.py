@@ -14,6 +14,7 @@ import pytest
 
 from tests.face.drawing import Face, checked, draw
 from vcam.backends.fake import FakeBackend
+from vcam.colour import from_rgb
 from vcam.effects import make_effects
 from vcam.effects.composer import Composer
 from vcam.errors import EngineError, StageError
@@ -21,7 +22,7 @@ from vcam.face.fake import KnownFaces
 from vcam.face.parser import FaceParser, Parser
 from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
-from vcam.frame import FaceClass, Frame, Matrix, from_rgb
+from vcam.frame import FaceClass, Frame, Matrix
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.face.drawing import Face, draw
+from vcam.colour import from_rgb, to_rgb
 from vcam.effects.regions import region_box, region_mask
 from vcam.face.fake import KnownFaces
 from vcam.face.motion import face_motion
@@ -16,7 +17,7 @@ from vcam.face.parser import Crop, cut_rgb
 from vcam.face.stage import FaceFollower
 from vcam.face.tidy import tidy
 from vcam.face.tracker import FaceParse, FaceTracker, windows
-from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane, from_rgb, to_rgb
+from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane
 from vcam.matting.pyramid import Pyramid
 
 SIZE = (640, 360)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vcam.linux import v4l2
+from vcam.linux import procfs, v4l2
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
@@ -76,11 +76,11 @@ def test_holders_names_the_program_that_has_a_file_open(tmp_path: Path) -> None:
     path.touch()
     with path.open() as file, subprocess.Popen(["sleep", "60"], stdin=file) as other:
         try:
-            assert v4l2.holders(str(path)) == [f"sleep ({other.pid})"]
-            assert f"sleep ({other.pid})" in v4l2.held_by(str(path))
+            assert procfs.holders(str(path)) == [f"sleep ({other.pid})"]
+            assert f"sleep ({other.pid})" in procfs.held_by(str(path))
         finally:
             other.kill()
-    assert v4l2.holders(str(path)) == []
+    assert procfs.holders(str(path)) == []
 
 
 def test_the_file_descriptor_does_not_leak() -> None:

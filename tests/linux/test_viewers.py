@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vcam.linux import procfs
 from vcam.linux import viewers as readers
 from vcam.linux.viewers import LoopbackReaders, Mappings
 from vcam.pipeline.demand import Demand
@@ -85,7 +86,7 @@ def test_this_program_itself_does_not_count(node: Path) -> None:
     with node.open("r+b"), LoopbackReaders(str(node)) as watch:
         assert not watch.wait(0.3)
         assert str(os.getpid()) not in [
-            process.name for process in readers.processes_with(str(node))
+            process.name for process in procfs.processes_with(str(node))
         ]
 
 

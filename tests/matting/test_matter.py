@@ -11,8 +11,9 @@ from tests.catalogues import spec_of, write_person_engine
 from vcam.backends import make_backend
 from vcam.backends.fake import FakeBackend
 from vcam.backends.onnxruntime import OnnxRuntimeBackend
+from vcam.colour import from_rgb
 from vcam.errors import EngineError, UsageError
-from vcam.frame import Frame, Matrix, from_rgb
+from vcam.frame import Frame, Matrix
 from vcam.matting.matter import Matter, small_rgb
 from vcam.matting.pyramid import Pyramid
 

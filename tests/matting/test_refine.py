@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.matting.plain import plain_alpha, plain_blend
+from vcam.colour import from_rgb
 from vcam.effects.blend import blend_person
-from vcam.frame import Frame, Matrix, Matte, Size, from_rgb
+from vcam.frame import Frame, Matrix, Matte, Size
 from vcam.matting.pyramid import Pyramid, halve
 from vcam.matting.refine import Mask, RefineConfig, refine
 from vcam.matting.smooth import MatteSmoother

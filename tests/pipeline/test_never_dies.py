@@ -16,10 +16,11 @@ import pytest
 
 from tests.helpers import PERSON, SIZE, frame_of, pipeline_of, room_is_hidden
 from vcam.backends.fake import FakeBackend
+from vcam.colour import ycbcr_of
 from vcam.effects.base import Scene, Stateless, like
 from vcam.effects.composer import Composer
 from vcam.errors import EngineError, SinkError, SourceError, SourceLost, StageError
-from vcam.frame import Frame, Matrix, ycbcr_of
+from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import FakeReaders
 from vcam.matting.matter import Matter
 from vcam.matting.refine import RefineConfig

@@ -85,7 +85,7 @@ def test_each_frame_is_composed_with_its_own_matte() -> None:
     def bright(image: np.ndarray) -> np.ndarray:
         return np.where(image.min(axis=2) > 128, 255, 0).astype(np.uint8)
 
-    from vcam.frame import from_rgb
+    from vcam.colour import from_rgb
 
     sink = RecordingSink()
     source = MemorySource([from_rgb(picture, Matrix.BT601) for picture in frames])

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from vcam.frame import Frame, Matrix, Plane, Size, from_rgb, ycbcr_of
+from vcam.colour import from_rgb, ycbcr_of
+from vcam.frame import Frame, Matrix, Plane, Size
 from vcam.sinks import Sink
 
 QUADRANTS = ((200, 30, 40), (30, 180, 60), (40, 50, 210), (230, 220, 90))

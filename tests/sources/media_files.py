@@ -10,7 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.frame import Frame, Matrix, Size, to_rgb
+from vcam.colour import to_rgb
+from vcam.frame import Frame, Matrix, Size
 
 Picture = NDArray[np.uint8]
 

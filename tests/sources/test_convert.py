@@ -15,10 +15,10 @@ from tests.sources.media_files import (
     picture,
     quadrants,
 )
+from vcam.colour import change_matrix, from_rgb, to_rgb
 from vcam.errors import SourceError
-from vcam.frame import Frame, Matrix, from_rgb, to_rgb
+from vcam.frame import Frame, Matrix
 from vcam.sources.base import SourceRequest
-from vcam.sources.colour import change_matrix
 from vcam.sources.convert import FrameMaker
 
 SIZE = (72, 48)

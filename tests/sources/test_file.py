@@ -23,8 +23,9 @@ from tests.sources.media_files import (
     quadrants,
     write_video,
 )
+from vcam.colour import to_rgb
 from vcam.errors import SourceError
-from vcam.frame import Frame, Matrix, to_rgb
+from vcam.frame import Frame, Matrix
 from vcam.sources.base import SourceRequest
 from vcam.sources.file import VideoFile
 from vcam.sources.inspect_file import missing_bytes

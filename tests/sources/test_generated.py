@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tests.sources.media_files import assert_quadrants
+from vcam.colour import to_rgb
 from vcam.errors import SourceError, SourceLost
-from vcam.frame import Frame, Matrix, Size, to_rgb
+from vcam.frame import Frame, Matrix, Size
 from vcam.sources.base import SourceRequest
 from vcam.sources.demo import DemoSource
 from vcam.sources.fake import Block, Deaf, FakeSource, Wait

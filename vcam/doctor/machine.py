@@ -136,7 +136,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
 
 
 def _video() -> tuple[tuple[Node, ...], dict[str, list[Mode]], dict[str, list[str]]]:
-    from vcam.linux import v4l2
+    from vcam.linux import procfs, v4l2
 
     nodes = tuple(v4l2.list_nodes())
     modes = {}
@@ -146,7 +146,7 @@ def _video() -> tuple[tuple[Node, ...], dict[str, list[Mode]], dict[str, list[st
                 modes[node.path] = v4l2.list_modes(node.path)
             except OSError:  # gone meanwhile
                 modes[node.path] = []
-    return nodes, modes, {node.path: v4l2.holders(node.path) for node in nodes}
+    return nodes, modes, {node.path: procfs.holders(node.path) for node in nodes}
 
 
 def _groups() -> frozenset[str]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from vcam.colour import ycbcr_of
 from vcam.effects.face import FaceEffect
 from vcam.effects.regions import (
     Float,
@@ -22,7 +23,7 @@ from vcam.effects.regions import (
     resized,
     unit,
 )
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
+from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
 _WORK_PX = 32

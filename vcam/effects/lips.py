@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vcam.colour import ycbcr_of
 from vcam.effects.face import FaceEffect
 from vcam.effects.regions import Patch, add, patch_of, ramp, region_box, region_mask, resized, unit
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane, ycbcr_of
+from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 _COVER = 0.75
 """Share of the lips' own colour that goes at full strength."""

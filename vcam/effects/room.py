@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.colour import from_rgb, ycbcr_of
 from vcam.effects.base import Scene, Stateless, copy_pixels, like
 from vcam.effects.blend import blend_person
 from vcam.effects.blur import blur_room, sigma_px
-from vcam.frame import Frame, Matrix, Size, from_rgb, ycbcr_of
+from vcam.frame import Frame, Matrix, Size
 
 _SURE_ALPHA = 26
 """Of a transparent picture, colours are kept where the person covers at least a tenth of

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
 from vcam.backends.contract import Contract
+from vcam.colour import small_to_rgb
 from vcam.frame import Frame, Plane, Size
-from vcam.matting.matter import rgb_of
 from vcam.matting.pyramid import Pyramid
 
 
@@ -135,7 +135,7 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
     levels = [frame.planes, *(level.planes for level in pyramid.levels)]
     for which, target in enumerate(small.planes):
         _cut([planes[which] for planes in levels], frame.size, crop, target)
-    return rgb_of(small)
+    return small_to_rgb(small)
 
 
 def _cut(planes: list[Plane], size: Size, crop: Crop, target: Plane) -> None:

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.colour import from_rgb
 from vcam.face.parser import Parser
 from vcam.face.tracker import FaceTracker, windows
-from vcam.frame import FaceClass, Matrix, from_rgb
+from vcam.frame import FaceClass, Matrix
 from vcam.matting.pyramid import Pyramid
 
 _FACES = 16

@@ -6,7 +6,8 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vcam.linux.v4l2 import Mode, holders, list_modes, list_nodes
+from vcam.linux.procfs import holders
+from vcam.linux.v4l2 import Mode, list_modes, list_nodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vcam.frame import Size
+from vcam.linux.procfs import held_by
 
 CAP_VIDEO_CAPTURE = 0x00000001
 CAP_VIDEO_OUTPUT = 0x00000002
@@ -310,23 +311,6 @@ def lock_writer(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def holders(path: str) -> list[str]:
-    """Which other programs have a node open, as "name (pid)"; those of other users are seen by root
-    only.
-    """
-    real = os.path.realpath(path)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == str(os.getpid()):
-            continue
-        with suppress(OSError):  # it may have ended, or belong to somebody else
-            if any(_target(link) == real for link in (process / "fd").iterdir()):
-                found.append(
-                    f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
-                )
-    return found
-
-
 def explain(error: OSError, path: str) -> str:
     """The reason and the next step for a failure on `path`, without the path itself."""
     if isinstance(error, PermissionError):
@@ -338,14 +322,6 @@ def explain(error: OSError, path: str) -> str:
     if error.errno in (errno.EBUSY, errno.EINVAL, errno.EAGAIN):
         return f"{os.strerror(error.errno)}; {held_by(path)}"
     return os.strerror(error.errno) if error.errno else str(error)
-
-
-def held_by(path: str) -> str:
-    """Who has a node open and what to do about it, for messages."""
-    names = holders(path)
-    if names:
-        return f"it is held by {', '.join(names)}: stop that program first"
-    return f"no program of yours holds it: see `sudo fuser -v {path}`"
 
 
 def fourcc_code(name: str) -> int:
@@ -426,13 +402,6 @@ def _call(fd: int, number: int, layout: struct.Struct, *values: int | bytes) -> 
 def _text(raw: int | bytes) -> str:
     assert isinstance(raw, bytes)
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
 
 
 def _card_in_sysfs(path: str) -> str:

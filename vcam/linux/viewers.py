@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vcam.linux import v4l2
+from vcam.linux.procfs import has_mapped, processes_with
 
 _CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1
 """V4L2_EVENT_PRIVATE_START of <linux/videodev2.h> plus the offset of v4l2loopback 0.13
@@ -250,36 +251,3 @@ class Mappings:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-
-def processes_with(path: str) -> list[Path]:
-    """The folders in /proc of other processes that have a file open, as far as this user
-    may know.
-    """
-    own = str(os.getpid())
-    found = []
-    with os.scandir("/proc") as entries:
-        processes = [entry.name for entry in entries if entry.name.isdigit() and entry.name != own]
-    for number in processes:
-        folder = f"/proc/{number}/fd"
-        with suppress(OSError):  # it may have ended, or belong to somebody else
-            if any(_target(f"{folder}/{name}") == path for name in os.listdir(folder)):  # noqa: PTH208  - many files
-                found.append(Path("/proc", number))
-    return found
-
-
-def _target(link: str) -> str:
-    try:
-        return os.readlink(link)  # noqa: PTH115  - many files
-    except OSError:
-        return ""
-
-
-def has_mapped(process: Path, path: str) -> bool:
-    """Whether a process, given by its folder in /proc, has mapped a file; False where it
-    has ended.
-    """
-    try:
-        return f" {path}\n" in (process / "maps").read_text(errors="replace")
-    except OSError:
-        return False

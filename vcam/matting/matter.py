@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
 from vcam.backends.contract import Contract
+from vcam.colour import small_to_rgb
 from vcam.frame import Frame, Matrix, Matte, Plane
 from vcam.matting.pyramid import Pyramid, halve
 
@@ -126,26 +127,4 @@ def small_rgb(
         while shrunk.shape[0] >= 2 * rows and shrunk.shape[1] >= 2 * columns:
             shrunk = halve(shrunk)
         cv2.resize(shrunk, (columns, rows), dst=target, interpolation=cv2.INTER_LINEAR)
-    return rgb_of(small)
-
-
-def rgb_of(small: Frame) -> NDArray[np.uint8]:
-    """Full-range RGB uint8 [H, W, 3] of a small frame, which may be changed on the way."""
-    if small.matrix is Matrix.BT709:
-        _bt709_to_bt601(small)
-    return np.asarray(cv2.cvtColor(small.data, cv2.COLOR_YUV2RGB_I420), np.uint8)
-
-
-def _bt709_to_bt601(frame: Frame) -> None:
-    """Change the coefficients of a small frame in place, because OpenCV's conversion knows BT.601
-    only.
-
-    The 3x3 matrix is rgb_to_ycbcr(601) @ ycbcr_to_rgb(709), with the differences of chroma scaled
-    to 8-bit limited range (ITU-R BT.601-7 and BT.709-6).
-    """
-    u, v = (p.astype(np.float32) - 128 for p in (frame.u, frame.v))
-    full = (frame.y.shape[1], frame.y.shape[0])
-    shift = cv2.resize(0.0993 * u + 0.1917 * v, full, interpolation=cv2.INTER_LINEAR)
-    cv2.add(frame.y, shift, dst=frame.y, dtype=cv2.CV_8U)
-    frame.u[:] = np.clip(np.rint(0.9899 * u - 0.1107 * v + 128), 0, 255).astype(np.uint8)
-    frame.v[:] = np.clip(np.rint(-0.0725 * u + 0.9834 * v + 128), 0, 255).astype(np.uint8)
+    return small_to_rgb(small)

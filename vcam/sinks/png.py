@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.colour import to_rgb
 from vcam.errors import SinkError, SinkLost
-from vcam.frame import Frame, Matrix, Size, to_rgb
+from vcam.frame import Frame, Matrix, Size
 from vcam.sinks.base import SinkRequest
 from vcam.sinks.target import claim, discard, reason, write_whole
 

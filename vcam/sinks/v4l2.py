@@ -27,7 +27,7 @@ import numpy as np
 
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Frame, Matrix, Plane, Size
-from vcam.linux import v4l2
+from vcam.linux import procfs, v4l2
 from vcam.sinks.base import SinkRequest
 
 LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vcam exclusive_caps=1"
@@ -181,11 +181,11 @@ def check_format(got: v4l2.PixFormat, name: str) -> int:
     if got.fourcc != "YU12":
         raise SinkError(
             f"{name} is fixed to {got.fourcc} {got.width}x{got.height}, not YU12;"
-            f" {v4l2.held_by(name)}"
+            f" {procfs.held_by(name)}"
         )
     if got.width % 2 or got.height % 2:
         raise SinkError(
-            f"{name} is fixed to {got.width}x{got.height}, which is odd; {v4l2.held_by(name)}"
+            f"{name} is fixed to {got.width}x{got.height}, which is odd; {procfs.held_by(name)}"
         )
     if stride < got.width or stride % 2 or got.size_image < stride * got.height * 3 // 2:
         raise SinkError(
@@ -279,5 +279,7 @@ def check_node(node: v4l2.Node) -> None:
             f"{node.path} is {node.card!r} (driver {node.driver}), not a virtual camera: "
             f"use --sink virtual, or load one with `{LOAD}`"
         )
-    if _is_taken(node) and v4l2.holders(node.path):
-        raise SinkError(f"{node.path} is written to by another program; {v4l2.held_by(node.path)}")
+    if _is_taken(node) and procfs.holders(node.path):
+        raise SinkError(
+            f"{node.path} is written to by another program; {procfs.held_by(node.path)}"
+        )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.colour import change_matrix
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix, Plane, Size
 from vcam.sources.base import SourceRequest
-from vcam.sources.colour import change_matrix
 from vcam.sources.fit import Box, copy_planes, crop_box, even
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.colour import from_rgb
 from vcam.errors import SourceError, UsageError
-from vcam.frame import Frame, Matrix, Plane, from_rgb
+from vcam.frame import Frame, Matrix, Plane
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from vcam.colour import ycbcr_of
 from vcam.errors import UsageError
-from vcam.frame import Frame, Matrix, Size, ycbcr_of
+from vcam.frame import Frame, Matrix, Size
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 from vcam.sources.fit import Box, copy_planes

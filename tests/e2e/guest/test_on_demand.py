@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
 from vcam.errors import SourceError
 from vcam.frame import Frame
-from vcam.linux import v4l2
+from vcam.linux import procfs, v4l2
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
@@ -47,7 +47,7 @@ def shows_bars(frame: Frame | None) -> bool:
 
 
 def holds(process: subprocess.Popen[str], node: str) -> bool:
-    return any(f"({process.pid})" in holder for holder in v4l2.holders(node))
+    return any(f"({process.pid})" in holder for holder in procfs.holders(node))
 
 
 def loopback_version() -> tuple[int, ...]:

@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.guest.test_on_demand import SIZE, shows_bars, until
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE
 from vcam.frame import Frame
-from vcam.linux import v4l2
+from vcam.linux import procfs, v4l2
 from vcam.sources import make_source
 from vcam.sources.base import Source, SourceRequest
 
@@ -102,7 +102,7 @@ def test_the_camera_is_back_each_time(tmp_path: Path) -> None:
                 assert process.poll() is None
                 print(f"cycle {cycle + 1}", flush=True)  # noqa: T201
             assert until(
-                lambda: any(f"({process.pid})" in held for held in v4l2.holders(camera_node()))
+                lambda: any(f"({process.pid})" in held for held in procfs.holders(camera_node()))
             )
     told = errors.read_text()
     assert told.count("vcam: no camera: ") >= CYCLES

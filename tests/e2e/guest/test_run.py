@@ -12,8 +12,9 @@ import time
 import numpy as np
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, VIVID
+from vcam.colour import ycbcr_of
 from vcam.errors import SourceError
-from vcam.frame import Frame, Matrix, ycbcr_of
+from vcam.frame import Frame, Matrix
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vcam.frame import Frame, Matrix, from_rgb, to_rgb, ycbcr_of
+from vcam.colour import from_rgb, to_rgb, ycbcr_of
+from vcam.frame import Frame, Matrix
 
 
 @pytest.mark.parametrize("matrix", list(Matrix))
