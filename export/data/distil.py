@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.data.image import Image, u8
-from export.data.people import Labelled
+from export.data.items import Labelled
 
 _SHARE = 0.3
 """Of the teachers' matte in a label that agrees with it."""

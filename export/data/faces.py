@@ -7,7 +7,6 @@ brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth; left is the left o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +16,14 @@ import cv2
 import numpy as np
 
 from export.data.augment import light, photometric
-from export.data.files import evenly, fitted, read_image, read_plane
+from export.data.files import evenly, fitted, read_plane
+from export.data.geometry import affine, warp
 from export.data.image import Image, u8
+from export.data.items import Labelled, LabelledFace, Sample
+from export.data.manifest import Row, read_face, read_set, rows_of
 from export.data.occluders import occlude
-from export.data.people import (
-    Joined,
-    Labelled,
-    Sample,
-    affine,
-    choose,
-    read_set,
-    rows_of,
-    warp,
-    window,
-)
+from export.data.people import Joined, choose, window
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 
 SKIN, TEETH = 2, 8
 _MIRRORED = np.arange(256, dtype=np.uint8)
@@ -68,16 +59,13 @@ def read_faces(
     Raises:
         ExportError: no manifest in the folder, or a picture that it names is missing.
     """
-    return [_read(folder, row, longest_px) for row in rows_of(folder, split, licence)]
+    return [_read(row, longest_px) for row in rows_of(folder, split, licence)]
 
 
-def _read(folder: Path, row: dict[str, str], longest_px: int) -> Face:
-    label = read_plane(folder / row["label"])
-    image = read_image(folder / row["file"], label.shape)
-    found = re.search(r"(\S*alpha/\S+\.png)", row["notes"])
-    path = folder / found[1] if found else None
-    alpha = fitted(path, read_plane(path), label.shape) if path and path.exists() else None
-    return _face_of(row["file"], image, label, alpha, longest_px)
+def _read(row: Row, longest_px: int) -> Face:
+    face, path = read_face(row), row.alpha_path
+    alpha = fitted(path, read_plane(path), face.label.shape) if path and path.exists() else None
+    return _face_of(row.file, face.image, face.label, alpha, longest_px)
 
 
 def as_face(item: LabelledFace, longest_px: int = _LONGEST_PX) -> Face:
@@ -198,7 +186,7 @@ def draw_face(
 ) -> Sample:
     """Draw one training sample of `size` (height, width): a face, usually large, before its own or another wall.
 
-    The sample's `alpha` holds classes. `finish`: the last phase, on pictures that are changed less. `occluders`: the
+    The sample's `target` holds classes. `finish`: the last phase, on pictures that are changed less. `occluders`: the
     share of faces, 0 to 1, that a made-up shape covers in part (`export.data.occluders`).
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
@@ -218,10 +206,10 @@ def draw_face(
             if room is not None
             else library.real[int(rng.integers(len(library.real)))].image
         )
-        covered = occlude(LabelledFace("", sample.image, sample.alpha, sample.valid), texture, rng)
+        covered = occlude(LabelledFace("", sample.image, sample.target, sample.valid), texture, rng)
         sample = Sample(covered.image, covered.label, covered.valid, covered.image)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else _OFTEN)
-    return Sample(image, sample.alpha, sample.valid, sample.image)
+    return Sample(image, sample.target, sample.valid, sample.image)
 
 
 def _face(

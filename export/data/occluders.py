@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from export.data.image import Image
-from export.evaluation.faces import LabelledFace
+from export.data.items import LabelledFace
 
 _CORNERS = 12
 _FACE = 2

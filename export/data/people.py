@@ -1,16 +1,7 @@
-"""Readers of labelled people and backgrounds, and the random pictures that training sees.
-
-A data folder holds sets as `person/ccp`, `person/cutouts`, `person/wild`, `face/avatars` (pictures with masks)
-and `backgrounds`, `backgrounds_rooms` (pictures without people), each with a `manifest.csv` of the columns
-`file,label,identity,split,width,height,notes`.
-"""
+"""The people and backgrounds of a data folder, and the random pictures that training sees of them."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,166 +9,15 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from export.data.augment import light, photometric
-from export.data.files import read_image, read_plane, text_of
-from export.data.image import Image, u8
-from export.data.rights import keep
+from export.data.geometry import affine, extent, warp
+from export.data.items import Labelled, Sample
+from export.data.manifest import read_set
 from export.errors import ExportError
 
-IGNORE = 128
-"""The mask value of hard-labelled sets that neither loss nor score may count."""
-_LEAST_PERSON = 16
-"""A mask whose largest value is smaller holds numbers of classes, not somebody."""
-_LONGEST_PX = 448
 _LEAST_PX = 96
-_COLUMNS = ("file", "label", "split", "notes")
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A picture with its label, all of one size.
-
-    image: uint8 [H, W, 3] RGB. alpha: uint8 [H, W], 0 room .. 255 person, zeros where nobody is.
-    valid: uint8 [H, W], 1 counts, 0 is to be ignored.
-    """
-
-    name: str
-    image: Image
-    alpha: Image
-    valid: Image
-
-    @property
-    def is_room(self) -> bool:
-        """Whether nobody is in it, for certain."""
-        return not self.alpha.any() and bool(self.valid.all())
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the loss needs: image uint8 [H, W, 3] RGB, alpha uint8 [H, W], valid uint8 [H, W] (0 = ignore).
-
-    `clean`: the image before light, blur and compression spoilt it.
-    """
-
-    image: Image
-    alpha: Image
-    valid: Image
-    clean: Image
-
-
-def read_set(
-    folder: Path, split: str, longest_px: int = _LONGEST_PX, licence: str = "any"
-) -> list[Labelled]:
-    """Read one set of a data folder, pictures and labels shrunk to `longest_px`.
-
-    Raises:
-        ExportError: no manifest in the folder, or a picture that it names is missing.
-    """
-    return [_read_row(folder, row, longest_px) for row in rows_of(folder, split, licence)]
-
-
-def rows_of(folder: Path, split: str, licence: str = "any") -> list[dict[str, str]]:
-    """The rows of one split that the licence filter leaves (`export.data.rights`).
-
-    Nobody (`identity`, where the manifest says it) of whom a picture is in the test split is in another one.
-
-    Raises:
-        ExportError: no manifest in the folder, or the licence is unknown.
-    """
-    every = read_manifest(folder)
-    tested = {row.get("identity") for row in every if row["split"] == "test"} - {"", None}
-    name = set_name(folder)
-    part = "train" if split == "development" else split
-    mine = [
-        row
-        for row in every
-        if row["split"] == part and (part == "test" or row.get("identity") not in tested)
-    ]
-    if part == "train":
-        mine = [
-            row
-            for row in mine
-            if is_kept_aside(name, row.get("identity", "")) == (split == "development")
-        ]
-    return keep(name, mine, licence)
-
-
-def is_kept_aside(name: str, identity: str) -> bool:
-    """Whether nobody trains on this person of the train split: an eighth of person/webcam_people, to develop on."""
-    return name == "person/webcam_people" and hashlib.sha256(identity.encode()).digest()[0] % 8 == 0
-
-
-def set_name(folder: Path) -> str:
-    """What cards and rights call a set: person/ccp, backgrounds, ..."""
-    parts = folder.resolve().parts
-    return parts[-1] if parts[-1].startswith("backgrounds") else "/".join(parts[-2:])
-
-
-def read_manifest(folder: Path) -> list[dict[str, str]]:
-    """The rows of a set's manifest.
-
-    Raises:
-        ExportError: there is no manifest, it cannot be read, or it lacks a column.
-    """
-    path = folder / "manifest.csv"
-    if not path.is_file():
-        raise ExportError(f"{path}: no such file; give the data folder with --data")
-    try:
-        rows = list(csv.DictReader(io.StringIO(text_of(path), newline=""), restval=""))
-    except csv.Error as error:
-        raise ExportError(f"{path}: not a table ({error}); save it as CSV with commas") from error
-    missing = [name for name in _COLUMNS if rows and name not in rows[0]]
-    if missing:
-        raise ExportError(f"{path}: the columns {', '.join(missing)} are missing")
-    return rows
-
-
-def read_matte(path: Path, notes: str) -> tuple[Image, Image]:
-    """A mask or an alpha of a manifest's set: `alpha` and `valid` of `Labelled`. notes: those of its row.
-
-    Raises:
-        ExportError: it cannot be read, or holds numbers of classes instead.
-    """
-    plane = read_plane(path)
-    if 0 < int(plane.max()) < _LEAST_PERSON:
-        raise ExportError(
-            f"{path}: holds 0 to {plane.max()}; a mask of somebody has 0 and 255, or a soft alpha"
-        )
-    ignored = (plane == IGNORE) if "; ignore" in notes else np.zeros(plane.shape, bool)
-    return u8(np.where(ignored, 0, plane)), u8(~ignored)
-
-
-def _read_row(folder: Path, row: dict[str, str], longest_px: int) -> Labelled:
-    """The picture takes the size of its label."""
-    match = re.search(r"alpha/\S+\.png", row["notes"])
-    label = match.group() if match else row["label"]
-    if label and set_name(folder) == "face/celebamask":  # numbers of classes; 0 is the background
-        alpha = u8(read_plane(folder / label) > 0) * 255
-        valid = np.ones(alpha.shape, np.uint8)
-        image = read_image(folder / row["file"], alpha.shape)
-    elif label:
-        alpha, valid = read_matte(folder / label, row["notes"])
-        image = read_image(folder / row["file"], alpha.shape)
-    else:
-        image = read_image(folder / row["file"])
-        alpha, valid = np.zeros(image.shape[:2], np.uint8), np.ones(image.shape[:2], np.uint8)
-    return shrunk(Labelled(row["file"], image, alpha, valid), longest_px)
-
-
-def shrunk(item: Labelled, longest_px: int = _LONGEST_PX) -> Labelled:
-    """The same, its longest side at most `longest_px`."""
-    scale = longest_px / max(item.alpha.shape)
-    if scale >= 1:
-        return item
-    size = (round(item.alpha.shape[1] * scale), round(item.alpha.shape[0] * scale))
-    return Labelled(item.name, *(_shrink(x, size) for x in (item.image, item.alpha, item.valid)))
-
-
-def _shrink(picture: Image, size: tuple[int, int]) -> Image:
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +187,7 @@ def draw(
         for _ in range(2 if rng.random() < 0.12 else 1):
             sample = _paste(_pick(library.pool(kind), rng), sample, rng)
     image = photometric(sample.image, rng, _FINISH_OFTEN if finish else 1.0)
-    return Sample(image, sample.alpha, sample.valid, sample.image)
+    return Sample(image, sample.target, sample.valid, sample.image)
 
 
 def choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
@@ -358,32 +198,6 @@ def choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
 
 def _pick(items: Sequence[Labelled], rng: np.random.Generator) -> Labelled:
     return items[int(rng.integers(len(items)))]
-
-
-def warp(picture: Image, matrix: NDArray[np.float64], size: tuple[int, int], border: int) -> Image:
-    """uint8 [H, W] or [H, W, 3] through an affine map (float64 [2, 3]) into `size` (height, width), no aliasing."""
-    shrink = min(np.hypot(matrix[0, 0], matrix[0, 1]), np.hypot(matrix[1, 0], matrix[1, 1]))
-    if shrink < 0.6:  # against aliasing: bilinear sampling alone would skip pixels
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.35 / float(shrink)), np.uint8)
-    return np.asarray(
-        cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border),
-        np.uint8,
-    )
-
-
-def affine(
-    source: tuple[float, float],
-    target: tuple[float, float],
-    scale: tuple[float, float],
-    degrees: float,
-    flip: bool,
-) -> NDArray[np.float64]:
-    """The affine map that takes `source` (x, y) to `target`: mirrored, turned, then scaled per axis."""
-    turn = np.deg2rad(degrees)
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    linear = np.diag(scale) @ rotation @ np.diag([-1.0 if flip else 1.0, 1.0])
-    offset = np.array(target) - linear @ np.array(source)
-    return np.hstack([linear, offset[:, None]])
 
 
 def window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> Sample:
@@ -404,7 +218,7 @@ def window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> S
 
 def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
     """Paste a person as a webcam shows one: usually cut by the lower edge, sometimes by another, or far away."""
-    height, width = into.alpha.shape
+    height, width = into.target.shape
     top, bottom, left, right = extent(person.alpha)
     frame = float(rng.choice(_ASPECTS, p=_ASPECT_SHARES))
     share = float(np.clip(np.exp(rng.normal(-0.35, 0.35)), 0.2, 1.6))  # of the frame's height
@@ -419,12 +233,4 @@ def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
     alpha = warp(person.alpha, matrix, (height, width), cv2.BORDER_CONSTANT)
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB).astype(np.float32) / 255
     image = (colour * weight + into.image * (1 - weight)).astype(np.uint8)
-    return Sample(image, np.maximum(alpha, into.alpha), into.valid, image)
-
-
-def extent(alpha: Image) -> tuple[int, int, int, int]:
-    """Rows and columns that the person covers: top, bottom, left, right; the whole picture where nobody is."""
-    rows, columns = np.flatnonzero((alpha > 127).any(1)), np.flatnonzero((alpha > 127).any(0))
-    if not rows.size:
-        return 0, alpha.shape[0], 0, alpha.shape[1]
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return Sample(image, np.maximum(alpha, into.target), into.valid, image)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from export.data.augment import soften
+from export.data.geometry import affine, warp
 from export.data.image import Image, u8
-from export.data.people import affine, choose, warp
+from export.data.people import choose
 
 SHARES = {"none": 0.3, "before": 0.5, "wrong": 0.2}
 """How often the sample is a first frame; how often the matte is that of a frame before; how often of another scene."""

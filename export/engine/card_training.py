@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.data.faces import OCCLUDERS
-from export.data.sources import PRETRAINED, SOURCES, Source
+from export.data.provenance import PRETRAINED, SOURCES, Source
 from export.engine.card_quality import table
 from export.weights.record import Record, horizon_of, phases, warmup_of
 

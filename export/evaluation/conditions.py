@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from export.data.image import Image
+from export.data.notes import Notes
 
 _DARK_BELOW, _BRIGHT_FROM = 80, 160
 _SKIN_DARK_BELOW, _SKIN_LIGHT_FROM = 110, 150
@@ -65,10 +66,10 @@ def webcam(name: str, alpha: Image) -> tuple[str, ...]:
     return (*labels, f"distance: {_bin(share, 0.25, 0.5, ('far', 'usual', 'close'))}")
 
 
-def framing(notes: str) -> str:
+def framing(notes: Notes) -> str:
     """From the notes of person/ccp ("tight": head to hip, else head to chest) and person/wild ("crop")."""
-    if "aspect" in notes:
-        return "framing: head to hip" if "; tight" in notes else "framing: head to chest"
-    if notes.startswith("crop"):
+    if notes.after("aspect") is not None:
+        return "framing: head to hip" if "tight" in notes else "framing: head to chest"
+    if "crop" in notes:
         return "framing: around a person"
-    return "framing: whole photo" if notes.startswith("full") else ""
+    return "framing: whole photo" if notes.after("full") is not None else ""

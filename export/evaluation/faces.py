@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from export.data.files import fitted, read_image, read_plane
+from export.data.files import fitted, read_plane
 from export.data.image import Image
-from export.data.people import read_manifest
+from export.data.items import LabelledFace
+from export.data.manifest import Row, read_face, rows_of
 from export.errors import ExportError
 from export.evaluation.scenes import cover, test_rooms
-from export.models import V1_CLASSES
 
 _FIRST_FACE_CLASS = 2
 _SIDE_OF_FACE = 1.7
 _SEED = 21
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledFace:
-    """A picture with the classes of a face, all of one size.
-
-    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], numbers into `V1_CLASSES`. valid: uint8 [H, W], 1 counts, 0 is to
-    be ignored. notes: what the set says of the picture.
-    """
-
-    name: str
-    image: Image
-    label: Image
-    valid: Image
-    notes: str = ""
 
 
 def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
@@ -45,36 +29,22 @@ def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
     Raises:
         ExportError: the set is missing, damaged or empty.
     """
-    rows = [row for row in read_manifest(data / name) if row["split"] == "test"]
+    rows = rows_of(data / name, "test")
     if not rows:
         raise ExportError(f"{data / name}: no test pictures")
-    rooms = [room.image for room in test_rooms(data)] if any(_alpha_of(row) for row in rows) else []
+    rooms = [room.image for room in test_rooms(data)] if any(map(_is_render, rows)) else []
     for index, row in enumerate(rows):
-        face = _read(data / name, row)
-        alpha = _alpha_of(row)
-        if alpha:
+        face = read_face(row)
+        if _is_render(row):
             room = rooms[int(np.random.default_rng([_SEED, index]).integers(len(rooms)))]
-            path = data / name / alpha
+            path = data / name / row.notes.alpha
             face = _before(room, face, fitted(path, read_plane(path), face.label.shape))
         yield face
 
 
-def _alpha_of(row: dict[str, str]) -> str:
-    """The alpha beside a rendered picture; those elsewhere belong to photographs, which have a room already."""
-    return next(
-        (note.split()[1] for note in row["notes"].split("; ") if note.startswith("alpha alpha/")),
-        "",
-    )
-
-
-def _read(folder: Path, row: dict[str, str]) -> LabelledFace:
-    label = read_plane(folder / row["label"])
-    if int(label.max()) >= len(V1_CLASSES):
-        raise ExportError(
-            f"{folder / row['label']}: not a label of {row['file']} with the classes 0 to 8"
-        )
-    image = read_image(folder / row["file"], label.shape)
-    return LabelledFace(row["file"], image, label, np.ones(label.shape, np.uint8), row["notes"])
+def _is_render(row: Row) -> bool:
+    """An alpha beside a picture is that of a render; photographs, whose is elsewhere, have a room."""
+    return row.notes.alpha.startswith("alpha/")
 
 
 def _before(room: Image, face: LabelledFace, alpha: Image) -> LabelledFace:

@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 
 from export.data.files import evenly, pictures_in, read_image
+from export.data.geometry import extent
 from export.data.image import Image
-from export.data.people import Labelled, extent, read_set
+from export.data.items import Labelled
+from export.data.manifest import read_set
 from export.errors import ExportError
 
 _WHOLE_PX = 100_000

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from export.data.image import Image
-from export.data.people import Labelled, read_manifest
+from export.data.items import Labelled, LabelledFace
+from export.data.manifest import read_manifest
+from export.data.notes import Notes
 from export.data.readers import Reader, detect
 from export.errors import ExportError
 from export.evaluation.conditions import framing, light, skin, webcam
 from export.evaluation.engines import Matting, Parsing
-from export.evaluation.faces import LabelledFace, face_crop, test_faces
+from export.evaluation.faces import face_crop, test_faces
 from export.evaluation.measures import (
     PERSON,
     Counts,
@@ -93,19 +95,19 @@ def evaluate_people(engine: Matting, data: Path) -> list[Score]:
     return [*ccp, *cutouts, *chain.from_iterable(others), *rooms]
 
 
-def _notes(folder: Path) -> dict[str, str]:
-    return {row["file"]: row["notes"] for row in read_manifest(folder)}
+def _notes(folder: Path) -> dict[str, Notes]:
+    return {row.file: row.notes for row in read_manifest(folder)}
 
 
 def _people_or_nobody(
-    name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, str]
+    name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, Notes]
 ) -> list[Score]:
     """Scores of the pictures with people, then of those without."""
     people, nobody = [], []
     for item in items:
         alpha = engine.alpha(item.image)
         if item.alpha.any():
-            people.append(_person(alpha, item, notes.get(item.name, "")))
+            people.append(_person(alpha, item, notes.get(item.name, Notes())))
         else:
             nobody.append(_empty(alpha, item))
     if not nobody:
@@ -114,7 +116,7 @@ def _people_or_nobody(
     return [*_scores(name, people), *without] if people else without
 
 
-def _person(alpha: Image, item: Labelled, notes: str) -> _Seen:
+def _person(alpha: Image, item: Labelled, notes: Notes) -> _Seen:
     found, wanted, counts = alpha >= PERSON, item.alpha >= PERSON, item.valid > 0
     person = overlap(found, wanted, counts)
     measured = {

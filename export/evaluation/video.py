@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.image import Image
-from export.data.people import Labelled
+from export.data.items import Labelled
 from export.evaluation.engines import Matting, answers
 from export.evaluation.measures import Mask, Score, summarise
 from export.evaluation.scenes import cover, paste, test_rooms, test_set

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from export.data import faces, people, prior
-from export.data.used import used_sets
+from export.data.provenance import used_sets
 from export.errors import ExportError
 from export.models import CLEAR_PRESETS, ModelSpec
 from export.weights.files import preset_of, sha256_of

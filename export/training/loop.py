@@ -29,10 +29,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from export.data.distil import matte_of, softened, teach_at
 from export.data.faces import FaceLibrary, draw_face
-from export.data.people import Labelled, Library, Sample, draw
+from export.data.items import Labelled, Sample
+from export.data.people import Library, draw
 from export.data.prior import previous
+from export.data.provenance import is_data_folder
 from export.data.readers import LazyFaces, LazyPeople, Unlabelled, detect
-from export.data.used import is_data_folder
 from export.errors import ExportError
 from export.models import PERSON, TRAINED, ModelSpec
 from export.training.board import Board
@@ -62,9 +63,9 @@ class _Draws(IterableDataset[_Drawn]):
         rng = np.random.default_rng([*self._seed, info.id if info else 0])
         while True:
             sample = self._draw(rng)
-            planes = [sample.image, sample.alpha, sample.valid, sample.clean]
+            planes = [sample.image, sample.target, sample.valid, sample.clean]
             if self._remembers:
-                planes.append(previous(sample.alpha, rng))
+                planes.append(previous(sample.target, rng))
             yield tuple(torch.from_numpy(x) for x in planes)
 
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from export.data.people import Labelled, shrunk
+from export.data.items import Labelled, LabelledFace, shrunk
 from export.data.readers.base import Entry, Reader
 from export.data.readers.celeba import CelebAMaskHq
 from export.data.readers.easyportrait import EasyPortrait
 from export.data.readers.manifest import ManifestSet
 from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait, Unlabelled
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 
 __all__ = ["LAYOUTS", "Entry", "LazyFaces", "LazyPeople", "Reader", "Unlabelled", "detect"]
 

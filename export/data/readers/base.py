@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from export.data.files import check, read_image
 from export.data.image import Image
-from export.data.people import Labelled
+from export.data.items import Labelled, LabelledFace
+from export.data.notes import Notes
 from export.data.rights import UNCLEAR, allowed
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 
 SPLITS = ("train", "val", "test")
 _TEST_PERCENT = 15
@@ -35,7 +35,7 @@ class Entry:
     label: Path
     identity: str = ""
     rights: str = UNCLEAR
-    notes: str = ""
+    notes: Notes = field(default_factory=Notes)
 
 
 class Reader(ABC):

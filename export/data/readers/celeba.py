@@ -12,11 +12,10 @@ import numpy as np
 
 from export.data.files import lines_of, pictures_in, read_plane
 from export.data.image import Image
-from export.data.people import Labelled
+from export.data.items import Labelled, LabelledFace
 from export.data.readers.base import Entry, Reader, labelled, labelled_face, split_by
 from export.data.rights import NON_COMMERCIAL
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 
 _PERSON, _SKIN, _LIPS = 1, 2, 7
 _L_BROW, _R_BROW, _L_EYE, _R_EYE, _MOUTH = range(101, 106)

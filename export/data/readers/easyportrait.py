@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from export.data.files import pictures_in, read_plane, text_of
-from export.data.people import Labelled
+from export.data.items import Labelled, LabelledFace
 from export.data.readers.base import Entry, Reader, labelled, labelled_face, split_by, split_named
 from export.data.rights import CLEAR
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 from export.models import V1_CLASSES, V2_CLASSES
 
 _FOLDERS = {"person": ("annotations", "annotations_ps"), "face": ("annotations", "annotations_fp")}

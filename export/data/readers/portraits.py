@@ -13,7 +13,8 @@ import numpy as np
 
 from export.data.files import evenly, lines_of, pictures_in, read_image, read_plane
 from export.data.image import Image
-from export.data.people import Labelled
+from export.data.items import Labelled
+from export.data.notes import Notes
 from export.data.readers.base import Entry, Reader, labelled, split_by, split_named
 from export.errors import ExportError
 
@@ -79,7 +80,12 @@ class SupervisePortrait(Reader):
                     image = self.folder.joinpath(*Path(name).parts[1:])
                 label = image.parent.parent / "ann" / image.name
                 yield Entry(
-                    name, split, image, label, identity=name, notes=path.stem.rpartition("_")[2]
+                    name,
+                    split,
+                    image,
+                    label,
+                    identity=name,
+                    notes=Notes.of(path.stem.rpartition("_")[2]),
                 )
 
     def person(self, entry: Entry) -> Labelled:

@@ -4,7 +4,7 @@ import numpy as np
 
 from export.data.distil import matte_of, softened
 from export.data.image import u8
-from export.data.people import Labelled
+from export.data.items import Labelled
 
 
 def _square(size: int = 40) -> Labelled:

@@ -10,8 +10,8 @@ import pytest
 
 from export.data.faces import TEETH, FaceLibrary, draw_face, read_faces, skin_box
 from export.data.image import Image
+from export.data.items import LabelledFace
 from export.errors import ExportError
-from export.evaluation.faces import LabelledFace
 from tests.export.conftest import make_data
 
 
@@ -41,7 +41,7 @@ def test_mirroring_swaps_left_and_right(data: Path) -> None:
     checked = 0
     for seed in range(60):
         sample = draw_face(library, (96, 96), np.random.default_rng(seed), finish=True)
-        left, right = (np.argwhere(sample.alpha == value) for value in (5, 6))
+        left, right = (np.argwhere(sample.target == value) for value in (5, 6))
         if len(left) > 8 and len(right) > 8:
             assert left[:, 1].mean() < right[:, 1].mean()
             checked += 1
@@ -53,8 +53,10 @@ def test_samples(data: Path) -> None:
     first, second = (draw_face(library, (64, 96), np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)
     assert first.image.shape == (64, 96, 3)
-    assert first.alpha.shape == first.valid.shape == (64, 96)
-    labels = [draw_face(library, (64, 96), np.random.default_rng(seed)).alpha for seed in range(40)]
+    assert first.target.shape == first.valid.shape == (64, 96)
+    labels = [
+        draw_face(library, (64, 96), np.random.default_rng(seed)).target for seed in range(40)
+    ]
     assert any(not label.any() for label in labels)  # a room without anybody
     assert any((label == TEETH).any() for label in labels)
 
@@ -72,7 +74,7 @@ def test_faces_from_elsewhere() -> None:
     item = LabelledFace("a", np.full((40, 40, 3), 90, np.uint8), label, np.ones_like(label))
     library = FaceLibrary.read(None, "train", more=[item])
     samples = [draw_face(library, (32, 32), np.random.default_rng(seed)) for seed in range(20)]
-    assert all((sample.alpha == 2).any() for sample in samples)
+    assert all((sample.target == 2).any() for sample in samples)
 
 
 class _Counted(Sequence[LabelledFace]):
@@ -129,7 +131,7 @@ def test_the_share_of_occluders() -> None:
     library = FaceLibrary.read(None, "train", more=_Counted(4))
 
     def label(seed: int, occluders: float) -> Image:
-        return draw_face(library, (64, 64), np.random.default_rng(seed), occluders=occluders).alpha
+        return draw_face(library, (64, 64), np.random.default_rng(seed), occluders=occluders).target
 
     def covered(share: float) -> int:
         """How many of 40 labels differ from those without occluders."""
@@ -167,6 +169,6 @@ def test_what_nobody_labelled_does_not_count() -> None:
         if np.count_nonzero(s.image.mean(axis=2) < 60) > 20 and s.image.max() > 150
     )
     dark = sample.image.mean(axis=2) < 60
-    assert sample.alpha.max() <= 8
+    assert sample.target.max() <= 8
     assert sample.valid[dark].mean() < 0.1
     assert sample.valid[~dark].mean() > 0.5

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from export.data.items import LabelledFace
 from export.data.occluders import occlude
-from export.evaluation.faces import LabelledFace
 
 
 def _face() -> LabelledFace:

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.people import Labelled, Library, beside_people, draw, read_set, rows_of
+from export.data.items import Labelled
+from export.data.manifest import read_set, rows_of
+from export.data.people import Library, beside_people, draw
 from export.data.readers import detect
 from export.errors import ExportError
 from tests.export.conftest import make_set
@@ -30,14 +32,14 @@ def test_pictures_without_anybody_have_a_share_of_their_own(finish: bool) -> Non
     samples = [draw(library, _SIZE, rng, finish) for _ in range(400)]
     cats = [s for s in samples if s.clean.mean() > 190]
     assert 8 <= len(cats) <= 40  # 5 % of 400 are 20
-    assert not any(s.alpha.any() for s in cats)
+    assert not any(s.target.any() for s in cats)
 
 
 def test_nothing_is_drawn_from_an_empty_pool() -> None:
     person = _plain(50, 255)
     library = Library([person], (), (), (), (), ())
     rng = np.random.default_rng(1)
-    assert all(draw(library, _SIZE, rng).alpha.all() for _ in range(50))
+    assert all(draw(library, _SIZE, rng).target.all() for _ in range(50))
 
 
 def test_what_lies_beside_people() -> None:
@@ -78,11 +80,11 @@ def test_nobody_who_is_tested_is_trained_on(tmp_path: Path) -> None:
     )
     folder = _set(tmp_path, *rows)
     chosen = {
-        split: [row["file"] for row in rows_of(folder, split)] for split in ("train", "val", "test")
+        split: [row.file for row in rows_of(folder, split)] for split in ("train", "val", "test")
     }
     assert chosen == {"train": ["c", "d"], "val": [], "test": ["b", "e"]}
     folder = _set(tmp_path, "a,,train,", "b,,test,", "c,,train", head="file,label,split,notes")
-    assert [row["file"] for row in rows_of(folder, "train")] == ["a", "c"]
+    assert [row.file for row in rows_of(folder, "train")] == ["a", "c"]
 
 
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_classes_are_not_taken_for_a_mask(tmp_path: Path, as_reader: bool) -> No
     make_set(folder, people=True, empty_too=False)
     cv2.imwrite(str(folder / "masks/0.png"), np.eye(48, 64, dtype=np.uint8))
     with pytest.raises(
-        ExportError, match=r"masks/0\.png: holds 0 to 1; a mask of somebody has 0 and 255"
+        ExportError, match=r"masks/0\.png: holds 0 to 1; a mask of a person has 0 and 255"
     ):
         list(detect(folder).people("train")) if as_reader else read_set(folder, "train")
 

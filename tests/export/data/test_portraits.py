@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.data.image import Image
-from export.data.people import Labelled
+from export.data.items import Labelled
 from export.data.readers import LazyFaces, LazyPeople, Reader, detect
 from export.data.readers.portraits import Eg1800, PlainFolder, SupervisePortrait
 from export.errors import ExportError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.data.sources import PRETRAINED
+from export.data.provenance import PRETRAINED
 from export.engine.card_training import data, recipe, sets_of
 
 

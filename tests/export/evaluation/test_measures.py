@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from export.data.notes import Notes
 from export.evaluation.conditions import framing, light, skin
 from export.evaluation.measures import (
     boundary_matches,
@@ -127,8 +128,8 @@ def test_conditions() -> None:
         "skin: light",
     ]
     assert not skin(grey, label * 0)
-    assert framing("aspect 16:9; person 92% of height; tight") == "framing: head to hip"
-    assert framing("aspect 16:9; person 60% of height") == "framing: head to chest"
-    assert framing("crop; person 29%") == "framing: around a person"
-    assert framing("full frame; person 29%") == "framing: whole photo"
-    assert not framing("no person")
+    assert framing(Notes.of("aspect 16:9; person 92% of height; tight")) == "framing: head to hip"
+    assert framing(Notes.of("aspect 16:9; person 60% of height")) == "framing: head to chest"
+    assert framing(Notes.of("crop; person 29%")) == "framing: around a person"
+    assert framing(Notes.of("full frame; person 29%")) == "framing: whole photo"
+    assert not framing(Notes.of("no person"))

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from export.data.people import Library, Sample
-from export.data.used import used_sets
+from export.data.items import Sample
+from export.data.people import Library
+from export.data.provenance import used_sets
 from export.engine.convert import ENGINES
 from export.errors import ExportError
 from export.models import find_model
