@@ -133,7 +133,7 @@ def test_train_convert_verify_evaluate(
         == 1
     )
     assert "no such folder; make it first" in capsys.readouterr().err
-    assert set(rows[0]) == {"set", "metric", "images", "mean", "median", "pooled"}
+    assert set(rows[0]) == {"set", "metric", "images", "mean", "median", "worst", "pooled"}
     card = (engine / "CARD.md").read_text()
     assert "--size 256x352 --samples 2 --batch 2 --rate 1e-06 --seed 1`: 2 samples, AdamW" in card
     assert "10.6084/m9.figshare.5047666.v5" in card
