@@ -18,6 +18,7 @@ from vcam.catalogue import (
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
+from vcam.errors import UsageError
 from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
@@ -28,8 +29,9 @@ from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks import Sink, SinkRequest, make_sink
+from vcam.sinks.base import Replacing
 from vcam.sinks.v4l2 import V4l2Sink
-from vcam.sources import is_endless, is_webcam, make_source
+from vcam.sources import file_of, is_endless, is_webcam, make_source
 from vcam.sources.base import SourceRequest
 
 _GENERATED_S = 10.0
@@ -143,12 +145,19 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         request.backend,
         request.threads,
     )
+    source_file = file_of(request.source)
     sink = make_sink(
         request.sink,
         SinkRequest(
-            request.size, request.fps, request.overwrite, variable_rate=True, name=request.name
+            request.size,
+            request.fps,
+            request.overwrite,
+            variable_rate=True,
+            name=request.name,
+            sound_of=source_file,
         ),
     )
+    _keep_inputs(sink, [source_file, *(getattr(effect, "path", None) for effect in effects)])
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
     endless = is_endless(request.source)
@@ -172,6 +181,20 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         make_faces=partial(make_faces, stats) if make_faces else None,
     )
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
+
+
+def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:
+    """Refuse a sink that would replace what it is made of, also with --overwrite.
+
+    Raises:
+        UsageError: it would.
+    """
+    for path in inputs:
+        if path is not None and isinstance(sink, Replacing) and sink.replaces(path):
+            raise UsageError(
+                f"--sink {sink.name}: {path} is read by this run and would be replaced; "
+                "choose another name"
+            )
 
 
 def _is_on_demand(request: RunRequest, sink: Sink) -> bool:

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 import threading
@@ -64,6 +65,21 @@ def is_same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except (OSError, ValueError):
         return False
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file or folder belongs to this user alone: nobody else may write to it, and its
+    name is no link. True on Windows, where a user's folders are so by their place.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        about = path.lstat()
+    except (OSError, ValueError):
+        return False
+    is_plain = stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)
+    others_write = stat.S_IWGRP | stat.S_IWOTH
+    return is_plain and about.st_uid == os.geteuid() and not about.st_mode & others_write
 
 
 class Draft:
@@ -171,6 +187,47 @@ class Draft:
         self.discard()
 
 
+class DraftFolder:
+    """A folder in the making, inside another one, for files that are to replace others together.
+
+    Attributes:
+        path: of the folder, while it is open.
+    """
+
+    def __init__(self, inside: Path) -> None:
+        self.path = inside / f".files.{secrets.token_hex(4)}.{_MARK}"
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        """Make it.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.path.mkdir()
+        _OPEN.add(self.path)
+        if sys.platform != "win32":
+            self._handle = os.open(self.path, os.O_RDONLY | _O_NOFOLLOW)
+            _lock(self._handle)
+        return self
+
+    def discard(self) -> None:
+        """Remove it and what is in it. May be called twice."""
+        handle, self._handle = self._handle, -1
+        _OPEN.discard(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
+        if handle >= 0:
+            os.close(handle)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
 _OPEN: set[Path] = set()
 """The drafts of this process, for `discard_all`."""
 finishing = threading.RLock()
@@ -184,8 +241,7 @@ def discard_all(patience_s: float) -> None:
     if finishing.acquire(timeout=patience_s):
         finishing.release()
     for name in list(_OPEN):
-        with suppress(OSError):
-            name.unlink()
+        _remove(name)
 
 
 def write_whole(
@@ -240,12 +296,21 @@ def remove_leftovers(folder: Path) -> None:
         if not _DRAFT_NAME.fullmatch(name.name):
             continue
         with suppress(OSError):
-            handle = os.open(name, os.O_RDWR | _O_NOFOLLOW | _O_NONBLOCK)
+            handle = os.open(name, os.O_RDONLY | _O_NOFOLLOW | _O_NONBLOCK)
             try:
-                if stat.S_ISREG(os.fstat(handle).st_mode) and _lock(handle):
-                    name.unlink()
+                mode = os.fstat(handle).st_mode
+                if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _lock(handle):
+                    _remove(name)
             finally:
                 os.close(handle)
+
+
+def _remove(name: Path) -> None:
+    with suppress(OSError):
+        if name.is_dir() and not name.is_symlink():
+            shutil.rmtree(name, ignore_errors=True)
+        else:
+            name.unlink()
 
 
 def _make_beside(path: Path) -> tuple[BinaryIO, Path]:

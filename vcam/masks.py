@@ -15,6 +15,7 @@ from vcam.catalogue import DEFAULT_FACE_ENGINE, engine_folders, find_engine
 from vcam.errors import SinkError, UsageError
 from vcam.face.parser import FaceParser, Parser
 from vcam.face.picture import picture_probs
+from vcam.files import check_target, is_same_file, reason, remove_leftovers, write_whole
 from vcam.frame import FaceClass, Matte, Plane
 from vcam.matting.matter import Matter
 from vcam.matting.pyramid import LOW_WIDTH_PX, halve
@@ -115,7 +116,10 @@ def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np
 
 
 def write_masks(
-    mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], pictures: Sequence[Path], out: Path
+    mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    pictures: Sequence[Path],
+    out: Path,
+    overwrite: bool = False,
 ) -> Iterator[tuple[Path, Exception | None]]:
     """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
     if anything.
@@ -124,50 +128,56 @@ def write_masks(
         mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB.
         pictures: to be read.
         out: a folder; created.
+        overwrite: masks that are there already may be replaced.
 
     Raises:
-        UsageError: a mask would replace its own picture; nothing was written.
+        UsageError: a mask would replace one of the pictures, or is there already; nothing was
+            written.
         SinkError: the folder cannot be written to; nothing further would succeed.
         EngineError: the engine failed.
     """
     from vcam.errors import SourceError
     from vcam.sources.image import read_image
 
-    for picture in pictures:
-        if (out / f"{picture.stem}.png").resolve() == picture.resolve():
-            raise UsageError(
-                f"{picture}: its mask would replace it; name another folder with --out"
-            )
+    _check_targets(pictures, out, overwrite)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"{out}: {error.strerror}; name another folder with --out") from error
+    remove_leftovers(out)
     for picture in pictures:
         try:
             image = read_image(picture)
         except SourceError as error:
             yield picture, error
             continue
-        _write(out / f"{picture.stem}.png", mask_of(image))
+        _write(out / f"{picture.stem}.png", mask_of(image), overwrite)
         yield picture, None
 
 
-def _write(path: Path, mask: NDArray[np.uint8]) -> None:
-    """Write a PNG, grey or RGB, under a temporary name and rename it, so that no half picture is
-    ever found.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    _, data = cv2.imencode(
-        ".png", mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)
-    )
+def _check_targets(pictures: Sequence[Path], out: Path, overwrite: bool) -> None:
+    """Refuse before any work what would destroy a picture or an earlier mask."""
+    for picture in pictures:
+        mask = out / f"{picture.stem}.png"
+        if any(is_same_file(mask, other) for other in pictures):
+            raise UsageError(
+                f"{picture}: its mask would replace it, or another picture; name another folder "
+                f"with --out"
+            )
+        try:
+            check_target(mask, overwrite)
+        except OSError as error:
+            raise UsageError(f"{mask}: {reason(error)}") from error
+
+
+def _write(path: Path, mask: NDArray[np.uint8], overwrite: bool) -> None:
+    """Write a PNG, grey or RGB, whole or not at all."""
+    image = mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".png", image)
     try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
+        write_whole(path, data.tobytes(), overwrite=overwrite)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SinkError(
-            f"{path}: {error.strerror}; free some space or name another folder with --out"
-        ) from error
+        raise SinkError(f"{path}: {reason(error)}") from error
 
 
 @contextmanager

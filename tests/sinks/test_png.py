@@ -63,6 +63,16 @@ def test_overwriting_leaves_one_sequence_and_other_files(tmp_path: Path) -> None
     assert_picture(tmp_path / "frame_000000.png", alpha=False)
 
 
+def test_a_run_that_fails_leaves_the_earlier_frames(tmp_path: Path) -> None:
+    names = [f"frame_{number:06d}.png" for number in range(3)]
+    for name in names:
+        (tmp_path / name).write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        send_and_fail(PngFolderSink(str(tmp_path), SinkRequest(overwrite=True)), quadrants())
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
+
+
 def test_no_frame_is_an_error_and_no_folder(tmp_path: Path) -> None:
     sink = PngFolderSink(f"{tmp_path}/frames", SinkRequest()).__enter__()
     with pytest.raises(SinkError, match="no frame was sent"):

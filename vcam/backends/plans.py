@@ -8,14 +8,15 @@ found before TensorRT reads it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from vcam.errors import EngineError
+from vcam.files import is_own, read_bounded, write_whole
 
+_MOST_BYTES = 1 << 30
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -63,9 +64,13 @@ class PlanStore:
         return self.folder / f"{key.stem}.plan"
 
     def load(self, key: PlanKey) -> bytes | None:
-        """The plan as it was saved; None where there is none or its file is damaged."""
+        """The plan as it was saved; None if there is none, its file is damaged, or somebody else
+        may write to the file or its folder: a plan is code.
+        """
         try:
-            data = self.path(key).read_bytes()
+            if not (is_own(self.folder) and is_own(self.path(key))):
+                return None
+            data = read_bounded(self.path(key), _MOST_BYTES)
         except OSError:
             return None
         digest, plan = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -107,22 +112,13 @@ class PlanStore:
         return self.folder / f"{key.stem}.refused"
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Write under a name of its own and rename, so that two programs may build the same plan at
-        once.
-        """
-        partial: Path | None = None
+        """Write whole or not at all; two programs may build the same plan at once."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(
-                prefix=f".{path.name}.", suffix=".partial", dir=self.folder
-            )
-            partial = Path(name)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            partial.replace(path)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not is_own(self.folder):
+                raise PermissionError(errno.EPERM, "its folder may be written to by others")
+            write_whole(path, data, 0o600)
         except OSError as error:
-            if partial is not None:
-                partial.unlink(missing_ok=True)
             raise EngineError(
                 f"{path}: {error.strerror}; free some space or set XDG_CACHE_HOME"
             ) from error

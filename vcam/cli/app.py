@@ -310,6 +310,9 @@ def mask(
     palette: Annotated[
         bool, typer.Option("--palette", help="With a face engine: a colour for each class.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace masks that exist.")
+    ] = False,
     backend: Backend = "auto",
     threads: Threads = 1,
     engines: Engines = None,
@@ -345,7 +348,7 @@ def mask(
         open_masks(engine, tuple(engines or ()), backend, threads, kind, threshold) as mask_of,
         progress("masks", len(pictures)) as step,
     ):
-        for _, error in write_masks(mask_of, pictures, out):
+        for _, error in write_masks(mask_of, pictures, out, overwrite):
             step(1)
             if error is not None:
                 failed += 1

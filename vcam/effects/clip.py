@@ -22,7 +22,7 @@ _JOIN_S = 0.2
 
 
 class Clip:
-    """A video, or anything else FFmpeg reads, looped at its own speed.
+    """A video, or anything else FFmpeg reads, looped at its own speed. `path`: its file.
 
     A thread of its own decodes one frame ahead, so that neither a slow file nor the jump back to
     the start stops a live picture; while the next frame is late, the last one stays. Where nobody
@@ -33,7 +33,7 @@ class Clip:
     needs_face = False
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._forget()
 
     def _forget(self) -> None:
@@ -52,10 +52,10 @@ class Clip:
         from vcam.sources.file import VideoFile
 
         self._forget()
-        with VideoFile(str(self._path), SourceRequest()) as source:
+        with VideoFile(str(self.path), SourceRequest()) as source:
             if source.read() is None:
                 raise SourceError(
-                    f"{self._path}: no picture in it; choose another file for the effect 'video'"
+                    f"{self.path}: no picture in it; choose another file for the effect 'video'"
                 )
         return self
 
@@ -90,7 +90,7 @@ class Clip:
                 return self._room
             self._room, self._next = self._next, None
         patience_s = _LIVE_PATIENCE_S if scene.live else _PATIENCE_S
-        raise self._failure or SourceError(f"{self._path}: gave no picture within {patience_s:g} s")
+        raise self._failure or SourceError(f"{self.path}: gave no picture within {patience_s:g} s")
 
     def _take(self, timeout_s: float) -> Frame | None:
         try:
@@ -110,7 +110,7 @@ class Clip:
         offset_ns = 0
         try:
             while True:
-                with VideoFile(str(self._path), request) as source:
+                with VideoFile(str(self.path), request) as source:
                     length_ns = 0
                     while (frame := source.read()) is not None:
                         length_ns = frame.pts_ns + frame.duration_ns

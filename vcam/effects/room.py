@@ -86,20 +86,20 @@ class Remove(Color):
 
 
 class Image:
-    """A picture in place of the room, cropped to the frame's aspect ratio."""
+    """A picture in place of the room, cropped to the frame's aspect ratio. `path`: its file."""
 
     needs_matte = True
     needs_face = False
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._picture: NDArray[np.uint8] | None = None
         self._room: Frame | None = None
 
     def __enter__(self) -> Self:
         from vcam.sources.image import read_image
 
-        self._picture = read_image(self._path)
+        self._picture = read_image(self.path)
         return self
 
     def __exit__(

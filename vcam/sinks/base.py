@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from vcam.frame import Frame, Matrix, Size
 
@@ -19,6 +20,8 @@ class SinkRequest:
     variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera
         delivered unevenly keeps its real tempo; otherwise frames follow each other at `fps`.
     name: of the virtual camera, as other programs show it; empty: any.
+    sound_of: the video file that the pictures are from; its sound is copied into a video file with
+        a variable rate. None: there is none.
     """
 
     size: Size | None = None
@@ -26,6 +29,15 @@ class SinkRequest:
     overwrite: bool = False
     variable_rate: bool = False
     name: str = ""
+    sound_of: Path | None = None
+
+
+@runtime_checkable
+class Replacing(Protocol):
+    """What sinks have that write files."""
+
+    def replaces(self, path: Path) -> bool:
+        """Whether the file would be gone after a run into this sink, by whatever name it has."""
 
 
 class Sink(Protocol):

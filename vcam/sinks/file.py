@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
 from vcam.errors import SinkError, SinkLost
+from vcam.files import Draft, finishing, is_same_file, reason, remove_leftovers
 from vcam.frame import Frame, Matrix, Plane, Size
 from vcam.sinks.base import SinkRequest
-from vcam.sinks.target import claim, discard, reason
+from vcam.sinks.sound import SoundCopy
 
 if TYPE_CHECKING:
     import av
@@ -70,6 +71,8 @@ _PRORES_4444 = (
         "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
     ),
 )
+_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's names of the formats."""
 _WITH_ALPHA = {".webm": _VP9_ALPHA, ".mov": _PRORES_4444}
 
 
@@ -93,8 +96,12 @@ class FileSink:
         self._path = Path(target)
         self.alpha = self._path.suffix.lower() in _WITH_ALPHA
         self._request = request
-        self._partial: Path | None = None
+        self._draft: Draft | None = None
         self._writer: _Writer | None = None
+
+    def replaces(self, path: Path) -> bool:
+        """Whether it is the file that is to be written; see `Replacing`."""
+        return is_same_file(self._path, path)
 
     def __enter__(self) -> Self:
         """Make sure that the file can be written.
@@ -103,7 +110,11 @@ class FileSink:
             SinkError: it exists and may not be replaced, or its folder is missing or may not be
                 written to.
         """
-        self._partial = claim(self._path, self._request.overwrite)
+        try:
+            remove_leftovers(self._path.parent)
+            self._draft = Draft(self._path, self._request.overwrite).__enter__()
+        except OSError as error:
+            raise SinkError(f"{self.name}: {reason(error)}") from error
         return self
 
     def __exit__(
@@ -125,13 +136,13 @@ class FileSink:
             SinkLost: the file cannot be written any more; what there was of it is removed.
             ValueError: the frame has not the size and matrix of the first one.
         """
-        if self._partial is None:
+        if self._draft is None:
             raise SinkLost(f"{self.name}: not open; start vcam again")
         import av
 
         try:
             if self._writer is None:
-                self._writer = _Writer(self._partial, frame, self._request)
+                self._writer = _Writer(self._draft.file, self._path, frame, self._request)
                 self._writer.open()
             self._writer.write(frame)
         except (av.FFmpegError, OSError) as error:
@@ -144,8 +155,8 @@ class FileSink:
         Raises:
             SinkError: no frame was sent, or the file could not be finished; nothing is left.
         """
-        partial = self._partial
-        if partial is None:
+        draft = self._draft
+        if draft is None:
             return
         if self._writer is None:
             self._abort()
@@ -155,8 +166,9 @@ class FileSink:
         import av
 
         try:
-            self._writer.finish()
-            partial.replace(self._path)
+            with finishing:
+                self._writer.finish()
+                draft.commit()
         except (av.FFmpegError, OSError) as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
         finally:
@@ -167,24 +179,28 @@ class FileSink:
         nothing.
         """
         writer, self._writer = self._writer, None
-        partial, self._partial = self._partial, None
+        draft, self._draft = self._draft, None
         if writer is not None:
             writer.abandon()
-        if partial is not None:
-            discard(partial)
+        if draft is not None:
+            draft.discard()
 
 
 class _Writer:
     """A container with one video stream, from the first frame to the trailer.
 
     Args:
-        path: the file; its suffix names the container.
+        file: where it is written to, open for writing; FFmpeg sees no name.
+        path: its final name; the suffix names the container.
         first: the frame that decides size, matrix, transparency and the zero of time.
-        request: `fps` and `variable_rate`.
+        request: `fps`, `variable_rate` and `sound_of`.
     """
 
-    def __init__(self, path: Path, first: Frame, request: SinkRequest) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO, path: Path, first: Frame, request: SinkRequest) -> None:
+        self._file, self._path = file, path
+        self._sound_of = request.sound_of
+        self._sound: SoundCopy | None = None
+        self._offset_s = Fraction(0)
         self._suffix = path.suffix.lower()
         self._with_alpha = first.alpha is not None and self._suffix in _WITH_ALPHA
         self._size = first.size
@@ -208,12 +224,15 @@ class _Writer:
         import av
 
         encoder = _choose(self._suffix, self._with_alpha)
-        self._container = av.open(str(self._path), "w")
+        self._container = av.open(self._file, "w", format=_CONTAINERS[self._suffix])
         self._stream = cast(
             "VideoStream",
             self._container.add_stream(encoder.name, self._rate, options=dict(encoder.options)),
         )
         self._configure(self._stream, encoder)
+        if self._sound_of is not None and self._variable:
+            self._sound = SoundCopy(self._sound_of, self._container, self._path.name)
+            self._offset_s = self._sound.pictures_start_s
 
     def _configure(self, stream: VideoStream, encoder: _Encoder) -> None:
         from av.codec.context import ThreadType
@@ -251,13 +270,15 @@ class _Writer:
             )
         _tag(picture, self._matrix)
         picture.pts, picture.time_base = self._pts(frame), self._time_base
+        if self._sound is not None:
+            self._sound.copy_until(picture.pts * self._time_base)
         self._container.mux(self._stream.encode(picture))
 
     def _pts(self, frame: Frame) -> int:
         """In units of the time base, and always growing."""
         pts = self._last_pts + 1
         if self._variable:
-            passed = Fraction(frame.pts_ns - self._start_ns, 1_000_000_000)
+            passed = Fraction(frame.pts_ns - self._start_ns, 1_000_000_000) + self._offset_s
             pts = max(pts, round(passed / self._time_base))
         self._last_pts = pts
         return pts
@@ -270,6 +291,8 @@ class _Writer:
         """
         assert self._container is not None
         assert self._stream is not None
+        if self._sound is not None:
+            self._sound.finish(self._last_pts * self._time_base + 1 / self._rate)
         self._container.mux(self._stream.encode(None))
         container, self._container = self._container, None
         container.close()
@@ -278,11 +301,11 @@ class _Writer:
         """Close without caring for the content; may be called after `finish`."""
         import av
 
+        if self._sound is not None:
+            self._sound.close()
         container, self._container = self._container, None
         if container is not None:
-            with suppress(
-                av.FFmpegError, OSError
-            ):  # the failure that led here is the one to report
+            with suppress(av.FFmpegError, OSError):  # the first failure is the one to report
                 container.close()
 
 

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 
 from vcam.colour import to_rgb
 from vcam.errors import SinkError, SinkLost
+from vcam.files import (
+    Draft,
+    DraftFolder,
+    finishing,
+    is_same_file,
+    reason,
+    remove_leftovers,
+    write_whole,
+)
 from vcam.frame import Frame, Matrix, Size
 from vcam.sinks.base import SinkRequest
-from vcam.sinks.target import claim, discard, reason, write_whole
 
 _OPTIONS = {
     ".png": (cv2.IMWRITE_PNG_COMPRESSION, 3),
@@ -50,6 +58,11 @@ class PngFolderSink:
         self._count = 0
         self._open = False
         self._created = False
+        self._draft: DraftFolder | None = None
+
+    def replaces(self, path: Path) -> bool:
+        """Whether it is a frame of an earlier run; see `Replacing`."""
+        return self._folder.is_dir() and any(is_same_file(old, path) for old in self._earlier())
 
     def __enter__(self) -> Self:
         """Create the folder.
@@ -60,14 +73,19 @@ class PngFolderSink:
         try:
             self._created = not self._folder.exists()
             self._folder.mkdir(parents=True, exist_ok=True)
-            if self._earlier() and not self._request.overwrite:
-                raise SinkError(
-                    f"{self.name} holds frames already; replace them with --overwrite, or choose"
-                    " another folder"
-                )
-            discard(claim(self._folder / "frame_000000.png", overwrite=True))
-        except OSError as error:
+            remove_leftovers(self._folder)
+            if self._earlier():
+                if not self._request.overwrite:
+                    raise SinkError(
+                        f"{self.name} holds frames already; replace them with --overwrite, or "
+                        "choose another folder"
+                    )
+                self._draft = DraftFolder(self._folder).__enter__()
+            with Draft(self._folder / "frame_000000.png", overwrite=True):
+                pass  # it can be written to
+        except (OSError, ValueError) as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
+        self._count = 0
         self._open = True
         return self
 
@@ -86,6 +104,7 @@ class PngFolderSink:
             self.close()
         else:
             self._open = False
+            self._discard()
 
     def send(self, frame: Frame) -> None:
         """Write one picture.
@@ -95,15 +114,17 @@ class PngFolderSink:
         """
         if not self._open:
             raise SinkLost(f"{self.name}: not open; start vcam again")
-        path = self._folder / f"frame_{self._count:06d}.png"
+        folder = self._folder if self._draft is None else self._draft.path
+        path = folder / f"frame_{self._count:06d}.png"
         try:
-            write_whole(path, encode(frame, ".png"))
+            write_whole(path, encode(frame, ".png"), overwrite=False, durable=False)
         except OSError as error:
-            raise SinkLost(f"{path}: {reason(error)}") from error
+            self._discard()
+            raise SinkLost(f"{self._folder / path.name}: {reason(error)}") from error
         self._count += 1
 
     def close(self) -> None:
-        """Remove what is left of an earlier run.
+        """Put the frames in the place of those of an earlier run.
 
         Raises:
             SinkError: no frame was sent.
@@ -112,17 +133,28 @@ class PngFolderSink:
             return
         self._open = False
         try:
-            if self._count:
-                for path in self._earlier():
-                    path.unlink()
-            elif self._created:
+            if self._count and self._draft is not None:
+                with finishing:
+                    for path in self._draft.path.iterdir():
+                        path.replace(self._folder / path.name)
+                    for path in self._earlier():
+                        path.unlink()
+            elif not self._count and self._created:
                 self._folder.rmdir()
         except OSError as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
+        finally:
+            self._discard()
         if not self._count:
             raise SinkError(
                 f"{self.name}: no frame was sent, so there are no pictures; check the source"
             )
+
+    def _discard(self) -> None:
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._open = False
+            draft.discard()
 
 
 class ImageSink:
@@ -142,7 +174,11 @@ class ImageSink:
         self.alpha = self._path.suffix.lower() in (".png", ".webp")
         self._request = request
         self._frame: Frame | None = None
-        self._partial: Path | None = None
+        self._is_open = False
+
+    def replaces(self, path: Path) -> bool:
+        """Whether it is the file that is to be written; see `Replacing`."""
+        return is_same_file(self._path, path)
 
     def __enter__(self) -> Self:
         """Make sure that the file can be written.
@@ -151,7 +187,13 @@ class ImageSink:
             SinkError: it exists and may not be replaced, or its folder is missing or may not be
                 written to.
         """
-        self._partial = claim(self._path, self._request.overwrite)
+        try:
+            remove_leftovers(self._path.parent)
+            with Draft(self._path, self._request.overwrite):
+                pass  # it can be written
+        except OSError as error:
+            raise SinkError(f"{self.name}: {reason(error)}") from error
+        self._is_open = True
         return self
 
     def __exit__(
@@ -161,8 +203,7 @@ class ImageSink:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._frame = None
-            self._forget()
+            self._frame, self._is_open = None, False
         self.close()
 
     def send(self, frame: Frame) -> None:
@@ -171,7 +212,7 @@ class ImageSink:
         Raises:
             SinkLost: the sink is not open.
         """
-        if self._partial is None:
+        if not self._is_open:
             raise SinkLost(f"{self.name}: not open; start vcam again")
         alpha = None if frame.alpha is None else frame.alpha.copy()
         self._frame = replace(frame, data=frame.data.copy(), alpha=alpha)
@@ -182,23 +223,20 @@ class ImageSink:
         Raises:
             SinkError: no frame was sent, or the file cannot be written; nothing is left.
         """
-        if self._partial is None:
+        if not self._is_open:
             return
         frame, self._frame = self._frame, None
-        self._forget()
+        self._is_open = False
         if frame is None:
             raise SinkError(
                 f"{self.name}: no frame was sent, so there is no picture; check the source"
             )
         try:
-            write_whole(self._path, encode(frame, self._path.suffix.lower()))
+            content = encode(frame, self._path.suffix.lower())
+            with finishing:
+                write_whole(self._path, content, overwrite=self._request.overwrite)
         except OSError as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
-
-    def _forget(self) -> None:
-        if self._partial is not None:
-            discard(self._partial)
-        self._partial = None
 
 
 def encode(frame: Frame, suffix: str) -> bytes:

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
+from vcam.containers import SCHEMES
 from vcam.errors import UsageError
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.inspect_file import is_image, read_head
-from vcam.sources.stream import SCHEMES
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
@@ -45,6 +45,17 @@ def is_webcam(text: str) -> bool:
         return _parse(text)[0] == "webcam"
     except UsageError:
         return False
+
+
+def file_of(text: str) -> Path | None:
+    """The video file or picture that `--source TEXT` is; None if it is anything else.
+
+    Raises:
+        SourceError: a path does not exist, is a directory, is empty or cannot be read.
+        UsageError: there is no such source.
+    """
+    name, argument = _parse(text)
+    return Path(argument) if name in ("file", "image") else None
 
 
 def make_source(text: str, request: SourceRequest) -> Source:

@@ -36,7 +36,7 @@ class VideoFile(SourceBase):
     def __init__(self, path: str, request: SourceRequest) -> None:
         super().__init__(Path(path).name, request)
         self._path = path
-        self._media = Media(path, path, fallback_fps=request.fps)
+        self._media = Media(path, Path(path), fallback_fps=request.fps)
         self._pictures: Iterator[VideoFrame] = iter(())
         self._next: VideoFrame | None = None
         self._maker: FrameMaker | None = None

@@ -112,7 +112,7 @@ def _decode(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _decode_by_ffmpeg(path: str) -> NDArray[np.uint8]:
-    media = Media(path, path)
+    media = Media(path, Path(path))
     try:
         media.open()
         picture = next(media.pictures(), None)

@@ -11,7 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vcam.containers import film_of, open_file, open_stream
 from vcam.errors import SourceError, SourceLost
+from vcam.limits import LimitError
 from vcam.sources.aperture import clean_aperture
 from vcam.sources.presentation import Notes, Presenter
 
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 
 _WITHOUT_TIMES = {"avi"}  # it counts packets; FFmpeg does not put B frames in order
 _TEXT_FORMATS = {"tty"}  # FFmpeg draws text files as pictures
-_DEFAULT = 0x1  # of AV_DISPOSITION_* in <libavformat/avformat.h>
-_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of the same
-_NO_FILM = 0x400 | 0x800  # attached picture, timed thumbnails
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of <libavformat/avformat.h>
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave alpha out
 _LONGEST_STILL_S = 30 * 3600.0  # dts_error_threshold of FFmpeg's command
 _LONGEST_STILL_OF_JOINTS_S = 60.0
@@ -39,7 +39,7 @@ class Media:
 
     Args:
         name: for messages.
-        target: path or URL.
+        target: a file or pipe by its path, or an address as text.
         live: prefer low delay, and go on after pictures that cannot be decoded.
         options: for FFmpeg's demuxer.
         timeouts: seconds to wait while opening, and for each packet; None: for ever.
@@ -55,7 +55,7 @@ class Media:
     def __init__(
         self,
         name: str,
-        target: str,
+        target: Path | str,
         live: bool = False,
         options: Mapping[str, str] | None = None,
         timeouts: tuple[float, float] | None = None,
@@ -66,7 +66,6 @@ class Media:
         self.frames: int | None = None
         self.damaged = 0
         self.longest_still_s = _LONGEST_STILL_OF_JOINTS_S
-        self._is_path = "://" not in target
         self._target = target
         self._live = live
         self._options = dict(options or {})
@@ -83,10 +82,11 @@ class Media:
         """
         import av
 
-        # With "file:", a colon in a name is no protocol.
-        url = f"file:{self._target}" if self._is_path else self._target
         try:
-            self._container = av.open(url, options=self._options, timeout=self._timeouts)
+            if isinstance(self._target, Path):
+                self._container = open_file(self._target, self._options)
+            else:
+                self._container = open_stream(self._target, self._options, self._timeouts)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self.name}: {reason(error)}") from error
         stream = self._stream = self._video(self._container)
@@ -102,24 +102,21 @@ class Media:
 
     def _video(self, container: InputContainer) -> VideoStream:
         is_text = container.format.name in _TEXT_FORMATS
-        films = [
-            stream
-            for stream in container.streams.video
-            if stream.codec_context is not None and not int(stream.disposition) & _NO_FILM
-        ]
-        if is_text or not films:
+        film = film_of(container)
+        if is_text or film is None:
             self.close()
             kind = "it is a text file" if is_text else "it holds no video"
             raise SourceError(f"{self.name}: {kind}; give a video or an image")
-        return max(films, key=_importance)
+        return film
 
     @property
     def notes(self) -> Notes:
         """What the open container says of all its pictures."""
         assert self._stream is not None
         size = (self._stream.codec_context.width, self._stream.codec_context.height)
-        is_file = self._is_path and Path(self._target).is_file()
-        crop = clean_aperture(self._target, size) if is_file else None
+        target = self._target
+        is_file = isinstance(target, Path) and target.is_file()
+        crop = clean_aperture(str(target), size) if is_file else None
         return Notes(self._stream.sample_aspect_ratio or Fraction(1), crop)
 
     @property
@@ -210,12 +207,6 @@ class Media:
             self._container = None
 
 
-def _importance(stream: VideoStream) -> int:
-    """As FFmpeg's command chooses among several (fftools/ffmpeg_mux_init.c)."""
-    context = stream.codec_context
-    return context.width * context.height + 5_000_000 * bool(int(stream.disposition) & _DEFAULT)
-
-
 def _alpha_decoder(stream: VideoStream) -> str:
     """The decoder that keeps a WebM's transparency; empty: it has none, or nothing here does."""
     import av
@@ -269,6 +260,8 @@ def reason(error: Exception) -> str:
     """Why FFmpeg or the system refused, and the next step; without the name of the thing."""
     import av
 
+    if isinstance(error, LimitError):
+        return str(error)
     text = getattr(error, "strerror", None) or str(error)
     unreachable = f"{text}; check the address and that the server is running"
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (

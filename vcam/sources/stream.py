@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from vcam.errors import SourceError, SourceLost
+from vcam.containers import SCHEMES
+from vcam.errors import SourceError, SourceLost, UsageError
 from vcam.frame import Frame
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 from vcam.sources.base import SourceRequest
@@ -18,8 +20,6 @@ from vcam.sources.media import Media, MediaClock
 
 if TYPE_CHECKING:
     from av import VideoFrame
-
-SCHEMES = ("http", "https", "rtmp", "rtsp", "udp")
 
 _FILE_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
@@ -45,8 +45,9 @@ class StreamSource(SourceBase):
         open_timeout_s: float = 10.0,
         read_timeout_s: float = 5.0,
     ) -> None:
-        live = "://" in url and not _is_file_on_web(url)
-        super().__init__(_without_password(url), request, live=live)
+        self._is_address = _is_address(url)
+        live = self._is_address and not _is_file_on_web(url)
+        super().__init__(_without_password(url) if self._is_address else url, request, live=live)
         self._open_timeout_s = open_timeout_s
         self._read_timeout_s = read_timeout_s
         self._url = url
@@ -59,9 +60,10 @@ class StreamSource(SourceBase):
         """A connection to be, with its own thread and slot: the ones before may still wait for a
         server.
         """
-        options = {"rtsp_flags": "prefer_tcp"} if self._url.startswith("rtsp:") else {}
-        timeouts = (self._open_timeout_s, self._read_timeout_s) if "://" in self._url else None
-        self._media = Media(self.name, self._url, self.live, options, timeouts, self._request.fps)
+        options = {"rtsp_flags": "prefer_tcp"} if self._url.lower().startswith("rtsp:") else {}
+        timeouts = (self._open_timeout_s, self._read_timeout_s) if self._is_address else None
+        target = self._url if self._is_address else Path(self._url)
+        self._media = Media(self.name, target, self.live, options, timeouts, self._request.fps)
         self._slot: Slot[tuple[VideoFrame, int]] = Slot(
             Policy.NEWEST_WINS if self.live else Policy.WAIT
         )
@@ -155,6 +157,28 @@ class StreamSource(SourceBase):
             self._thread.join(timeout=0.5)
 
 
+def _is_address(text: str) -> bool:
+    """Whether it is an address and not the path of a pipe.
+
+    Raises:
+        UsageError: it is an address that no stream can have.
+    """
+    scheme, mark, _ = text.partition("://")
+    if not mark or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        return False
+    if scheme.lower() not in SCHEMES:
+        raise UsageError(
+            f"--source {text}: unknown kind of address '{scheme}'; known: {', '.join(SCHEMES)}"
+        )
+    try:
+        has_host = bool(urlsplit(text).netloc)
+    except ValueError:
+        has_host = False
+    if not has_host:
+        raise UsageError(f"--source {text}: not an address; write {scheme.lower()}://HOST/PATH")
+    return True
+
+
 def _is_file_on_web(url: str) -> bool:
     parts = urlsplit(url)
     return (
@@ -168,4 +192,6 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     if parts.password is None:
         return url
-    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+    return parts._replace(
+        netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
+    ).geturl()

@@ -1,0 +1,79 @@
+"""Bounds on what files may ask for, so that a few bytes cannot take all of the memory or the time.
+
+Everything here is far above what cameras, phones and films have.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+DEFAULT_MAX_PIXELS = 100_000_000
+"""Of one picture. A picture of so many takes 300 MB as RGB."""
+MAX_STREAMS = 64
+MAX_FRAMES = 20_000_000
+"""Of a film; 24 hours at 240 frames per second."""
+MAX_BOXES = 10_000
+"""At the top of an MP4 file; a fragmented one has two for every fragment."""
+MAX_FILE_BYTES = 1 << 29
+"""Of a single picture's file, which is read whole."""
+
+_OPENCV_VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
+"""OpenCV reads it once, when it is imported."""
+
+
+class LimitError(ValueError):
+    """A file asks for more than any picture or film does; the message is a whole sentence."""
+
+
+def max_pixels() -> int:
+    """How many pixels one picture may have."""
+    try:
+        return max(1, int(os.environ.get(_OPENCV_VARIABLE, DEFAULT_MAX_PIXELS)))
+    except ValueError:
+        return DEFAULT_MAX_PIXELS
+
+
+def set_max_pixels(count: int | None = None) -> None:
+    """Set it for this process; None: the default, unless it is set already. Has its full effect
+    before OpenCV is imported only.
+    """
+    if count is None:
+        os.environ.setdefault(_OPENCV_VARIABLE, str(DEFAULT_MAX_PIXELS))
+    else:
+        os.environ[_OPENCV_VARIABLE] = str(count)
+
+
+def too_large(width: int | None = None, height: int | None = None) -> str:
+    """What is said of a picture of more pixels."""
+    size = f"{width}x{height}, " if width and height else ""
+    most = max_pixels() / 1e6
+    return (
+        f"its picture has {size}more than {most:g} megapixels; make it smaller, or allow more with "
+        "VCAM_MAX_MEGAPIXELS"
+    )
+
+
+def check_container(container: InputContainer) -> None:
+    """Make sure that a file or stream asks for no more than a film does.
+
+    Raises:
+        LimitError: it does.
+    """
+    if (count := len(container.streams)) >= MAX_STREAMS:
+        raise LimitError(
+            f"it has {count} tracks or more, and a film has fewer than {MAX_STREAMS}; choose "
+            f"another file"
+        )
+    for stream in container.streams.video:
+        if (stream.frames or 0) > MAX_FRAMES:
+            raise LimitError(
+                f"it says that it has {stream.frames} frames, more than any film; choose another "
+                f"file"
+            )
+        context = stream.codec_context
+        if context is not None and context.width * context.height > max_pixels():
+            raise LimitError(too_large(context.width, context.height))
