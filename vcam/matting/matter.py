@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import cv2
 import numpy as np
@@ -14,6 +14,39 @@ from vcam.backends.contract import Contract
 from vcam.colour import small_to_rgb
 from vcam.frame import Frame, Matrix, Matte, Plane
 from vcam.matting.pyramid import Pyramid, halve
+
+
+class MatteEngine(Protocol):
+    """Anything that a pipeline gets its mattes from; belongs to one thread."""
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it has been opened before."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def about(self) -> dict[str, object]:
+        """What runs the engine, for reports; safe from any thread."""
+
+    def reset(self) -> None:
+        """Forget earlier pictures."""
+
+    def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
+        """The matte of a frame, whose pyramid serves to make it small.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
+    def notice_drops(self, dropped: int) -> None:
+        """Hear how many frames the run has dropped so far because the engine was busy."""
 
 
 class Matter:
@@ -62,6 +95,9 @@ class Matter:
     def reset(self) -> None:
         """Forget earlier pictures (only engines with states remember any)."""
         self._states = self._contract.zeros() if self._contract else {}
+
+    def notice_drops(self, dropped: int) -> None:
+        """See `MatteEngine`; a named engine is never changed."""
 
     def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
         """The matte of a frame, whose pyramid serves to make it small.

@@ -1,0 +1,217 @@
+"""The person engine that fits this machine: the best of those that keep the frame rate."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vcam.backends.base import Backend
+from vcam.catalogue import EngineSpec
+from vcam.errors import EngineError
+from vcam.frame import Frame, Matrix, Matte, Size
+from vcam.matting.matter import Matter
+from vcam.matting.pyramid import Pyramid
+
+AUTO_ENGINE = "auto"
+_RESERVE = 1 / 3
+"""Share of the time between two frames that must be left over."""
+_MEASURE_S, _MOST_RUNS, _WARM_UP = 0.3, 15, 2
+_PATIENCE_S = 5.0
+"""How long frames are dropped before a faster engine takes over."""
+_CALM_S = 1.0
+"""Drops further apart than this are no trouble."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One engine to choose from. quality: its mean IoU on test pictures, 0..1, as `quality_of`."""
+
+    name: str
+    quality: float
+    make: Callable[[], Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A candidate by its place, opened, and the seconds that it takes for a frame."""
+
+    index: int
+    matter: Matter
+    taken_s: float
+
+
+def quality_of(specs: Sequence[EngineSpec]) -> dict[str, float]:
+    """The mean IoU of a person, 0..1, over the sets of test pictures on which every one of these
+    engines has been measured; 0 for all if there is no such set. By engine name.
+    """
+    measured = [
+        {
+            row["set"]: float(row["mean"])
+            for row in spec.about.get("quality", ())
+            if row.get("metric") == "iou"
+        }
+        for spec in specs
+    ]
+    shared = set.intersection(*map(set, measured)) if measured else set()
+    return {
+        spec.name: statistics.fmean(scores[name] for name in shared) if shared else 0.0
+        for spec, scores in zip(specs, measured, strict=True)
+    }
+
+
+class AutoMatter:
+    """A `MatteEngine` that measures at its first opening which engine it can afford, and steps down
+    to the next faster one after frames were dropped for five seconds. It never steps up again.
+
+    Args:
+        candidates: at least one; they are tried in the order of their quality, the best first.
+        size: (width, height) of the frames.
+        fps: their rate; None if they may take as long as they want, which takes the best engine.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        size: Size,
+        fps: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._candidates = sorted(candidates, key=lambda x: x.quality, reverse=True)
+        self._frame_size, self._clock = size, clock
+        self._budget_s = None if fps is None else (1 - _RESERVE) / fps
+        self._chosen: _Measured | None = None
+        self._why = "auto: not chosen yet"
+        self._dropped, self._trouble_since, self._last_drop = 0, 0.0, float("-inf")
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether an engine has been opened before."""
+        return self._chosen is not None
+
+    def __enter__(self) -> Self:
+        """Open the engine of before, or measure and choose one.
+
+        Raises:
+            EngineError: none of them opens.
+        """
+        if self._chosen is not None:
+            self._chosen.matter.__enter__()
+            return self
+        slow: list[_Measured] = []
+        failure: EngineError | None = None
+        for index in range(len(self._candidates)):
+            try:
+                found = self._measured(index)
+            except EngineError as error:
+                failure = error
+                continue
+            if self._budget_s is None or found.taken_s <= self._budget_s:
+                self._settle(found)
+                return self
+            found.matter.__exit__(None, None, None)
+            slow.append(found)
+        if not slow:
+            raise failure or EngineError("no person engine to choose from; see `vcam engines`")
+        fastest = min(slow, key=lambda x: x.taken_s)
+        fastest.matter.__enter__()
+        self._settle(fastest)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._running.__exit__(kind, error, trace)
+
+    def about(self) -> dict[str, object]:
+        """What runs the engine, and under `choice` why this one."""
+        running = self._chosen.matter.about() if self._chosen else {}
+        return running | {"choice": self._why}
+
+    def reset(self) -> None:
+        """See `Matter`."""
+        self._running.reset()
+
+    def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
+        """See `Matter`."""
+        return self._running.matte(frame, pyramid)
+
+    def notice_drops(self, dropped: int) -> None:
+        """See `MatteEngine`; after five seconds of drops the next faster engine takes over."""
+        if dropped <= self._dropped:
+            return
+        now = self._clock()
+        if now - self._last_drop > _CALM_S:
+            self._trouble_since = now
+        self._dropped, self._last_drop = dropped, now
+        if now - self._trouble_since >= _PATIENCE_S:
+            self._step_down()
+            self._trouble_since = self._clock()
+
+    @property
+    def _running(self) -> Matter:
+        assert self._chosen is not None, "an engine is run inside its context only"
+        return self._chosen.matter
+
+    def _settle(self, found: _Measured, because: str = "") -> None:
+        self._chosen = found
+        limit = "" if self._budget_s is None else f" of {self._budget_s * 1e3:.1f}"
+        name = self._candidates[found.index].name
+        self._why = f"auto: {name}, {found.taken_s * 1e3:.1f}{limit} ms a frame{because}"
+        _log.info("%s", self._why)
+
+    def _measured(self, index: int) -> _Measured:
+        """A candidate, opened, with the median time from a frame to its matte.
+
+        Raises:
+            EngineError: it does not open or run.
+        """
+        matter = Matter(self._candidates[index].make())
+        matter.__enter__()
+        try:
+            times = list(self._times_s(matter))
+        except BaseException:
+            matter.__exit__(None, None, None)
+            raise
+        matter.reset()
+        return _Measured(index, matter, statistics.median(times))
+
+    def _times_s(self, matter: Matter) -> Iterator[float]:
+        frame = Frame.empty(self._frame_size, Matrix.BT709)
+        frame.data[:] = np.random.default_rng(0).integers(16, 236, frame.data.shape, np.uint8)
+        begun = self._clock()
+        for run in range(_WARM_UP + _MOST_RUNS):
+            start = self._clock()
+            matter.matte(frame, Pyramid.of(frame))
+            end = self._clock()
+            if run >= _WARM_UP:
+                yield end - start
+            if run > _WARM_UP and end - begun > _MEASURE_S:
+                return
+
+    def _step_down(self) -> None:
+        """Take the best of the engines of lower quality that is faster than the one that runs."""
+        assert self._chosen is not None, "an engine is run inside its context only"
+        for index in range(self._chosen.index + 1, len(self._candidates)):
+            try:
+                found = self._measured(index)
+            except EngineError as error:
+                _log.warning("%s cannot take over: %s", self._candidates[index].name, error)
+                continue
+            if found.taken_s < self._chosen.taken_s:
+                self._running.__exit__(None, None, None)
+                self._settle(found, "; a faster one, frames were dropped")
+                return
+            found.matter.__exit__(None, None, None)
