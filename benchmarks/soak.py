@@ -28,7 +28,7 @@ from vcam.effects import make_effect
 from vcam.effects.composer import Composer
 from vcam.errors import SourceLost
 from vcam.frame import Frame, Matrix, Size
-from vcam.matting.matter import Matter
+from vcam.matting.matter import MatteEngine
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Snapshot, Stats
 from vcam.pipeline.malloc import keep_freed_memory
@@ -93,7 +93,7 @@ class LosingSource(MemorySource):
 class Soak:
     """The parts, of one size and effect. make_matter: a new engine, not opened yet."""
 
-    make_matter: Callable[[], Matter]
+    make_matter: Callable[[], MatteEngine]
     size: Size = (640, 360)
     effect: str = "blur"
     report: Callable[[str], None] = print

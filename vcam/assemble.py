@@ -9,11 +9,13 @@ from pathlib import Path
 
 import cv2
 
-from vcam.backends import make_backend
+from vcam.backends import best_precision, make_backend
 from vcam.catalogue import (
+    AUTO_ENGINE,
     engine_folders,
     find_engine,
     find_face_engine,
+    person_engines,
 )
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
@@ -24,7 +26,8 @@ from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
 from vcam.frame import Size
 from vcam.linux.viewers import LoopbackReaders
-from vcam.matting.matter import Matter
+from vcam.matting.auto import AutoMatter, Candidate, quality_of
+from vcam.matting.matter import MatteEngine, Matter
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
@@ -34,6 +37,7 @@ from vcam.sinks.v4l2 import V4l2Sink
 from vcam.sources import file_of, is_endless, is_webcam, make_source
 from vcam.sources.base import SourceRequest
 
+_USUAL_SIZE = (1280, 720)
 _GENERATED_S = 10.0
 """Length of a file that is made of a source without an end, where the user names none."""
 
@@ -65,23 +69,43 @@ class RunRequest:
 
 
 def open_matter(
-    engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True
-) -> Matter:
+    engine: str,
+    engines: tuple[Path, ...],
+    backend: str,
+    threads: int,
+    patient: bool = True,
+    size: Size = _USUAL_SIZE,
+    fps: float | None = None,
+) -> MatteEngine:
     """The person engine of that name, its file verified, not opened yet.
 
     Args:
-        engine: its name.
+        engine: its name, or "auto": the best that this machine can afford.
         engines: folders to look in before the shipped one.
         backend: its name.
         threads: that one image is computed with, on a CPU.
         patient: wait where a plan must be built first; else another backend serves meanwhile.
+        size: (width, height) of the frames, for "auto".
+        fps: the rate that "auto" has to keep; None if it may take its time.
 
     Raises:
         UsageError: unknown engine or backend, or one that cannot run here.
         EngineError: a damaged file.
     """
-    spec = find_engine(engine, engine_folders(engines), "person")
-    return Matter(make_backend(backend, spec, threads, patient=patient))
+    if engine != AUTO_ENGINE:
+        spec = find_engine(engine, engine_folders(engines), "person")
+        return Matter(make_backend(backend, spec, threads, patient=patient))
+    specs = person_engines(engine_folders(engines), best_precision(backend))
+    quality = quality_of(specs)
+    candidates = [
+        Candidate(
+            spec.name,
+            quality[spec.name],
+            partial(make_backend, backend, spec, threads, patient=patient),
+        )
+        for spec in specs
+    ]
+    return AutoMatter(candidates, size, fps)
 
 
 def open_parser(
@@ -134,9 +158,6 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     """
     cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
     effects = make_effects(request.effects)
-    matter = open_matter(
-        request.engine, request.engines, request.backend, request.threads, patient=False
-    )
     make_faces = open_faces(
         effects,
         request.faces,
@@ -158,6 +179,15 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         ),
     )
     _keep_inputs(sink, [source_file, *(getattr(effect, "path", None) for effect in effects)])
+    matter = open_matter(
+        request.engine,
+        request.engines,
+        request.backend,
+        request.threads,
+        patient=False,
+        size=request.size or _USUAL_SIZE,
+        fps=request.fps if sink.live else None,
+    )
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
     endless = is_endless(request.source)

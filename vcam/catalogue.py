@@ -19,6 +19,8 @@ from typing import Any
 from vcam.errors import EngineError, UsageError
 
 _log = logging.getLogger(__name__)
+AUTO_ENGINE = "auto"
+"""Stands for the best person engine that this machine can afford."""
 DEFAULT_ENGINE = "sinet_fp32"
 DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
 _BEST_FIRST = ("fp32", "fp16")
@@ -166,6 +168,27 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
         or f"no {task} engine at all; name a folder that has one with --engines"
     )
     raise UsageError(f"unknown engine {name!r}; known: {listed}")
+
+
+def person_engines(folders: Iterable[Path], precision: str) -> list[EngineSpec]:
+    """One engine for each person model, at that precision or the next best, to choose from.
+
+    Those whose quality was never measured are left out if others were.
+
+    Raises:
+        EngineError: a folder is no catalogue.
+    """
+    wanted = (precision, *_BEST_FIRST)
+    models: dict[str, list[EngineSpec]] = {}
+    for folder in folders:
+        found = [spec for spec in read_catalogue(folder) if spec.task == "person"]
+        for model in {spec.model for spec in found} - set(models):
+            models[model] = [spec for spec in found if spec.model == model]
+    chosen = [
+        min(specs, key=lambda x: (*wanted, x.precision).index(x.precision))
+        for specs in models.values()
+    ]
+    return [spec for spec in chosen if spec.about.get("quality")] or chosen
 
 
 def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:

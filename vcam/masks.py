@@ -10,13 +10,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.backends import make_backend
-from vcam.catalogue import DEFAULT_FACE_ENGINE, engine_folders, find_engine
+from vcam.backends import best_precision, make_backend
+from vcam.catalogue import (
+    AUTO_ENGINE,
+    DEFAULT_FACE_ENGINE,
+    engine_folders,
+    find_engine,
+    person_engines,
+)
 from vcam.errors import SinkError, UsageError
 from vcam.face.parser import FaceParser, Parser
 from vcam.face.picture import picture_probs
 from vcam.files import check_target, is_same_file, reason, remove_leftovers, write_whole
 from vcam.frame import FaceClass, Matte, Plane
+from vcam.matting.auto import quality_of
 from vcam.matting.matter import Matter
 from vcam.matting.pyramid import LOW_WIDTH_PX, halve
 from vcam.matting.refine import RefineConfig, refine
@@ -199,7 +206,12 @@ def open_masks(
         UsageError: unknown engine or backend, or the engine has no such mask.
         EngineError: a damaged file.
     """
-    spec = find_engine(engine, engine_folders(engines))
+    if engine == AUTO_ENGINE:  # a picture may take its time: the best there is
+        specs = person_engines(engine_folders(engines), best_precision(backend))
+        quality = quality_of(specs)
+        spec = max(specs, key=lambda x: quality[x.name])
+    else:
+        spec = find_engine(engine, engine_folders(engines))
     if spec.task not in ("person", "face"):
         raise UsageError(
             f"{spec.name} is a {spec.task} engine and makes no masks; "

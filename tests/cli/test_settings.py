@@ -63,7 +63,17 @@ def test_flags_are_set_by_file_and_environment(tmp_path: Path) -> None:
 
 def test_verbose_is_a_setting_too(tmp_path: Path) -> None:
     done = with_settings(
-        tmp_path, "[run]\nverbose = true\n", "run", "-s", "demo", "-o", "null", "--duration", 0.1
+        tmp_path,
+        "[run]\nverbose = true\n",
+        "run",
+        "-s",
+        "demo",
+        "-o",
+        "null",
+        "--duration",
+        0.1,
+        "--engine",
+        "sinet",
     )
     assert done.stderr.startswith("vcam: sinet_fp32 by ")
 

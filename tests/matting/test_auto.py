@@ -94,6 +94,8 @@ def test_an_engine_that_does_not_open_is_passed_over(machine: _Machine) -> None:
 
 
 def test_it_steps_down_after_five_seconds_of_drops_and_never_up(machine: _Machine) -> None:
+    dropped = 0
+
     def drop(matter: AutoMatter, seconds: float, per_second: int = 4) -> None:
         nonlocal dropped
         for _ in range(round(seconds * per_second)):
@@ -101,7 +103,6 @@ def test_it_steps_down_after_five_seconds_of_drops_and_never_up(machine: _Machin
             dropped += 1
             matter.notice_drops(dropped)
 
-    dropped = 0
     with _auto(machine, large=15, middle=10, small=2) as matter:
         drop(matter, 4.5)
         machine.now += 2  # calm

@@ -20,7 +20,7 @@ BACKENDS = {
 AUTO = "auto"
 _ORDER = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
 _ON_CPU = ("onnxruntime", "openvino")
-_HALF = "fp16"
+_SINGLE, _HALF = "fp32", "fp16"
 
 
 def runs_as(name: str, spec: EngineSpec) -> EngineSpec:
@@ -37,6 +37,13 @@ def why_not(name: str, spec: EngineSpec, stack: GpuStack | None = None) -> str:
         UsageError: there is no such backend.
     """
     return str(_class(name).why_not(spec, stack or GpuStack()))
+
+
+def best_precision(name: str, stack: GpuStack | None = None) -> str:
+    """At which precision a backend runs an engine fastest here: half of it on a GPU."""
+    if name in _ON_CPU:
+        return _SINGLE
+    return _HALF if (stack or GpuStack()).probe().gpu else _SINGLE
 
 
 def make_backend(

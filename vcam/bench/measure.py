@@ -19,7 +19,7 @@ from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame
-from vcam.matting.matter import Matter
+from vcam.matting.matter import MatteEngine, Matter
 from vcam.monitor import Percentiles, Stats
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
@@ -98,7 +98,7 @@ def read_frames(source: Source, limit: int) -> tuple[list[Frame], float]:
 
 def bench_pipeline(
     frames: list[Frame],
-    matter: Matter,
+    matter: MatteEngine,
     make_composer: Callable[[Stats, bool, bool], Composer],
     sink: Sink,
     count: int,

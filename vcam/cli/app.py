@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from vcam import __version__
-from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
+from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
 from vcam.cli import doctor as cli_doctor
 from vcam.cli import engines as cli_engines
 from vcam.cli import service as cli_service
@@ -164,7 +164,7 @@ def run(
         ),
     ] = "virtual",
     effect: EffectList = None,
-    engine: Engine = DEFAULT_ENGINE,
+    engine: Engine = AUTO_ENGINE,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
     faces: Faces = 2,
     size: SizeOption = None,
@@ -243,7 +243,7 @@ def run(
 
     with (
         _stop_on_signal(pipeline.stop),
-        Status(sink, total) as status,
+        Status(sink, total, pipeline.engine) as status,
         cli_service.announced_run(pipeline, request.effects, status.update) as tick,
     ):
         final = pipeline.run(tick)
@@ -294,7 +294,7 @@ def mask(
         list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
-    engine: Engine = DEFAULT_ENGINE,
+    engine: Engine = AUTO_ENGINE,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
     ] = None,

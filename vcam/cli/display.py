@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -49,10 +49,17 @@ class Status:
     Args:
         title: where the pictures go.
         total: how many frames there will be; None: ask the source.
+        about: what runs the engine, with `choice`, why this one, if it chose itself.
     """
 
-    def __init__(self, title: str, total: int | None) -> None:
-        self._title, self._total = title, total
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        about: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        self._title, self._total, self._about = title, total, about
+        self._choice: object = None
         self._display = _bar()
         self._task: TaskID | None = None
         self._mode = ""
@@ -81,6 +88,10 @@ class Status:
             self._display.console.print(
                 f"{source.name}: {source.mode}", markup=False, highlight=False
             )
+        choice = self._about().get("choice")
+        if choice and choice != self._choice and now.frames and not self._display.disable:
+            self._choice = choice
+            self._display.console.print(str(choice), markup=False, highlight=False)
         total = self._total or source.frames
         self._display.update(
             self._task, description=self._line(now, total), completed=now.frames, total=total

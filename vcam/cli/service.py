@@ -140,10 +140,11 @@ def _line(record: dict[str, Any]) -> str:
         state = f"silent for {record['silent_s']:.0f} s, before that {state}"
     drops = ", ".join(f"{count} {cause}" for cause, count in record["drops"].items()) or "none"
     engine = record["engine"]
+    choice = f" ({engine['choice']})" if engine.get("choice") else ""
     return (
         f"{record['pid']}  {record['source']} -> {record['sink']}  {state}\n   "
         f" {' '.join(record['effects'])}  {engine.get('engine', '')} on"
-        f" {engine.get('backend', '')}\n    {record['fps']:.1f} fps  latency"
+        f" {engine.get('backend', '')}{choice}\n    {record['fps']:.1f} fps  latency"
         f" {record['latency']['p50_ms']:.0f}/{record['latency']['p95_ms']:.0f} ms p50/p95  drops"
         f" {drops}  {record['seconds'] / 60:.0f} min"
     )

@@ -19,7 +19,6 @@ from vcam.frame import Frame, Matrix, Matte, Size
 from vcam.matting.matter import Matter
 from vcam.matting.pyramid import Pyramid
 
-AUTO_ENGINE = "auto"
 _RESERVE = 1 / 3
 """Share of the time between two frames that must be left over."""
 _MEASURE_S, _MOST_RUNS, _WARM_UP = 0.3, 15, 2

@@ -24,7 +24,7 @@ from vcam.errors import EngineError, SinkError, SinkLost, StageError, VcamError
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame, Matte
 from vcam.linux.viewers import Readers
-from vcam.matting.matter import Matter
+from vcam.matting.matter import MatteEngine
 from vcam.matting.pyramid import Pyramid
 from vcam.monitor import (
     EFFECT_FAILED,
@@ -101,7 +101,7 @@ class Pipeline:
         self,
         make_source: Callable[[SourceRequest], Source],
         request: SourceRequest,
-        matter: Matter,
+        matter: MatteEngine,
         make_composer: Callable[[bool, bool], Composer],
         sink: Sink,
         stats: Stats,
@@ -124,6 +124,10 @@ class Pipeline:
         signal handlers.
         """
         self._stop.set()
+
+    def engine(self) -> dict[str, object]:
+        """What runs the person engine at the moment. Safe from any thread."""
+        return self._matter.about()
 
     def about(self) -> dict[str, object]:
         """The sink's name and what runs the engine at the moment, for reports. Safe from any
@@ -235,7 +239,7 @@ class _Run:
     def __init__(
         self,
         source: Source,
-        matter: Matter,
+        matter: MatteEngine,
         faces: FaceStage | None,
         composer: Composer,
         sink: Sink,
@@ -368,7 +372,7 @@ class _Run:
             if self._ending.wait(backoff.failed()):
                 return self._inferred.close()
 
-    def _pass_on(self, matter: Matter | None) -> None:
+    def _pass_on(self, matter: MatteEngine | None) -> None:
         try:
             frame = self._captured.take()
         except SlotClosed:
@@ -383,6 +387,8 @@ class _Run:
                 if self._faces is not None:
                     self._faces.offer(frame, pyramid)
                 inferred = (frame, pyramid, matter.matte(frame, pyramid) if matter else None)
+        if matter is not None:
+            matter.notice_drops(self._captured.dropped)
         self._board.say("infer", RUNNING)
         self._inferred.put(inferred)
         self._stats.set_drops("compose busy", self._inferred.dropped)
