@@ -22,8 +22,8 @@ from vcam.bench.requests import BenchRequest, run_engine_bench, run_pipeline_ben
 from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
 from vcam.effects import make_effect
 from vcam.effects.regions import face_height_px
+from vcam.face.lose import FaceFollower
 from vcam.face.parser import Parser
-from vcam.face.stage import FaceFollower
 from vcam.face.tracker import FaceParse, FaceTracker
 from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import Pyramid
@@ -151,7 +151,7 @@ def main() -> None:
         _SIZE,
         _FPS,
         options.face_engine,
-        1,
+        faces=1,
     )
     report = {
         "face_height_px": face_height_px(face),

@@ -32,6 +32,7 @@ def request(**changes: Any) -> RunRequest:
         "duration_s": None,
         "overwrite": False,
         "face_engine": "none",
+        "face_mesh": "none",
         "faces": 1,
     }
     return RunRequest(**{**values, **changes})

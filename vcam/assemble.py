@@ -10,8 +10,12 @@ from pathlib import Path
 import cv2
 
 from vcam.backends import best_precision, make_backend
+from vcam.backends.base import Backend
 from vcam.catalogue import (
     AUTO_ENGINE,
+    DETECTORS,
+    NO_MESH,
+    EngineSpec,
     engine_folders,
     find_engine,
     find_face_engine,
@@ -20,7 +24,9 @@ from vcam.catalogue import (
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
-from vcam.errors import UsageError
+from vcam.errors import EngineError, UsageError
+from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
+from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
@@ -53,6 +59,7 @@ class RunRequest:
     effects: tuple[str, ...]
     engine: str
     face_engine: str
+    face_mesh: str
     faces: int
     engines: tuple[Path, ...]
     backend: str
@@ -121,10 +128,46 @@ def open_parser(
     return FaceParser(make_backend(backend, spec, threads, patient=patient))
 
 
+def open_networks(
+    face_engine: str, face_mesh: str, engines: tuple[Path, ...], backend: str, threads: int
+) -> FaceNetworks:
+    """The engines that find, follow and parse faces, their files verified, not opened yet; see
+    `open_matter`.
+
+    Raises:
+        UsageError: an unknown engine or backend, an engine for something else, or one that cannot
+            run here.
+        EngineError: a damaged file.
+    """
+    folders = engine_folders(engines)
+
+    def backend_of(name: str, task: str) -> Backend:
+        return make_backend(backend, find_engine(name, folders, task), threads, patient=False)
+
+    near, far = (
+        FaceDetector(backend_of(name, "detect"), _threshold(find_engine(name, folders, "detect")))
+        for name in DETECTORS
+    )
+    parser = open_parser(face_engine, engines, backend, threads, patient=False)
+    return FaceNetworks(near, far, FaceMesh(backend_of(face_mesh, "landmarks")), parser)
+
+
+def _threshold(spec: EngineSpec) -> float:
+    """The score from which on a box of this detector counts, by its `engine.toml`."""
+    try:
+        return float(spec.about["detector"]["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"{spec.path.parent / 'engine.toml'}: no threshold of the detector; "
+            "reinstall vcam or export the engine again"
+        ) from error
+
+
 def open_faces(
     effects: Sequence[Effect],
     count: int,
     engine: str,
+    mesh: str,
     engines: tuple[Path, ...],
     backend: str,
     threads: int,
@@ -134,7 +177,8 @@ def open_faces(
     Args:
         effects: of the run.
         count: at most so many faces, the largest first.
-        engine: see `open_matter`, and so for the rest.
+        engine: of the parser; see `open_matter`, and so for the rest.
+        mesh: engine of the mesh; "none": the parser finds and follows faces by itself.
         engines: folders.
         backend: its name.
         threads: on a CPU.
@@ -144,8 +188,11 @@ def open_faces(
     """
     if not any(effect.needs_face for effect in effects):
         return None
-    parser = open_parser(engine, engines, backend, threads, patient=False)
-    return lambda stats, live: FaceStage(FaceTracker(parser, count, live), live, stats)
+    if mesh == NO_MESH:
+        parser = open_parser(engine, engines, backend, threads, patient=False)
+        return lambda stats, live: FaceStage(FaceTracker(parser, count, live), live, stats)
+    networks = open_networks(engine, mesh, engines, backend, threads)
+    return lambda stats, live: FaceStage(MeshTracker(networks, count, live), live, stats)
 
 
 def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
@@ -162,6 +209,7 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         effects,
         request.faces,
         request.face_engine,
+        request.face_mesh,
         request.engines,
         request.backend,
         request.threads,

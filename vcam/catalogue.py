@@ -23,6 +23,11 @@ AUTO_ENGINE = "auto"
 """Stands for the best person engine that this machine can afford."""
 DEFAULT_ENGINE = "sinet_fp32"
 DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
+DEFAULT_FACE_MESH = "face_mesh_fp32"
+DETECTORS = ("face_detector_fp32", "face_detector_far_fp32")
+"""Of faces: for near ones and for far ones."""
+NO_MESH = "none"
+"""Written in place of a mesh: the parser finds and follows faces by itself."""
 _BEST_FIRST = ("fp32", "fp16")
 """Which precision the name of a model alone stands for."""
 
@@ -31,8 +36,8 @@ _BEST_FIRST = ("fp32", "fp16")
 class EngineSpec:
     """One engine: a model at one precision.
 
-    name: `<model>_<precision>`. task: "person" or "face". path: the ONNX file. sha256: what its
-        bytes must give.
+    name: `<model>_<precision>`. task: "person", "face", "detect" or "landmarks". path: the ONNX
+        file. sha256: what its bytes must give.
     size: (height, width) of the input. classes: in the order of the outputs.
     about: everything else that `engine.toml` says (licence, training data, quality, parity).
     """

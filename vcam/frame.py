@@ -131,16 +131,36 @@ class FaceClass(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FaceGates:
+    """Where a parser lets effects through that a mesh alone would draw on what is held before the
+    face.
+
+    mouth, eyes: uint8 [h, w] in the pixels of `FaceRegions.probs`, 0 shut .. 255 open. mouth_seen:
+        0..1, the share of
+    the lips that the parser sees as such.
+    """
+
+    mouth: Plane
+    eyes: Plane
+    mouth_seen: float
+
+
+@dataclass(frozen=True, slots=True)
 class FaceRegions:
     """Where the parts of one face are.
 
     probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255;
-        read only.
+        read only. All of them are 0 where a face was not parsed yet.
     to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at
         +0.5 in both.
     presence: 0..1, how much of an effect the face gets: below 1 while it comes or goes.
+    points: float32 [478, 3], the mesh: x, y in frame pixels, z in the same unit, smaller towards
+        the camera; read only. None where only a parser sees the face.
+    gates: with a mesh and a parse; else None.
     """
 
     probs: NDArray[np.uint8]
     to_frame: NDArray[np.float64]
     presence: float = 1.0
+    points: NDArray[np.float32] | None = None
+    gates: FaceGates | None = None

@@ -12,9 +12,9 @@ from tests.face.drawing import Face, draw
 from vcam.colour import from_rgb, to_rgb
 from vcam.effects.regions import region_box, region_mask
 from vcam.face.fake import KnownFaces
+from vcam.face.lose import FaceFollower
 from vcam.face.motion import face_motion
 from vcam.face.parser import Crop, cut_rgb
-from vcam.face.stage import FaceFollower
 from vcam.face.tidy import tidy
 from vcam.face.tracker import FaceParse, FaceTracker, windows
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane

@@ -18,6 +18,7 @@ from vcam.bench.measure import Report, bench_engine, bench_pipeline, read_frames
 from vcam.bench.table import Cell, bench_table
 from vcam.catalogue import (
     DEFAULT_FACE_ENGINE,
+    DEFAULT_FACE_MESH,
     EngineSpec,
     all_engines,
     engine_folders,
@@ -54,6 +55,7 @@ class BenchRequest:
     size: Size | None = None
     live_fps: float | None = None
     face_engine: str = DEFAULT_FACE_ENGINE
+    face_mesh: str = DEFAULT_FACE_MESH
     faces: int = 2
 
 
@@ -111,6 +113,7 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
             effects,
             request.faces,
             request.face_engine,
+            request.face_mesh,
             request.engines,
             request.backend,
             request.threads,

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from vcam import __version__
-from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
+from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
 from vcam.cli import doctor as cli_doctor
 from vcam.cli import engines as cli_engines
 from vcam.cli import service as cli_service
@@ -26,6 +26,7 @@ from vcam.cli.options import (
     Engine,
     Engines,
     FaceEngine,
+    FaceMesh,
     Faces,
     Threads,
     Verbose,
@@ -166,6 +167,7 @@ def run(
     effect: EffectList = None,
     engine: Engine = AUTO_ENGINE,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    face_mesh: FaceMesh = DEFAULT_FACE_MESH,
     faces: Faces = 2,
     size: SizeOption = None,
     fps: Annotated[
@@ -224,6 +226,7 @@ def run(
         effects=tuple(effect or ("blur",)),
         engine=engine,
         face_engine=face_engine,
+        face_mesh=face_mesh,
         faces=faces,
         engines=tuple(engines or ()),
         backend=backend,
@@ -379,6 +382,7 @@ def bench(
         ),
     ] = None,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,
+    face_mesh: FaceMesh = DEFAULT_FACE_MESH,
     faces: Faces = 2,
     backend: Backend = "auto",
     threads: Threads = 1,
@@ -418,6 +422,7 @@ def bench(
         _parse_size(size),
         live,
         face_engine,
+        face_mesh,
         faces,
     )
     if pipeline and all:

@@ -38,6 +38,12 @@ Verbose = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
 FaceEngine = Annotated[str, typer.Option(help="Engine that parses faces, for face effects.")]
+FaceMesh = Annotated[
+    str,
+    typer.Option(
+        help="Engine that lays a mesh on faces, for face effects; none: the parser by itself."
+    ),
+]
 Faces = Annotated[
     int, typer.Option(min=1, max=16, help="Faces that face effects change, the largest first.")
 ]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.effects.outlines import moved
 from vcam.frame import FaceClass, FaceRegions, Plane, Size
 
 Affine = NDArray[np.float64]
@@ -39,20 +40,32 @@ def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> F
     Returns:
         The face with another `to_frame`; None where it cannot be found again.
     """
-    skin = cv2.threshold(face.probs[FaceClass.SKIN], 127, 255, cv2.THRESH_BINARY)[1]
-    left, top, width, height = cv2.boundingRect(skin)
-    if not width or before.shape != after.shape:
+    if before.shape != after.shape:
         return None
-    corners = np.array(
-        [[left, left + width, left, left + width], [top, top, top + height, top + height], [1] * 4]
-    )
+    corners = _corners(face)
+    if corners is None:
+        return None
     grow_x, grow_y = size[0] / before.shape[1], size[1] / before.shape[0]
-    x, y = face.to_frame @ corners
+    x, y = corners
     box = (x.min() / grow_x, y.min() / grow_y, x.max() / grow_x, y.max() / grow_y)
     motion = face_motion(before, after, box)
     if motion is None:
         return None
-    return replace(face, to_frame=chain(scaled(motion, grow_x, grow_y), face.to_frame))
+    motion = scaled(motion, grow_x, grow_y)
+    points = None if face.points is None else moved(face.points, motion)
+    return replace(face, to_frame=chain(motion, face.to_frame), points=points)
+
+
+def _corners(face: FaceRegions) -> NDArray[np.float64] | None:
+    """float64 [2, N]: points of the frame that bound the face."""
+    if face.points is not None:
+        return face.points[:, :2].T.astype(np.float64)
+    skin = cv2.threshold(face.probs[FaceClass.SKIN], 127, 255, cv2.THRESH_BINARY)[1]
+    left, top, width, height = cv2.boundingRect(skin)
+    if not width:
+        return None
+    x, y = [left, left + width, left, left + width], [top, top, top + height, top + height]
+    return np.asarray(face.to_frame @ np.array([x, y, [1] * 4]), np.float64)
 
 
 def face_motion(

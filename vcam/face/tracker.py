@@ -139,6 +139,9 @@ class FaceTracker:
         self._last = replace(here, faces=faces)
         return self._last
 
+    def refresh(self, frame: Frame, pyramid: Pyramid) -> None:
+        """Nothing: every frame is parsed by `follow`."""
+
     def _search_is_due(self, time_ns: int) -> bool:
         is_lost = self._lost_ns is not None and 0 <= time_ns - self._lost_ns < _SEEK_S * 1e9
         misses_one = not self._tracks or (is_lost and len(self._tracks) < self._limit)
@@ -282,14 +285,20 @@ def only(probs: NDArray[np.uint8], mask: Plane) -> NDArray[np.uint8]:
 def _steadied(
     new: FaceRegions, old: FaceRegions, before: FaceParse, here: FaceParse
 ) -> FaceRegions:
-    """A parse mixed with the one before, carried along: where they agree the old one counts, so
-    nothing trembles.
-    """
+    """A parse mixed with the one before, carried along by the motion of the picture."""
     carried = moved_since(old, before.low, here.low, here.size)
-    if carried is None:
-        return new
+    return new if carried is None else replace(new, probs=mixed(new, carried))
+
+
+def mixed(new: FaceRegions, old: FaceRegions) -> NDArray[np.uint8]:
+    """A parse mixed with an older one that was carried along: where they agree the old one counts,
+    so nothing trembles.
+
+    Returns:
+        uint8 [C, h, w] in the new one's pixels, a new array.
+    """
     back = np.asarray(cv2.invertAffineTransform(new.to_frame), np.float64)
-    matrix = chain(back, carried.to_frame)
+    matrix = chain(back, old.to_frame)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     size = (new.probs.shape[2], new.probs.shape[1])
     probs = new.probs.copy()
@@ -298,4 +307,4 @@ def _steadied(
         change = cv2.subtract(new.probs[which], past, dtype=cv2.CV_32F)
         weight = np.minimum(np.abs(change) * np.float32(2.5 / 255) + np.float32(_FRESH), 1)
         cv2.add(past, weight * change, dst=probs[which], dtype=cv2.CV_8U)
-    return replace(new, probs=probs)
+    return probs

@@ -1,0 +1,206 @@
+"""Parse: a parser's view of a face that has a mesh, carried along until the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.effects.outlines import (
+    CHEEKS,
+    CHIN,
+    EYE_CORNERS,
+    EYES,
+    FOREHEAD,
+    LIPS_INNER,
+    LIPS_OUTER,
+    MOUTH_CORNERS,
+    Points,
+    apart,
+    eye_width,
+    face_height,
+    outline,
+    raised_oval,
+    similarity,
+)
+from vcam.face.motion import chain
+from vcam.face.parser import Crop, Parser
+from vcam.face.tidy import tidy
+from vcam.face.tracker import CROP_SHARE, mixed, only
+from vcam.frame import FaceClass, FaceGates, FaceRegions, Frame, Plane
+from vcam.matting.pyramid import Pyramid
+
+_HAIRLINE = 1.2
+"""Height of a face, chin to hairline, as a share of the mesh's."""
+_WIDE = 1.9
+"""Least side of the square as a share of the face's width: nodding heads are flat."""
+_MINE = 1.3
+"""What lies outside the oval, enlarged so much, is another face or a hand."""
+_STABLE = (
+    10,
+    151,
+    9,
+    168,
+    6,
+    197,
+    195,
+    5,
+    33,
+    133,
+    263,
+    362,
+    234,
+    454,
+    127,
+    356,
+    93,
+    323,
+    132,
+    361,
+)
+"""Points that speech and blinking hardly move: forehead, bridge of the nose, corners of the eyes,
+temples, cheeks."""
+_MOUTH_WIDER, _EYES_WIDER = 0.07, 0.08
+"""The gates let pass so much more than the parser's class, as a share of the mouth's and the eye's
+width."""
+_CLOSE = 0.25
+"""Gaps of the mouth that belong to it (an open one is dark, which parsers call no mouth), as a
+share of its width."""
+_TRUSTED = (0.15, 0.45)
+"""Share of the mesh's lips, or eyes, that a parser has once called so: below the first it is no
+gate for this face (beards hide lips from it), from the second on it is."""
+_HALF = 127
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMesh:
+    """What a parser said of a face whose mesh was `points` then.
+
+    trust: 0..1, how much the parser's mouth and eyes are gates, by the best it has said of this
+        face.
+    """
+
+    regions: FaceRegions
+    points: Points
+    trust: tuple[float, float]
+
+    def on(self, points: Points) -> FaceRegions:
+        """The same where the mesh is now."""
+        motion = similarity(self.points[list(_STABLE)], points[list(_STABLE)])
+        to_frame = chain(motion, self.regions.to_frame)
+        return replace(self.regions, to_frame=to_frame, points=points)
+
+
+class RegionParser:
+    """Parses faces that have a mesh. Belongs to one thread, like its parser."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+
+    def parse(
+        self, frame: Frame, pyramid: Pyramid, points: Points, last: ParsedMesh | None
+    ) -> ParsedMesh:
+        """The regions of a face.
+
+        Args:
+            frame: what to look at.
+            pyramid: of this very frame.
+            points: the mesh in it.
+            last: what was said of the same face before.
+
+        Raises:
+            EngineError: the parser failed.
+        """
+        crop = parse_square(points)
+        probs = self._parser.parse(frame, pyramid, crop)
+        to_frame = crop.to_frame(probs.shape[2])
+        inside = _in_crop(points, to_frame)
+        probs = only(probs, _own_place(inside, probs.shape[1:]))
+        tidy(probs)
+        regions = FaceRegions(probs, to_frame)
+        if last is not None:
+            regions = replace(regions, probs=mixed(regions, last.on(points)))
+        best = last.trust if last is not None else (0.0, 0.0)
+        gates, trust = _gates(regions.probs, inside, best)
+        return ParsedMesh(replace(regions, gates=gates), points, trust)
+
+
+def unparsed(points: Points) -> FaceRegions:
+    """A face of which a parser has said nothing yet."""
+    crop = parse_square(points)
+    probs = np.zeros((len(FaceClass), 8, 8), np.uint8)
+    return FaceRegions(probs, crop.to_frame(8), points=points)
+
+
+def parse_square(points: Points) -> Crop:
+    """The square that parsers are trained on: around the whole face, level with the eyes."""
+    chin, up = points[CHIN, :2], points[FOREHEAD, :2] - points[CHIN, :2]
+    x, y = chin + up * (_HAIRLINE / 2)
+    side = max(CROP_SHARE * _HAIRLINE * face_height(points), _WIDE * apart(points, CHEEKS))
+    across = points[EYE_CORNERS[1], :2] - points[EYE_CORNERS[0], :2]
+    return Crop(float(x), float(y), side, float(np.arctan2(across[1], across[0])))
+
+
+def _in_crop(points: Points, to_frame: NDArray[np.float64]) -> Points:
+    back = cv2.invertAffineTransform(to_frame)
+    place = points[:, :2] @ back[:, :2].T + back[:, 2]
+    return np.column_stack([place, points[:, 2:]]).astype(np.float32)
+
+
+def _own_place(inside: Points, shape: tuple[int, ...]) -> Plane:
+    corners = raised_oval(inside)
+    middle = corners.mean(axis=0)
+    return _filled(middle + _MINE * (corners - middle), shape)
+
+
+def _filled(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Plane:
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint((corners - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    return mask
+
+
+def _gates(
+    probs: NDArray[np.uint8], inside: Points, best: tuple[float, float]
+) -> tuple[FaceGates, tuple[float, float]]:
+    """What the parser lets pass, and how much it is trusted from now on."""
+    mouth = cv2.add(probs[FaceClass.LIPS], probs[FaceClass.TEETH])
+    eyes = cv2.add(probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE])
+    width = apart(inside, MOUTH_CORNERS)
+    shape = probs.shape[1:]
+    lips = cv2.subtract(
+        _filled(outline(inside, LIPS_OUTER), shape), _filled(outline(inside, LIPS_INNER), shape)
+    )
+    left, right = (_filled(outline(inside, eye), shape) for eye in EYES)
+    lids = cv2.add(left, right)
+    seen = _share(mouth, lips), _share(eyes, lids)
+    low, high = _TRUSTED
+    trust = tuple(
+        max(b, float(np.clip((s - low) / (high - low), 0, 1)))
+        for b, s in zip(best, seen, strict=True)
+    )
+    closed = cv2.morphologyEx(mouth, cv2.MORPH_CLOSE, _disc(_CLOSE * width / 2))
+    open_mouth = cv2.dilate(closed, _disc(_MOUTH_WIDER * width))
+    open_eyes = cv2.dilate(eyes, _disc(_EYES_WIDER * max(eye_width(inside, s) for s in (0, 1))))
+    gates = FaceGates(_softened(open_mouth, trust[0]), _softened(open_eyes, trust[1]), seen[0])
+    return gates, (trust[0], trust[1])
+
+
+def _share(plane: cv2.typing.MatLike, where: cv2.typing.MatLike) -> float:
+    count = cv2.countNonZero(where)
+    if not count:
+        return 0.0
+    sure = cv2.threshold(plane, _HALF, 255, cv2.THRESH_BINARY)[1]
+    return cv2.countNonZero(cv2.bitwise_and(sure, where)) / count
+
+
+def _softened(gate: cv2.typing.MatLike, trust: float) -> Plane:
+    """Open all over where the parser is not trusted."""
+    soft = cv2.GaussianBlur(gate, (5, 5), 0)
+    return np.asarray(cv2.convertScaleAbs(soft, alpha=trust, beta=255 * (1 - trust)), np.uint8)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

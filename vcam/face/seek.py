@@ -1,0 +1,134 @@
+"""Seek: where faces may be, by detectors that look at squares of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil, pi
+
+import numpy as np
+
+from vcam.face.networks import Detection, Detector, merged
+from vcam.face.parser import Crop
+from vcam.frame import Frame, Size
+from vcam.matting.pyramid import Pyramid
+
+_SEARCH_S, _LOOK_ROUND_S = 0.25, 1.0
+"""How often live frames are searched while a face is missing, and any frames for more or larger
+faces."""
+_SEEK_S = 3.0
+"""How long a face counts as missing after it was lost, if others are in view."""
+_FAR_EVERY = 4
+"""The far-range detector, which takes twice as long, looks at every fourth try."""
+_QUARTER = pi / 2
+_SQUARE_TOLERANCE = 1.05
+_OVERLAP = 0.5
+"""Of neighbouring squares, as a share of their side, so that a face in the middle of 16:9 is in
+one."""
+_SUPPRESS = 0.3
+"""Boxes that share more than this (intersection over union) show the same face."""
+
+
+class Seeker:
+    """Looks for faces when it is due. Belongs to one thread, like its detectors.
+
+    Args:
+        near: for faces from an eighth of the frame's height on.
+        far: for faces from a sixteenth on.
+        live: look at most four times a second; else in every frame while no face is followed, and
+            everywhere in the first one, as if it were a photograph.
+    """
+
+    def __init__(self, near: Detector, far: Detector, live: bool) -> None:
+        self._near, self._far, self._live = near, far, live
+        self._looked_ns: int | None = None
+        self._lost_ns: int | None = None
+        self._tries = 0
+
+    def lost(self, time_ns: int) -> None:
+        """A face was lost at that time, and will be looked for more often for some seconds."""
+        self._lost_ns = time_ns
+
+    def is_due(self, time_ns: int, followed: int, wanted: int) -> bool:
+        """Whether to look now. followed: faces; wanted: how many there may be."""
+        is_lost = self._lost_ns is not None and 0 <= time_ns - self._lost_ns < _SEEK_S * 1e9
+        misses_one = not followed or (is_lost and followed < wanted)
+        every_ns = (_LOOK_ROUND_S if not misses_one else _SEARCH_S if self._live else 0) * 1e9
+        return self._looked_ns is None or not 0 <= time_ns - self._looked_ns < every_ns
+
+    def look(self, frame: Frame, pyramid: Pyramid, time_ns: int) -> list[Detection]:
+        """The faces of a frame, the surest first.
+
+        Raises:
+            EngineError: a detector failed.
+        """
+        is_first, self._looked_ns = self._looked_ns is None, time_ns
+        if is_first and not self._live:
+            return look_everywhere(self._near, self._far, frame, pyramid)
+        self._tries += 1
+        upright = squares(frame.size)
+        found = _look(self._near, frame, pyramid, upright)
+        if self._tries % _FAR_EVERY == 0:
+            found += _look(self._far, frame, pyramid, upright)
+        if not found:
+            turn = _QUARTER if self._tries % 2 else -_QUARTER
+            found = _look(self._near, frame, pyramid, turned(upright, turn))
+        return apart(found)
+
+
+def look_everywhere(
+    near: Detector, far: Detector, frame: Frame, pyramid: Pyramid
+) -> list[Detection]:
+    """The faces of a photograph, in all sizes and turned any way: takes a tenth of a second.
+
+    Raises:
+        EngineError: a detector failed.
+    """
+    whole = Crop(frame.size[0] / 2, frame.size[1] / 2, max(frame.size))
+    wide, small = squares(frame.size), squares(frame.size, 0.5)
+    found = []
+    for turn in (0.0, _QUARTER, -_QUARTER, 2 * _QUARTER):
+        found += _look(near, frame, pyramid, turned([whole, *wide, *small], turn))
+        found += _look(far, frame, pyramid, turned([*wide, *small], turn))
+    return apart(found)
+
+
+def squares(size: Size, share: float = 1.0) -> list[Crop]:
+    """Squares that cover a frame and overlap: as high as its shorter side, or a share of that, then
+    halves overlap.
+    """
+    side = share * min(size)
+    along, down = (_places(length, side) for length in size)
+    return [Crop(float(x), float(y), side) for y in down for x in along]
+
+
+def _places(length: int, side: float) -> Sequence[float]:
+    if length <= side * _SQUARE_TOLERANCE:
+        return [length / 2]
+    step = (1 - _OVERLAP) * side
+    count = 1 + ceil((length - side) / step - 0.01)
+    return list(np.linspace(side / 2, length - side / 2, count))
+
+
+def turned(crops: Iterable[Crop], angle: float) -> list[Crop]:
+    """The same squares, looked at from a side; angle in radians."""
+    return [Crop(c.x, c.y, c.side, angle) for c in crops]
+
+
+def _look(
+    detector: Detector, frame: Frame, pyramid: Pyramid, windows: Iterable[Crop]
+) -> list[Detection]:
+    return [face for window in windows for face in merged(detector.detect(frame, pyramid, window))]
+
+
+def apart(detections: Iterable[Detection]) -> list[Detection]:
+    """The surest detection of each face, the surest face first."""
+    kept: list[Detection] = []
+    for one in sorted(detections, key=lambda d: -d.score):
+        if not any(one.overlap(other) > _SUPPRESS for other in kept):
+            kept.append(one)
+    return kept
+
+
+def by_size(detections: Iterable[Detection]) -> Iterator[Detection]:
+    """The largest first."""
+    return iter(sorted(detections, key=lambda d: -max(d.width, d.height)))
