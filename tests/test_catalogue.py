@@ -62,9 +62,9 @@ def test_the_users_catalogue_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("task = ", "tusk = "), "'task' is missing"),
-        (("height = 32", "height = 'tall'"), "no such value"),
-        (('model = "green"', "model = "), "cannot be read"),
+        (("task = ", "tusk = "), "task is missing"),
+        (("height = 32", "height = 'tall'"), "a whole number from 1 to 8192"),
+        (('model = "green"', "model = "), "not TOML"),
     ],
 )
 def test_a_broken_engine_toml_is_named(

@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
-import tomllib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from vcam.errors import EngineError, UsageError
+from vcam.files import read_bounded
+from vcam.onnx_bytes import has_external_data
+from vcam.toml_file import Table, TomlError, read_toml, shown
 
 _log = logging.getLogger(__name__)
 AUTO_ENGINE = "auto"
@@ -28,6 +32,9 @@ DETECTORS = ("face_detector_fp32", "face_detector_far_fp32")
 """Of faces: for near ones and for far ones."""
 NO_MESH = "none"
 """Written in place of a mesh: the parser finds and follows faces by itself."""
+_MOST_BYTES = 1 << 30
+_MOST_PX = 8192
+_NOT_ABOUT = ("file", "model", "task", "classes")
 _BEST_FIRST = ("fp32", "fp16")
 """Which precision the name of a model alone stands for."""
 
@@ -52,24 +59,48 @@ class EngineSpec:
     classes: tuple[str, ...]
     about: dict[str, Any] = field(default_factory=dict)
 
-    def verify(self) -> Path:
-        """The path, after the file was read and its sha256 compared.
+    def read(self) -> bytes:
+        """The bytes of the ONNX file: read once, compared with the sha256, and whole in themselves.
+        What runs an engine gets these bytes and never opens the file by its name.
 
         Raises:
-            EngineError: the file is missing or is not the one that `engine.toml` describes.
+            EngineError: the file is missing, lies elsewhere, is not the one that `engine.toml`
+                describes, or wants another file.
         """
+        again = "reinstall vcam or export the engine again"
         try:
-            with self.path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise EngineError(
-                f"{self.path}: {error.strerror}; reinstall vcam or export the engine again"
-            ) from error
+            if self.path.resolve().parent != self.path.parent.resolve():
+                raise EngineError(
+                    f"{self.path}: it is a link to a file outside its folder; copy the file there"
+                )
+            content = read_bounded(self.path, _MOST_BYTES)
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links; a null byte
+            said = getattr(error, "strerror", None) or str(error)
+            raise EngineError(f"{self.path}: {said}; {again}") from error
+        found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise EngineError(
                 f"{self.path}: sha256 is {found[:12]}..., engine.toml says {self.sha256[:12]}...; "
-                "the file is damaged or changed: reinstall vcam or export the engine again"
+                f"the file is damaged or changed: {again}"
             )
+        try:
+            is_whole = not has_external_data(content)
+        except ValueError as error:
+            raise EngineError(f"{self.path}: it is no ONNX file; {again}") from error
+        if not is_whole:
+            raise EngineError(
+                f"{self.path}: a part of it is in another file, which no checksum covers; export "
+                "the engine again, as one file"
+            )
+        return content
+
+    def verify(self) -> Path:
+        """The path, after the file was read; see `read`.
+
+        Raises:
+            EngineError: see `read`.
+        """
+        self.read()
         return self.path
 
 
@@ -98,7 +129,14 @@ def read_catalogue(folder: Path) -> list[EngineSpec]:
         raise EngineError(
             f"{folder}: no <model>/engine.toml in it; --engines wants the folder above the models"
         )
-    return sorted((spec for file in files for spec in _read(file)), key=lambda spec: spec.name)
+    specs = sorted((spec for file in files for spec in _read(file)), key=lambda spec: spec.name)
+    for one, other in pairwise(specs):
+        if one.name == other.name:
+            raise EngineError(
+                f"{folder}: two engines are called {one.name}, {one.path} and {other.path}; "
+                "remove one of them"
+            )
+    return specs
 
 
 def all_engines(extra: Iterable[Path]) -> list[EngineSpec]:
@@ -112,30 +150,44 @@ def all_engines(extra: Iterable[Path]) -> list[EngineSpec]:
 
 def _read(file: Path) -> list[EngineSpec]:
     try:
-        text = tomllib.loads(file.read_text(encoding="utf-8"))
-        size = (int(text["input"]["height"]), int(text["input"]["width"]))
-        return [
-            EngineSpec(
-                name=f"{text['model']}_{entry['precision']}",
-                model=text["model"],
-                precision=entry["precision"],
-                task=text["task"],
-                path=file.parent / entry["name"],
-                sha256=entry["sha256"],
-                size=size,
-                classes=tuple(text["classes"]),
-                about={
-                    k: v for k, v in text.items() if k not in ("file", "model", "task", "classes")
-                },
-            )
-            for entry in text["file"]
-        ]
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EngineError(f"{file}: cannot be read ({error}); export the engine again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise EngineError(
-            f"{file}: {error} is missing or no such value; export the engine again"
-        ) from error
+        table = Table(file, "", read_toml(file))
+        specs = [_spec(table, entry) for entry in table.tables("file")]
+    except OSError as error:
+        raise EngineError(f"{file}: {error.strerror}; export the engine again") from error
+    except TomlError as error:
+        raise EngineError(f"{error}; export the engine again") from error
+    return specs
+
+
+def _spec(table: Table, entry: Table) -> EngineSpec:
+    size = table.table("input")
+    model, precision = _plain(table, "model"), _plain(entry, "precision")
+    sha256 = entry.text("sha256")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise TomlError(f"{table.path}: sha256 = {shown(sha256)}: it must be 64 hexadecimal digits")
+    return EngineSpec(
+        name=f"{model}_{precision}",
+        model=model,
+        precision=precision,
+        task=_plain(table, "task"),
+        path=table.path.parent / _plain(entry, "name"),
+        sha256=sha256,
+        size=(size.integer("height", 1, _MOST_PX), size.integer("width", 1, _MOST_PX)),
+        classes=table.texts("classes"),
+        about={k: v for k, v in table.values.items() if k not in _NOT_ABOUT},
+    )
+
+
+def _plain(table: Table, key: str) -> str:
+    """A text that is a name: of letters, digits, "_", "-" and ".", so that no path can hide in
+    it.
+    """
+    name = table.text(key)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise TomlError(
+            f"{table.path}: {key} = {shown(name)}: it must be a name of letters, digits, _, - and ."
+        )
+    return name
 
 
 def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> EngineSpec:

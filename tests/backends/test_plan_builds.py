@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vcam.backends.plan_builder import MIN_HALF_SHARE, build_plan
+from tests.backends.plans import build_plan_of
+from vcam.backends.plan_builder import MIN_HALF_SHARE
 from vcam.backends.tensorrt_api import TensorRt
 from vcam.catalogue import EngineSpec, read_catalogue, shipped_engines
 from vcam.errors import EngineError
@@ -45,7 +46,7 @@ def write_engine(path: Path, half: bool = True, cast_first: bool = True) -> Path
 def test_every_half_precision_engine_of_the_catalogue_builds(
     tensorrt_rtx: TensorRt, spec: EngineSpec
 ) -> None:
-    plan = build_plan(tensorrt_rtx, spec.verify())
+    plan = build_plan_of(tensorrt_rtx, spec.verify())
     assert len(plan.data) > 10_000
     assert plan.half_share >= MIN_HALF_SHARE
 
@@ -54,13 +55,13 @@ def test_a_plan_reports_progress_and_is_half_precision(
     tensorrt_rtx: TensorRt, tmp_path: Path
 ) -> None:
     shares: list[float] = []
-    plan = build_plan(
+    plan = build_plan_of(
         tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), on_progress=shares.append
     )
     assert plan.half_share == 1.0
     assert shares == sorted(shares)
     assert 0.5 < shares[-1] <= 1.0
-    old = build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), capability=(7, 5))
+    old = build_plan_of(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), capability=(7, 5))
     assert old.data != plan.data
 
 
@@ -68,9 +69,11 @@ def test_single_precision_under_a_half_precision_name_is_refused(
     tensorrt_rtx: TensorRt, tmp_path: Path
 ) -> None:
     with pytest.raises(EngineError, match=r"mean_fp16\.onnx: only 0% of it is half precision"):
-        build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx", half=False))
+        build_plan_of(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx", half=False))
     assert (
-        build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp32.onnx", half=False)).half_share
+        build_plan_of(
+            tensorrt_rtx, write_engine(tmp_path / "mean_fp32.onnx", half=False)
+        ).half_share
         == 0
     )
 
@@ -84,7 +87,7 @@ def test_what_does_not_parse_is_one_line(tensorrt_rtx: TensorRt, tmp_path: Path)
         (pixels_moved_first, "does not parse it .*UInt8"),
     ):
         with pytest.raises(EngineError, match=rf"{path.stem}\.onnx: TensorRT {reason}") as caught:
-            build_plan(tensorrt_rtx, path)
+            build_plan_of(tensorrt_rtx, path)
         assert "\n" not in str(caught.value)
         assert "checkMacros" not in str(caught.value)
 
@@ -93,4 +96,4 @@ def test_building_can_be_stopped(tensorrt_rtx: TensorRt, tmp_path: Path) -> None
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(EngineError, match="was stopped"):
-        build_plan(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), cancel=cancel)
+        build_plan_of(tensorrt_rtx, write_engine(tmp_path / "mean_fp16.onnx"), cancel=cancel)

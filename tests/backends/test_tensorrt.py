@@ -19,7 +19,7 @@ from vcam.errors import EngineError
 
 
 def engine(
-    tmp_path: Path, content: bytes = b"a graph", name: str = "green_fp16.onnx"
+    tmp_path: Path, content: bytes = b"\x12\x07a graph", name: str = "green_fp16.onnx"
 ) -> EngineSpec:
     path = tmp_path / name
     path.write_bytes(content)
@@ -85,7 +85,7 @@ def test_another_version_or_card_needs_another_plan(tmp_path: Path) -> None:
             with TensorRtBackend(spec, stack=stack):
                 pass
         assert machine.builds == builds
-    changed = engine(tmp_path, b"another graph")
+    changed = engine(tmp_path, b"\x12\x0danother graph")
     with TensorRtBackend(changed, stack=stack):
         assert machine.builds == 4
 
@@ -138,7 +138,10 @@ def test_half_precision_is_asserted_where_the_name_promises_it(tmp_path: Path) -
 
 
 def test_a_graph_that_does_not_parse_is_one_line(tmp_path: Path) -> None:
-    spec, stack = engine(tmp_path, b"not a graph"), FakeGpuMachine().stack(tmp_path / "plans")
+    spec, stack = (
+        engine(tmp_path, b"\x12\x0bnot a graph"),
+        FakeGpuMachine().stack(tmp_path / "plans"),
+    )
     with pytest.raises(
         EngineError, match=r"does not parse it \(Invalid Node - fake at line 1\); export"
     ) as caught:

@@ -95,7 +95,9 @@ class EnginePlans:
         """
         gpu, trt, store, key = self.look()
         tell = on_progress or _tell_tenths(self._spec.name)
-        plan = build_plan(trt, self._spec.verify(), gpu.capability, tell, cancel)
+        plan = build_plan(
+            trt, self._spec.path.name, self._spec.read(), gpu.capability, tell, cancel
+        )
         store.save(key, plan.data)
         return plan
 

@@ -13,6 +13,7 @@ from vcam.backends.gpu_stack import GpuStack
 from vcam.catalogue import EngineSpec
 from vcam.errors import EngineError
 from vcam.telemetry import import_onnxruntime
+from vcam.text import one_line
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -51,12 +52,12 @@ class OnnxRuntimeBackend:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = self._spec.path
+        content = self._spec.read()
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=[self.provider])
+            session = onnxruntime.InferenceSession(content, options, providers=[self.provider])
         except Exception as error:  # its own classes derive from nothing narrower
-            reason = str(error).strip().splitlines()[0]
             raise EngineError(
-                f"{path}: ONNX Runtime cannot load it ({reason}); reinstall vcam"
+                f"{path}: ONNX Runtime cannot load it ({_reason(error)}); reinstall vcam"
             ) from error
         if session.get_providers()[0] != self.provider:  # it falls back to the CPU without a word
             raise EngineError(
@@ -82,7 +83,7 @@ class OnnxRuntimeBackend:
             values = self._session.run(self._names, dict(inputs))
         except Exception as error:
             raise EngineError(
-                f"{self._spec.path.name}: the run failed ({error}); try another --engine"
+                f"{self._spec.path.name}: the run failed ({_reason(error)}); try another --engine"
             ) from error
         return dict(zip(self._names, (np.asarray(v) for v in values), strict=True))
 
@@ -118,3 +119,8 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
         ):  # from 1.21 on: finds CUDA libraries that pip installed
             onnxruntime.preload_dlls()
         return super().__enter__()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of its message."""
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 300)

@@ -51,8 +51,10 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": "f32",  # else it takes bf16 where the processor has it
             "ENABLE_CPU_PINNING": False,  # the pipeline's other threads share these cores
         }
+        content = self._spec.read()
         try:
-            compiled = openvino.Core().compile_model(str(self._spec.path), "CPU", settings)
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(content), "CPU", settings)
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise EngineError(

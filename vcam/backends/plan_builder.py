@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vcam.backends.tensorrt_api import UNIMPORTANT, Messages, TensorRt
@@ -32,7 +31,8 @@ class Plan:
 
 def build_plan(
     trt: TensorRt,
-    onnx: Path,
+    name: str,
+    content: bytes,
     capability: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     cancel: threading.Event | None = None,
@@ -41,8 +41,9 @@ def build_plan(
 
     Args:
         trt: which TensorRT; the plain one needs a GPU, TensorRT-RTX does not.
-        onnx: of fixed shapes. A name that ends in `_fp16` promises half precision, which is
+        name: of the ONNX file. One that ends in `_fp16.onnx` promises half precision, which is
             checked.
+        content: of the file; all shapes are fixed.
         capability: of the GPU; None: what TensorRT chooses by itself.
         on_progress: see there.
         cancel: set it to stop early.
@@ -55,13 +56,12 @@ def build_plan(
         builder = trt.module.Builder(messages.logger)
     except TypeError as error:  # what its bindings make of a null pointer
         raise EngineError(f"TensorRT does not start ({messages.because(str(error))})") from error
-    network, parser = _parse(
-        trt, builder, onnx, messages
-    )  # the network borrows the parser's weights
+    # The network borrows the parser's weights.
+    network, parser = _parse(trt, builder, name, content, messages)
     half_share = _half_share(network)
-    if onnx.stem.endswith("_fp16") and half_share < MIN_HALF_SHARE:
+    if name.endswith("_fp16.onnx") and half_share < MIN_HALF_SHARE:
         raise EngineError(
-            f"{onnx.name}: only {half_share:.0%} of it is half precision; export the engine again"
+            f"{name}: only {half_share:.0%} of it is half precision; export the engine again"
         )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
@@ -76,34 +76,28 @@ def build_plan(
     del parser
     if data is None:
         if cancel is not None and cancel.is_set():
-            raise EngineError(f"{onnx.name}: building its plan was stopped")
+            raise EngineError(f"{name}: building its plan was stopped")
         raise EngineError(
-            f"{onnx.name}: TensorRT builds no plan ({messages.because('it does not say why')})"
+            f"{name}: TensorRT builds no plan ({messages.because('it does not say why')})"
         )
     return Plan(bytes(memoryview(data)), half_share)
 
 
-def _parse(trt: TensorRt, builder: Any, onnx: Path, messages: Messages) -> tuple[Any, Any]:
+def _parse(
+    trt: TensorRt, builder: Any, name: str, content: bytes, messages: Messages
+) -> tuple[Any, Any]:
     """The network and its parser."""
     typed = 1 << int(
         trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     )  # 10 wants it, 11 knows nothing else
     network = builder.create_network(typed)
     parser = trt.module.OnnxParser(network, messages.logger)
-    try:
-        content = onnx.read_bytes()
-    except OSError as error:
-        raise EngineError(
-            f"{onnx}: {error.strerror}; reinstall vcam or export the engine again"
-        ) from error
     if not parser.parse(content):
         said = str(parser.get_error(0).desc()) if parser.num_errors else "it does not say why"
         reason = " ".join(said.split()).partition(f" [{UNIMPORTANT}")[0]
-        raise EngineError(
-            f"{onnx.name}: TensorRT does not parse it ({reason}); export the engine again"
-        )
+        raise EngineError(f"{name}: TensorRT does not parse it ({reason}); export the engine again")
     if not network.num_layers:  # it takes some files that hold no graph at all for empty ones
-        raise EngineError(f"{onnx.name}: TensorRT finds no network in it; export the engine again")
+        raise EngineError(f"{name}: TensorRT finds no network in it; export the engine again")
     return network, parser
 
 

@@ -23,7 +23,7 @@ from export.errors import ExportError
 from export.evaluation.engines import OnnxMatting, OnnxParsing, open_engine, open_onnx
 from export.evaluation.scenes import own_pictures
 from export.models import find_model
-from vcam.backends.plan_builder import build_plan
+from tests.backends.plans import build_plan_of
 from vcam.backends.tensorrt_api import load_tensorrt
 from vcam.catalogue import read_catalogue
 
@@ -171,13 +171,13 @@ def test_plans_build(stateful: Path, face: Path) -> None:
     )
     for engine in (stateful, face):
         assert (
-            build_plan(
+            build_plan_of(
                 load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp16.onnx"
             ).half_share
             > 0.6
         )
         assert (
-            build_plan(
+            build_plan_of(
                 load_tensorrt(("tensorrt_rtx",)), engine / f"{engine.name}_fp32.onnx"
             ).half_share
             == 0
