@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
 """uint8 [H, W], one component of a picture."""
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16, [H, W, 3 or 4], RGB or RGBA with straight alpha, full range."""
 
 Size = tuple[int, int]
 """(width, height) in pixels, the order users write: 1280x720."""
@@ -27,6 +31,35 @@ class Matrix(Enum):
         return (0.299, 0.587, 0.114) if self is Matrix.BT601 else (0.2126, 0.7152, 0.0722)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A still picture as people keep it, upright.
+
+    pixels: H and W may be odd. Not to be written to.
+    icc: the colour profile of `pixels`; empty: sRGB.
+    exif: as in a JPEG's APP1 segment, "Exif" and two zeros first, without orientation and
+        thumbnail; empty: none.
+    jpeg: quantisation tables and subsampling of the JPEG file that it was; None: it was no JPEG.
+    left_out: what its file held besides, in words.
+    """
+
+    pixels: Pixels
+    icc: bytes = b""
+    exif: bytes = b""
+    jpeg: tuple[dict[int, list[int]], int] | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def depth(self) -> int:
+        """Bits of a colour: 8 or 16."""
+        return self.pixels.dtype.itemsize * 8
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture as I420, limited range (luma 16..235, chroma 16..240), in one contiguous buffer.
@@ -40,6 +73,8 @@ class Frame:
     index: counts the frames that the source delivered, from 0.
     alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
     pts_ns: presentation time in the source's own timeline, 0 at its first frame.
+    picture: of a still picture: the same at its full size and depth, for sinks that write pictures.
+        It shows what the frame shows: `Composer` renews it with the frame.
     duration_ns: for how long the source shows it; 0: until the next one, or for a frame period.
     """
 
@@ -50,6 +85,7 @@ class Frame:
     alpha: Plane | None = None
     pts_ns: int = 0
     duration_ns: int = 0
+    picture: Picture | None = None
 
     @classmethod
     def empty(

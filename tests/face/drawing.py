@@ -20,7 +20,7 @@ from vcam.face.parser import Crop
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask
-from vcam.sources.fit import pad_to_even
+from vcam.pictures import pad_to_even
 from vcam.sources.image import read_image
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "face" / "real"

@@ -16,6 +16,7 @@ from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask, RefineConfig, refine
 from vcam.matting.smooth import MatteSmoother
 from vcam.monitor import Stats
+from vcam.pictures import renewed
 
 
 class Composer:
@@ -104,7 +105,10 @@ class Composer:
                 if i and effect.needs_matte:
                     scene = replace(scene, low=Pyramid.of(scene.frame).low)
                 scene = replace(scene, frame=effect.apply(scene))
-        return replace(scene.frame, duration_ns=frame.duration_ns)
+        out = replace(scene.frame, duration_ns=frame.duration_ns)
+        if frame.picture is None:
+            return out
+        return replace(out, picture=renewed(frame.picture, frame, out, hides=self.needs_matte))
 
     def _mask(self, frame: Frame, pyramid: Pyramid, matte: Matte | None) -> Mask:
         """The refined matte; nobody, where no effect looks at it."""

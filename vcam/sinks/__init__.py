@@ -7,7 +7,7 @@
     /dev/video10            the same
     pyvirtualcam[:DEVICE]   through pyvirtualcam, where vcam's own writer is not wanted
     clip.mp4 .mkv .mov .webm      a video file; .mov and .webm keep transparency
-    photo.png .jpg .jpeg .webp    one picture: the last frame that was sent
+    photo.png .jpg .webp .tiff .bmp .avif .heic    one picture: the last frame that was sent
     folder/ or png:FOLDER            a folder of frame_000000.png and so on
     null                    nowhere; frames are counted
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from vcam.errors import UsageError
+from vcam.pictures import HEIF_SUFFIXES, PICTURE_SUFFIXES
 from vcam.sinks.base import Sink, SinkRequest
 
 __all__ = ["SINKS", "Sink", "SinkRequest", "make_sink"]
@@ -35,7 +36,7 @@ SINKS: dict[str, str] = {
 
 _PREFIXES = ("null", "png", "pyvirtualcam", "virtual")
 _VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_PICTURES = (*PICTURE_SUFFIXES, *HEIF_SUFFIXES)
 _KNOWN = (
     "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, png:FOLDER, a"
     f" folder ending in /, and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"

@@ -19,6 +19,7 @@ class SinkRequest:
     overwrite: a file that exists may be replaced.
     variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera
         delivered unevenly keeps its real tempo; otherwise frames follow each other at `fps`.
+    strip: pictures carry neither EXIF nor a colour profile.
     name: of the virtual camera, as other programs show it; empty: any.
     sound_of: the video file that the pictures are from; its sound is copied into a video file with
         a variable rate. None: there is none.
@@ -28,6 +29,7 @@ class SinkRequest:
     fps: float = 30.0
     overwrite: bool = False
     variable_rate: bool = False
+    strip: bool = False
     name: str = ""
     sound_of: Path | None = None
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam import pictures
 from vcam.colour import to_rgb
 from vcam.errors import SinkError, SinkLost
 from vcam.files import (
@@ -161,7 +162,7 @@ class ImageSink:
     """One picture: the last frame that was sent, written by `close`.
 
     Args:
-        target: the path, ending in .png, .jpg, .jpeg or .webp; .png and .webp keep transparency.
+        target: the path; its suffix names the format, see `vcam.pictures`.
         request: `overwrite` is obeyed.
     """
 
@@ -171,7 +172,7 @@ class ImageSink:
         self.size: Size | None = None
         self.matrix: Matrix | None = None
         self._path = Path(target)
-        self.alpha = self._path.suffix.lower() in (".png", ".webp")
+        self.alpha = self._path.suffix.lower() in pictures.ALPHA_SUFFIXES
         self._request = request
         self._frame: Frame | None = None
         self._is_open = False
@@ -232,22 +233,28 @@ class ImageSink:
                 f"{self.name}: no frame was sent, so there is no picture; check the source"
             )
         try:
-            content = encode(frame, self._path.suffix.lower())
+            content = encode(frame, self._path.suffix.lower(), self._request.strip)
             with finishing:
                 write_whole(self._path, content, overwrite=self._request.overwrite)
-        except OSError as error:
+        except (OSError, ValueError, ImportError) as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
 
 
-def encode(frame: Frame, suffix: str) -> bytes:
-    """A frame as the content of a picture file.
+def encode(frame: Frame, suffix: str, strip: bool = False) -> bytes:
+    """A frame as the content of a picture file; see `vcam.pictures.encode`.
 
     Args:
-        frame: I420; its alpha is kept where the format has one.
-        suffix: ".png", ".jpg", ".jpeg" or ".webp".
+        frame: its `picture`, if it has one, else I420 with its alpha.
+        suffix: of the file.
+        strip: leave out EXIF and the colour profile.
+
+    Raises:
+        OSError, ValueError: such a picture cannot be in such a file.
     """
+    if frame.picture is not None or suffix not in _OPTIONS:
+        return pictures.encode(frame.picture or pictures.picture_of(frame), suffix, strip)
     image: NDArray[np.uint8] = to_rgb(frame)[..., ::-1]
-    if frame.alpha is not None and suffix in (".png", ".webp"):
+    if frame.alpha is not None and suffix in pictures.ALPHA_SUFFIXES:
         image = np.dstack([image, frame.alpha])
     _done, data = cv2.imencode(suffix, np.ascontiguousarray(image), _OPTIONS[suffix])
     return data.tobytes()

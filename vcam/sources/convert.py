@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vcam.colour import change_matrix
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.pictures import over_white
 from vcam.sources.base import SourceRequest
 from vcam.sources.fit import Box, copy_planes, crop_box, even
 
@@ -121,7 +122,9 @@ class FrameMaker:
         """
         if picture.format.has_palette or any(part.is_alpha for part in picture.format.components):
             rgba = self._convert(picture, native, format_name="rgba")
-            return rgb_picture(over_white(np.asarray(rgba.to_ndarray(), np.uint8)))
+            return rgb_picture(
+                np.asarray(over_white(np.asarray(rgba.to_ndarray(), np.uint8)), np.uint8)
+            )
         if (
             picture.format.name == "gray" and picture.color_range == _LIMITED
         ):  # swscale takes grey as full range
@@ -188,12 +191,6 @@ def rgb_picture(image: NDArray[np.uint8]) -> VideoFrame:
     from av import VideoFrame
 
     return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-
-
-def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [H, W, 4] RGBA, straight alpha, laid on white paper: uint8 [H, W, 3] RGB."""
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _range(picture: VideoFrame) -> int | None:

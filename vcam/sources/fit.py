@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from vcam.frame import Frame, Plane, Size
 
@@ -70,16 +69,3 @@ def rotate(frame: Frame, degrees: int) -> Frame:
     for source, target in zip(frame.planes, out.planes, strict=True):
         np.copyto(target, np.rot90(source, turns))
     return out
-
-
-def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [H, W, C] with the last column repeated where W is 1, and the last row where H is 1;
-    else the image itself.
-
-    A larger odd size loses its last column or row when it is converted; a single one cannot be
-    spared.
-    """
-    height, width = image.shape[:2]
-    if width > 1 and height > 1:
-        return image
-    return np.pad(image, ((0, int(height == 1)), (0, int(width == 1)), (0, 0)), mode="edge")

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam import limits
 from vcam.errors import SourceError
-from vcam.frame import Frame
+from vcam.frame import Frame, Picture, Pixels
+from vcam.pictures import cleaned_exif, over_white, pad_to_even, srgb_of
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
-from vcam.sources.convert import FrameMaker, over_white, rgb_picture
-from vcam.sources.fit import pad_to_even
-from vcam.sources.inspect_file import is_image, read_head
+from vcam.sources.convert import FrameMaker, rgb_picture
+from vcam.sources.inspect_file import is_heif, is_image, read_head
 from vcam.sources.media import Media
+from vcam.sources.presentation import Notes, Presenter
+from vcam.sources.tone import HLG, PQ
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PADDING = b"\x5a" * 64
+_ORIENTATION = 0x0112
 
 
 class ImageSource(SourceBase):
     """Delivers one image once, or with `request.repeat` again and again. The pixels are shared, not
     copied.
 
+    An image that keeps its size also travels as it is: see `Frame.picture`.
+
     Args:
-        path: any image that OpenCV or FFmpeg reads.
+        path: any image that Pillow, OpenCV or FFmpeg reads; HEIC with pillow-heif.
         request: what the pipeline wants; the image's matrix is BT.709 from 720 rows on, else
             BT.601.
     """
@@ -39,9 +52,15 @@ class ImageSource(SourceBase):
         self._frame: Frame | None = None
 
     def _open(self) -> None:
-        image = pad_to_even(read_image(self._path))
-        self._frame = FrameMaker(self._request, name=self._path).make(rgb_picture(image), 0)
-        self.size = self._frame.size
+        picture = read_picture(self._path)
+        image = pad_to_even(srgb_of(picture))
+        frame = FrameMaker(self._request, name=self._path).make(rgb_picture(image), 0)
+        if not self._request.repeat:
+            if self._request.mirror:
+                picture = replace(picture, pixels=picture.pixels[:, ::-1])
+            frame = replace(frame, picture=picture)
+        self._frame = frame
+        self.size = frame.size
 
     def read(self) -> Frame | None:
         """The image, with the time of this call; None after it, or after `interrupt`."""
@@ -61,58 +80,310 @@ class ImageSource(SourceBase):
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image at its own size: uint8 [H, W, 3] RGB, 0..255, owned by the caller.
-
-    Grey and palette images become RGB, 16 bits become 8, transparency is laid on white paper, and
-    the orientation that a camera noted (EXIF) is applied, though not to images with transparency.
+    """Read an image as a screen shows it: uint8 [H, W, 3] RGB, sRGB, on white paper, owned by the
+    caller.
 
     Raises:
-        SourceError: there is no such file, it is no image, or it is damaged.
+        SourceError: see `read_picture`.
+    """
+    return srgb_of(read_picture(path))
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read an image at its own size, depth and colour space, upright.
+
+    Grey and palette images become RGB, CMYK becomes sRGB. The turn and mirror that a camera noted
+    are applied, of animations the first picture is taken.
+
+    Raises:
+        SourceError: there is no such file, it is no image, it is damaged, or a library for it is
+            missing.
     """
     head = read_head(str(path))
     if not is_image(str(path), head):
-        raise SourceError(f"{path}: not an image; give a PNG, JPEG, WebP, TIFF or BMP file")
+        raise SourceError(f"{path}: not an image; give a PNG, JPEG, WebP, TIFF, HEIC or BMP file")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise SourceError(
             f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file"
         ) from error
-    if _is_cut_off(data):
-        raise SourceError(f"{path}: the image is truncated; copy it again")
-    image = _decode(data)
-    return _decode_by_ffmpeg(str(path)) if image is None else image
+    if is_heif(head):
+        return _read_heif(path, data)
+    if head[4:12] == b"ftypavif" and (picture := _hdr_by_ffmpeg(path)) is not None:
+        return picture
+    return _read_by_pillow(path, data) or _read_otherwise(path, data)
 
 
-def _is_cut_off(data: bytes) -> bool:
-    """Decoders fill up what is missing, or complain on stderr; so look for the end marks first."""
-    if data.startswith(_PNG_START):
-        return _PNG_END not in data
-    return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
-
-
-def _decode(data: bytes) -> NDArray[np.uint8] | None:
-    """OpenCV's reading as uint8 [H, W, 3] RGB; None where it cannot."""
-    raw = np.frombuffer(data, np.uint8)
+def _read_heif(path: str | Path, data: bytes) -> Picture:
+    """The primary item, put together, turned, mirrored and cut by libheif."""
     try:
-        if not data.startswith(_JPEG_START):
-            image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
-            if (
-                image is not None
-                and image.ndim == 3
-                and image.shape[2] == 4
-                and image.dtype in (np.uint8, np.uint16)
-            ):
-                eight = image if image.dtype == np.uint8 else np.asarray(image, np.uint16) >> 8
-                return over_white(np.asarray(eight, np.uint8)[..., [2, 1, 0, 3]])
-        image = cv2.imdecode(raw, cv2.IMREAD_COLOR)
+        import pillow_heif
+    except ImportError as error:
+        raise SourceError(
+            f"{path}: HEIC pictures need pillow-heif; install it with `pip install 'vcam[heif]'`"
+        ) from error
+    try:
+        found = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        _check_size(path, *found.size)
+        array = np.asarray(found)
+    except (OSError, ValueError, EOFError, RuntimeError, SyntaxError) as error:
+        raise SourceError(
+            f"{path}: the HEIC picture is damaged ({error}); copy it again"
+        ) from error
+    info: dict[str, Any] = found.info
+    pixels = _as_rgb(array)
+    colours = info.get("nclx_profile") or {}
+    transfer = int(colours.get("transfer_characteristics", 0))
+    primaries = int(colours.get("color_primaries", 0))
+    exif = cleaned_exif(info.get("exif") or b"")
+    left_out = _named({"XMP": info.get("xmp"), "its depth map": info.get("depth_images")})
+    if transfer in (PQ, HLG):
+        pixels = _tone_mapped(pixels, transfer, primaries)
+        return Picture(pixels, exif=exif, left_out=left_out)
+    return Picture(pixels, info.get("icc_profile") or b"", exif, left_out=left_out)
+
+
+def _tone_mapped(pixels: Pixels, transfer: int, primaries: int) -> NDArray[np.uint16]:
+    """uint16 [H, W, 3], sRGB, of an HDR picture."""
+    from av import VideoFrame
+
+    wide = pixels[..., :3].astype(np.uint16)
+    if pixels.dtype == np.uint8:
+        wide *= 257
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(wide), format="rgb48le")
+    frame.color_trc, frame.color_primaries, frame.color_range = transfer, primaries, 2
+    presenter = Presenter(Notes())
+    (shown,) = [*presenter.show(frame), *presenter.rest()]
+    return np.asarray(shown.to_ndarray(format="rgb48le"), np.uint16)
+
+
+def _hdr_by_ffmpeg(path: str | Path) -> Picture | None:
+    """An AVIF in HDR, tone-mapped; None if it is none, or one of tiles."""
+    media = Media(str(path), Path(path))
+    try:
+        media.open()
+        if media.transfer not in (PQ, HLG):
+            return None
+        picture = next(media.pictures(), None)
+        if picture is None:
+            return None
+        return Picture(np.asarray(picture.to_ndarray(format="rgb48le"), np.uint16))
+    except SourceError:
+        return None
+    finally:
+        media.close()
+
+
+def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
+    """None if Pillow does not know such files, or keeps less of the pixels than others do."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image: Image.Image = Image.open(io.BytesIO(data))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
+        return None
+    _check_size(path, *image.size)
+    raw_exif = image.info.get("exif", b"")  # some plug-ins forget it when the pixels are loaded
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of EXIF blocks that are cut off
+        orientation = _orientation(image)
+    image = _loaded(path, image, data)
+    deep = _deep_pixels(image, data)
+    icc = image.info.get("icc_profile") or b""
+    if deep is not None:
+        pixels: Pixels = deep
+    elif image.mode in ("F", "I"):
+        return None
+    else:
+        rgb, icc = _to_rgb(image, icc)
+        pixels = np.asarray(rgb)
+    exif = cleaned_exif(raw_exif or _exif_of(image))
+    jpeg = _jpeg_tables(image)
+    return Picture(_upright(pixels, orientation), icc, exif, jpeg, _left_out(image, data))
+
+
+def _check_size(path: str | Path, width: int, height: int) -> None:
+    if width * height > limits.max_pixels():
+        raise SourceError(f"{path}: {limits.too_large(width, height)}")
+
+
+def _loaded(path: str | Path, image: Image, data: bytes) -> Image:
+    """The image with its pixels; a JPEG may lack its end marker, but none of its pixels.
+
+    Raises:
+        SourceError: it is damaged or cut off.
+    """
+    try:
+        image.load()
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+        whole = _without_end(data) if data.startswith(_JPEG_START) else None
+        if whole is not None:
+            return whole
+        kind = "truncated" if "truncated" in str(error) else f"damaged ({error})"
+        raise SourceError(f"{path}: the image is {kind}; copy it again") from error
+    return image
+
+
+def _without_end(data: bytes) -> Image | None:
+    """A JPEG without its end marker. If pixels are missing too, the decoder makes them of whatever
+    follows: then two endings give two images.
+    """
+    from PIL import Image
+
+    images = []
+    for ending in (_JPEG_END, _PADDING + _JPEG_END):
+        image = Image.open(io.BytesIO(data + ending))
+        try:
+            image.load()
+        except (OSError, ValueError, SyntaxError):
+            return None
+        images.append(image)
+    return images[0] if np.array_equal(np.asarray(images[0]), np.asarray(images[1])) else None
+
+
+def _orientation(image: Image) -> int:
+    """The EXIF number 1..8; 1 if there is none."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - Pillow raises whatever a broken block makes it stumble on
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _exif_of(image: Image) -> bytes:
+    """What a TIFF keeps among its own tags; other files have it in one piece."""
+    if image.format != "TIFF":
+        return b""
+    from PIL.Image import Exif
+
+    found, kept = image.getexif(), Exif()
+    for tag in (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298):
+        if tag in found:
+            kept[tag] = found[tag]
+    for tag in (0x8769, 0x8825):
+        if inner := found.get_ifd(tag):
+            kept.get_ifd(tag).update(inner)
+    return kept.tobytes() if len(kept) or kept.get_ifd(0x8769) else b""
+
+
+def _deep_pixels(image: Image, data: bytes) -> Pixels | None:
+    """uint16 [H, W, 3 or 4] of a 16-bit image, which Pillow would make 8-bit; None: it has 8."""
+    is_png16 = image.format == "PNG" and data[24:25] == b"\x10"  # IHDR: the bit depth
+    bits = getattr(image, "tag_v2", {}).get(258, ()) if image.format == "TIFF" else ()
+    is_tiff16 = 16 in (bits if isinstance(bits, tuple) else (bits,))
+    if not (is_png16 or is_tiff16 or image.mode.startswith("I;16") or image.format == "JPEG2000"):
+        return None
+    flags = cv2.IMREAD_UNCHANGED | getattr(cv2, "IMREAD_IGNORE_ORIENTATION", 0)
+    array = _by_opencv(data, flags)
+    return _as_rgb(array) if array is not None and array.dtype == np.uint16 else None
+
+
+def _by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
+    """[H, W, 3 or 4] RGB or RGBA, or grey [H, W]; None if OpenCV cannot read it."""
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # larger than OpenCV allows, or damaged in a way that it did not expect
         return None
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    if array is None or array.ndim == 2:
+        return array
+    order = [2, 1, 0, 3][: array.shape[2]]
+    return np.ascontiguousarray(array[..., order])
 
 
-def _decode_by_ffmpeg(path: str) -> NDArray[np.uint8]:
-    media = Media(path, Path(path))
+def _as_rgb(array: NDArray[Any]) -> Pixels:
+    """[H, W], or [H, W, 1 to 4], as [H, W, 3 or 4]; grey and grey with alpha become RGB."""
+    flat = array[..., None] if array.ndim == 2 else array
+    if flat.shape[2] <= 2:
+        flat = np.concatenate([flat[..., :1]] * 3 + [flat[..., 1:]], axis=2)
+    return cast("Pixels", np.ascontiguousarray(flat))
+
+
+def _to_rgb(image: Image, icc: bytes) -> tuple[Image, bytes]:
+    """The image as RGB or RGBA, and the profile that it has then."""
+    from PIL import Image as Pillow
+    from PIL import ImageCms
+
+    mode = image.mode
+    if mode in ("RGB", "RGBA") and "transparency" not in image.info:
+        return image, icc
+    if mode in ("CMYK", "LAB", "L") and icc:
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            screen = ImageCms.createProfile("sRGB")
+            changed = ImageCms.profileToProfile(image, own, screen, outputMode="RGB")
+            return cast("Image", changed), b""
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
+    if mode == "LAB":
+        lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        changed = ImageCms.profileToProfile(image, lab, screen, outputMode="RGB")
+        return cast("Image", changed), b""
+    has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    if mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[mode])
+    keeps = mode in ("RGB", "RGBA", "RGBa", "P", "PA")
+    rgb = image.convert("RGBA" if has_alpha else "RGB")
+    if has_alpha and np.asarray(rgb)[..., 3].min() == 255:
+        rgb = rgb.convert("RGB")
+    assert isinstance(rgb, Pillow.Image)
+    return rgb, icc if keeps else b""
+
+
+def _jpeg_tables(image: Image) -> tuple[dict[int, list[int]], int] | None:
+    from PIL import JpegImagePlugin
+
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+        return None
+    tables = cast("Any", image).quantization
+    sampling = JpegImagePlugin.get_sampling(cast("Any", image))
+    return (dict(tables), sampling) if tables and sampling >= 0 else None
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """EXIF 2.32 section 4.6.5: which sides row 0 and column 0 of the stored pixels are."""
+    if orientation in (5, 6, 7, 8):
+        pixels = np.swapaxes(pixels, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return cast("Pixels", np.ascontiguousarray(pixels))
+
+
+def _left_out(image: Image, data: bytes) -> tuple[str, ...]:
+    count = getattr(image, "n_frames", 1)
+    is_animated = count > 1 and image.format in ("GIF", "PNG", "WEBP", "AVIF")
+    is_book = count > 1 and image.format == "TIFF"
+    return _named(
+        {
+            "XMP": image.info.get("xmp"),
+            "the film in it": data.startswith(_JPEG_START) and b"ftyp" in data[-len(data) // 2 :],
+            f"all but the first of {count} pictures": is_animated,
+            f"all but the first of {count} pages": is_book,
+        }
+    )
+
+
+def _named(parts: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(name for name, is_there in parts.items() if is_there)
+
+
+def _read_otherwise(path: str | Path, data: bytes) -> Picture:
+    """By OpenCV, else by FFmpeg, 8 bits.
+
+    Raises:
+        SourceError: neither reads it.
+    """
+    array = _by_opencv(data, cv2.IMREAD_UNCHANGED)
+    if array is not None and array.dtype in (np.uint8, np.uint16):
+        return Picture(_as_rgb(array))
+    array = _by_opencv(data, cv2.IMREAD_COLOR)
+    if array is not None:
+        return Picture(np.asarray(array, np.uint8))
+    media = Media(str(path), Path(path))
     try:
         media.open()
         picture = next(media.pictures(), None)
@@ -120,6 +391,7 @@ def _decode_by_ffmpeg(path: str) -> NDArray[np.uint8]:
             raise SourceError(
                 f"{path}: the image is damaged, or of an unknown kind; save it as PNG"
             )
-        return over_white(np.asarray(picture.to_ndarray(format="rgba", threads=1), np.uint8))
+        rgba = np.asarray(picture.to_ndarray(format="rgba", threads=1), np.uint8)
     finally:
         media.close()
+    return Picture(np.asarray(over_white(rgba), np.uint8))

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from vcam.errors import SourceError
 
+# Still pictures by ISO/IEC 23008-12, section 10: HEVC, and any codec; not sequences (hevc, msf1).
+_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftypmif1", b"ftypmif2")
 _IMAGE_MAGIC: tuple[tuple[int, bytes], ...] = (
     (0, b"\xff\xd8\xff"),  # JPEG
     (0, b"\x89PNG\r\n\x1a\n"),
@@ -25,8 +27,7 @@ _IMAGE_MAGIC: tuple[tuple[int, bytes], ...] = (
     (0, b"\0\0\0\x0cJXL "),
     (0, b"\xff\x0a"),  # JPEG XL
     (4, b"ftypavif"),
-    (4, b"ftyphei"),
-    (4, b"ftypmif1"),
+    *((4, brand) for brand in _HEIF_BRANDS),
     *(
         (0, b"P%d" % kind + space) for kind in range(1, 8) for space in (b"\n", b" ", b"\r")
     ),  # PBM .. PAM
@@ -73,6 +74,16 @@ def is_image(path: str, head: bytes) -> bool:
     if Path(path).suffix.lower() in _MOTION_JPEG_SUFFIXES:
         return False
     return any(head[at:].startswith(magic) for at, magic in _IMAGE_MAGIC)
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether the first bytes are those of a HEIC picture."""
+    return head[4:12] in _HEIF_BRANDS and b"avif" not in head[8:64]
+
+
+def is_animated_webp(head: bytes) -> bool:
+    """Whether it is a WebP whose extended header (VP8X) says that it moves."""
+    return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def missing_bytes(path: str) -> int:

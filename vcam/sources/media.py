@@ -120,6 +120,11 @@ class Media:
         return Notes(self._stream.sample_aspect_ratio or Fraction(1), crop)
 
     @property
+    def transfer(self) -> int:
+        """The H.273 number of the transfer characteristics that the open container names."""
+        return 0 if self._stream is None else int(self._stream.codec_context.color_trc)
+
+    @property
     def start_s(self) -> float:
         """When the container as a whole begins: its sound may come before its video."""
         start = None if self._container is None else self._container.start_time

@@ -1,0 +1,321 @@
+"""Still pictures at full size and depth: their colours, what effects leave of them, and files."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.colour import to_rgb
+from vcam.frame import Frame, Picture, Pixels, Plane, Size
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
+"""Files that `encode` writes; .heic and .heif besides if pillow-heif is installed."""
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".avif", *HEIF_SUFFIXES)
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
+_MAKER_NOTE, _EXIF_IFD, _ORIENTATION = 0x927C, 0x8769, 0x0112
+_PNG_LEVEL = 3
+_QUALITY = 95
+
+
+def over_white(rgba: Pixels) -> Pixels:
+    """[H, W, 4] RGBA, straight alpha, uint8 or uint16, laid on white paper: [H, W, 3] RGB."""
+    peak = np.iinfo(rgba.dtype).max
+    wide = np.uint16 if rgba.dtype == np.uint8 else np.uint64
+    alpha: NDArray[Any] = rgba[..., 3:].astype(wide)
+    laid = (rgba[..., :3] * alpha + peak * (peak - alpha) + peak // 2) // peak
+    return np.asarray(laid, rgba.dtype)
+
+
+def srgb_of(picture: Picture) -> NDArray[np.uint8]:
+    """What a screen shows: uint8 [H, W, 3] RGB, sRGB, on white paper."""
+    pixels = picture.pixels if picture.pixels.shape[2] == 3 else over_white(picture.pixels)
+    if pixels.dtype == np.uint16:
+        pixels = np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+    return _through(np.asarray(pixels, np.uint8), picture.icc, to_srgb=True)
+
+
+def _through(rgb: NDArray[np.uint8], icc: bytes, to_srgb: bool) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] from a profile to sRGB, or back; the same without a usable profile."""
+    if not icc:
+        return rgb
+    from PIL import Image, ImageCms
+
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        ends = (own, ImageCms.createProfile("sRGB"))
+        source, target = ends if to_srgb else ends[::-1]
+        image = ImageCms.profileToProfile(Image.fromarray(rgb), source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return rgb  # a broken profile; viewers ignore it too
+    return np.asarray(image, np.uint8)
+
+
+def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W, C] with the last column and row repeated where W and H are odd."""
+    height, width = image.shape[:2]
+    if not (width % 2 or height % 2):
+        return image
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def picture_of(frame: Frame) -> Picture:
+    """A frame as an 8-bit picture in sRGB, with the frame's alpha."""
+    rgb = to_rgb(frame)
+    pixels = rgb if frame.alpha is None else np.dstack([rgb, frame.alpha])
+    return Picture(np.asarray(pixels, np.uint8))
+
+
+def renewed(picture: Picture, captured: Frame, composed: Frame, hides: bool) -> Picture:
+    """What effects made of a picture; pixels that they did not change stay exactly what they were.
+
+    Args:
+        picture: the one that `captured` was made of, padded to even sizes if it was odd.
+        captured: the frame before the effects.
+        composed: the frame after them, of the same size.
+        hides: some effect hides the room. Then nothing of a changed pixel is taken from the
+            picture, and what its EXIF keeps in the maker's own form is left out, as previews may
+            be in it.
+    """
+    width, height = picture.size
+    if composed is captured and not hides:
+        return picture
+    exif = _without_maker_note(picture.exif) if hides else picture.exif
+    if composed.size != (width + width % 2, height + height % 2):
+        return replace(picture_of(composed), exif=exif, left_out=picture.left_out)
+    touched = _touched(captured, composed)[:height, :width]
+    pixels = picture.pixels
+    if hides and pixels.shape[2] == 4:
+        pixels = over_white(pixels)
+    pixels = pixels.copy()
+    box = _bounds(touched)
+    if box is not None:
+        _change(pixels, touched, box, captured, composed, picture.icc, hides)
+    if hides and composed.alpha is not None:
+        scale = 1 if pixels.dtype == np.uint8 else 257
+        alpha = composed.alpha[:height, :width].astype(np.int32) * scale
+        pixels = np.dstack([pixels, alpha.astype(pixels.dtype)])
+    return replace(picture, pixels=pixels, exif=exif)
+
+
+def _touched(captured: Frame, composed: Frame) -> NDArray[np.bool_]:
+    """Pixels, bool [H, W], whose luma or chroma is not the same in both frames."""
+    luma = captured.y != composed.y
+    chroma = (captured.u != composed.u) | (captured.v != composed.v)
+    return np.asarray(luma | np.repeat(np.repeat(chroma, 2, axis=0), 2, axis=1), np.bool_)
+
+
+def _bounds(touched: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The rows and columns that hold all touched pixels, beginning at even ones, with a margin."""
+    rows, columns = (np.flatnonzero(touched.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
+    return slice(max(0, top - 2) & ~1, bottom + 2), slice(max(0, left - 2) & ~1, right + 2)
+
+
+def _change(
+    pixels: Pixels,
+    touched: NDArray[np.bool_],
+    box: tuple[slice, slice],
+    captured: Frame,
+    composed: Frame,
+    icc: bytes,
+    hides: bool,
+) -> None:
+    """Write the changed pixels inside `box` into `pixels`."""
+    part, mask = pixels[box][..., :3], touched[box]
+    after = _own_rgb(composed, box, mask.shape, icc)
+    scale = 1 if pixels.dtype == np.uint8 else 257
+    if hides:
+        new = after.astype(np.int32) * scale
+    else:  # a difference keeps the picture's own depth and fineness of colour
+        before = _own_rgb(captured, box, mask.shape, icc)
+        new = part.astype(np.int32) + (after.astype(np.int32) - before) * scale
+    clipped = np.clip(new, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    np.copyto(part, clipped, where=mask[..., None])
+
+
+def _own_rgb(
+    frame: Frame, box: tuple[slice, slice], shape: tuple[int, ...], icc: bytes
+) -> NDArray[np.uint8]:
+    """A part of a frame in the picture's own colours: uint8 [H, W, 3]; H and W are those of
+    `shape`.
+    """
+    rows, columns = box
+    luma = frame.y[rows, columns]
+    luma = luma[: luma.shape[0] & ~1, : luma.shape[1] & ~1]
+    height, width = luma.shape
+    chroma = np.s_[
+        rows.start // 2 : rows.start // 2 + height // 2,
+        columns.start // 2 : columns.start // 2 + width // 2,
+    ]
+    cut = Frame.empty((width, height), frame.matrix)
+    parts: tuple[Plane, ...] = (luma, frame.u[chroma], frame.v[chroma])
+    for source, target in zip(parts, cut.planes, strict=True):
+        np.copyto(target, source)
+    return _through(to_rgb(cut)[: shape[0], : shape[1]], icc, to_srgb=False)
+
+
+def cleaned_exif(raw: bytes) -> bytes:
+    """EXIF without the orientation, which was applied, and without the thumbnail, which is old."""
+    return _edited(raw, maker_note=True)
+
+
+def _without_maker_note(raw: bytes) -> bytes:
+    return _edited(raw, maker_note=False)
+
+
+def _edited(raw: bytes, maker_note: bool) -> bytes:
+    from PIL import Image
+
+    if not raw:
+        return b""
+    exif = Image.Exif()
+    try:
+        exif.load(raw)
+        exif.pop(_ORIENTATION, None)
+        inner = exif.get_ifd(_EXIF_IFD)
+        if not maker_note:
+            inner.pop(_MAKER_NOTE, None)
+        return exif.tobytes() if len(exif) else b""
+    except Exception:  # noqa: BLE001 - Pillow raises whatever a broken block makes it stumble on
+        return b""
+
+
+def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
+    """A picture as the content of a file.
+
+    Args:
+        picture: its alpha is laid on white if such files have none; 16 bits stay in .png and .tiff.
+        suffix: one of `PICTURE_SUFFIXES` or `HEIF_SUFFIXES`.
+        strip: leave EXIF out, and convert the colours to sRGB instead of keeping their profile.
+
+    Raises:
+        OSError, ValueError: such a picture cannot be in such a file.
+    """
+    if strip:
+        picture = replace(picture, exif=b"")
+        if picture.icc:
+            picture = replace(picture, pixels=_in_srgb(picture), icc=b"")
+    if picture.pixels.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
+        picture = replace(picture, pixels=over_white(picture.pixels))
+    if picture.depth == 16 and suffix == ".png":
+        return _png16(picture)
+    if picture.depth == 16 and suffix in (".tif", ".tiff"):
+        return _tiff16(picture)
+    return _by_pillow(picture, suffix)
+
+
+def _in_srgb(picture: Picture) -> Pixels:
+    """[H, W, 3 or 4] in sRGB, 8 bits."""
+    pixels = picture.pixels
+    if pixels.shape[2] == 3:
+        return srgb_of(picture)
+    eight = _eight_bits(pixels)
+    colours = _through(np.ascontiguousarray(eight[..., :3]), picture.icc, to_srgb=True)
+    return np.asarray(np.dstack([colours, eight[..., 3]]), np.uint8)
+
+
+def _eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+
+
+def _by_pillow(picture: Picture, suffix: str) -> bytes:
+    from PIL import Image
+
+    if suffix in HEIF_SUFFIXES:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    image = Image.fromarray(_eight_bits(picture.pixels))
+    options: dict[str, Any] = {"quality": _QUALITY}
+    if suffix == ".png":
+        options = {"compress_level": _PNG_LEVEL}
+    elif suffix in (".tif", ".tiff"):
+        options = {"compression": "tiff_adobe_deflate"}
+    elif suffix in _JPEG_SUFFIXES:
+        options = _jpeg_options(picture)
+    if picture.exif:
+        options["exif"] = picture.exif
+    if picture.icc:
+        options["icc_profile"] = picture.icc
+    kind = {".jfif": "JPEG", ".hif": "HEIF"}.get(suffix) or Image.registered_extensions()[suffix]
+    into = io.BytesIO()
+    image.save(into, kind, **options)
+    return into.getvalue()
+
+
+def _jpeg_options(picture: Picture) -> dict[str, Any]:
+    """The tables that the picture came with change its pixels least; else quality 95."""
+    if picture.jpeg is None:
+        return {"quality": _QUALITY}
+    tables, subsampling = picture.jpeg
+    return {"qtables": tables, "subsampling": subsampling}
+
+
+def _png16(picture: Picture) -> bytes:
+    order = [2, 1, 0, 3][: picture.pixels.shape[2]]
+    image = np.asarray(picture.pixels[..., order], np.uint16)
+    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    if not done:
+        raise ValueError("OpenCV cannot write it as PNG")
+    content = data.tobytes()
+    extra = b""
+    if picture.icc:
+        extra += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+    if picture.exif:
+        extra += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
+    end_of_header = 8 + 25  # PNG specification, sections 5.2 and 11.2.1
+    return content[:end_of_header] + extra + content[end_of_header:]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """PNG specification, section 5.3."""
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def _tiff16(picture: Picture) -> bytes:
+    """A baseline TIFF with one strip, deflated (TIFF 6.0, sections 2 to 6; tags by number)."""
+    from PIL import Image, TiffImagePlugin
+
+    height, width, channels = picture.pixels.shape
+    data = zlib.compress(picture.pixels.astype("<u2").tobytes(), _PNG_LEVEL)
+    start = 8
+    at = start + len(data) + len(data) % 2
+    tags: dict[int, Any] = {256: width, 257: height, 258: (16,) * channels, 259: 8, 262: 2}
+    tags |= {273: start, 277: channels, 278: height, 279: len(data), 284: 1}
+    if channels == 4:
+        tags[338] = 2  # unassociated alpha
+    directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+    if picture.exif:
+        exif = Image.Exif()
+        exif.load(picture.exif)
+        for tag in exif:
+            if tag not in tags and tag not in (_EXIF_IFD, 0x8825):
+                directory[tag] = exif[tag]
+        for tag in (_EXIF_IFD, 0x8825):
+            if inner := exif.get_ifd(tag):
+                directory[tag] = dict(inner)
+    for tag, value in tags.items():
+        directory[tag] = value
+    if picture.icc:
+        directory.tagtype[34675] = 7
+        directory[34675] = picture.icc
+    head = b"II*\0" + struct.pack("<I", at)
+    return head + data + b"\0" * (len(data) % 2) + directory.tobytes(at)
+
+
+def even_size(size: Size) -> Size:
+    """`size` with an odd width or height made even by one more pixel."""
+    return size[0] + size[0] % 2, size[1] + size[1] % 2
