@@ -73,6 +73,7 @@ class RunRequest:
     overwrite: bool
     always_on: bool = False
     name: str = ""
+    strip: bool = False
 
 
 def open_matter(
@@ -222,6 +223,7 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
             request.fps,
             request.overwrite,
             variable_rate=True,
+            strip=request.strip,
             name=request.name,
             sound_of=source_file,
         ),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.colour import to_rgb
-from vcam.frame import Frame, Picture, Pixels, Plane, Size
+from vcam.frame import Frame, Picture, Pixels, Plane
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 """Files that `encode` writes; .heic and .heif besides if pillow-heif is installed."""
@@ -113,12 +113,15 @@ def _touched(captured: Frame, composed: Frame) -> NDArray[np.bool_]:
 
 
 def _bounds(touched: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """The rows and columns that hold all touched pixels, beginning at even ones, with a margin."""
+    """The rows and columns that hold all touched pixels, from even to even, with a margin."""
     rows, columns = (np.flatnonzero(touched.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
-    return slice(max(0, top - 2) & ~1, bottom + 2), slice(max(0, left - 2) & ~1, right + 2)
+    return (
+        slice(max(0, top - 2) & ~1, (bottom + 3) & ~1),
+        slice(max(0, left - 2) & ~1, (right + 3) & ~1),
+    )
 
 
 def _change(
@@ -209,8 +212,8 @@ def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
         picture = replace(picture, pixels=over_white(picture.pixels))
     if picture.depth == 16 and suffix == ".png":
         return _png16(picture)
-    if picture.depth == 16 and suffix in (".tif", ".tiff"):
-        return _tiff16(picture)
+    if suffix in (".tif", ".tiff"):
+        return _tiff(picture)
     return _by_pillow(picture, suffix)
 
 
@@ -241,8 +244,6 @@ def _by_pillow(picture: Picture, suffix: str) -> bytes:
     options: dict[str, Any] = {"quality": _QUALITY}
     if suffix == ".png":
         options = {"compress_level": _PNG_LEVEL}
-    elif suffix in (".tif", ".tiff"):
-        options = {"compression": "tiff_adobe_deflate"}
     elif suffix in _JPEG_SUFFIXES:
         options = _jpeg_options(picture)
     if picture.exif:
@@ -285,16 +286,21 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def _tiff16(picture: Picture) -> bytes:
+def _tiff(picture: Picture) -> bytes:
     """A baseline TIFF with one strip, deflated (TIFF 6.0, sections 2 to 6; tags by number)."""
     from PIL import Image, TiffImagePlugin
 
     height, width, channels = picture.pixels.shape
-    data = zlib.compress(picture.pixels.astype("<u2").tobytes(), _PNG_LEVEL)
-    start = 8
-    at = start + len(data) + len(data) % 2
-    tags: dict[int, Any] = {256: width, 257: height, 258: (16,) * channels, 259: 8, 262: 2}
-    tags |= {273: start, 277: channels, 278: height, 279: len(data), 284: 1}
+    pixels = picture.pixels.astype("<u2") if picture.depth == 16 else picture.pixels
+    data = zlib.compress(pixels.tobytes(), _PNG_LEVEL)
+    tags: dict[int, Any] = {
+        256: width,
+        257: height,
+        258: (picture.depth,) * channels,
+        259: 8,
+        262: 2,
+    }
+    tags |= {273: 0, 277: channels, 278: height, 279: len(data), 284: 1}
     if channels == 4:
         tags[338] = 2  # unassociated alpha
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
@@ -312,10 +318,6 @@ def _tiff16(picture: Picture) -> bytes:
     if picture.icc:
         directory.tagtype[34675] = 7
         directory[34675] = picture.icc
-    head = b"II*\0" + struct.pack("<I", at)
-    return head + data + b"\0" * (len(data) % 2) + directory.tobytes(at)
-
-
-def even_size(size: Size) -> Size:
-    """`size` with an odd width or height made even by one more pixel."""
-    return size[0] + size[0] % 2, size[1] + size[1] % 2
+    start = 8
+    # Pillow counts the offset of the strip from the end of the directory.
+    return b"II*\0" + struct.pack("<I", start) + directory.tobytes(start) + data

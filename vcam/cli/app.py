@@ -182,6 +182,12 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")
     ] = False,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip", help="Write pictures without EXIF and colour profile, in sRGB colours."
+        ),
+    ] = False,
     name: Annotated[
         str,
         typer.Option(
@@ -240,6 +246,7 @@ def run(
         overwrite=overwrite,
         always_on=always_on,
         name=name,
+        strip=strip,
     )
     pipeline, total = build_run(request)
     from vcam.cli.display import Status

@@ -191,6 +191,8 @@ def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
         warnings.simplefilter("ignore")  # of EXIF blocks that are cut off
         orientation = _orientation(image)
     image = _loaded(path, image, data)
+    if image.format == "TIFF":  # Pillow and OpenCV turn those themselves
+        orientation = 1
     deep = _deep_pixels(image, data)
     icc = image.info.get("icc_profile") or b""
     if deep is not None:
