@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.results import save
 from vcam.bench.requests import table_cells
 from vcam.bench.table import bench_table, table_lines
+from vcam.process import set_up_process
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--engines", type=Path, action="append", default=[])
     parser.add_argument("--note", default="", help="What else the machine was doing.")
     options = parser.parse_args()
+    set_up_process()
     cells = table_cells(tuple(options.engines), 1)
     cells += [
         cell

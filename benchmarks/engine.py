@@ -10,6 +10,7 @@ import argparse
 from benchmarks.results import save
 from vcam.bench.requests import BenchRequest, run_engine_bench, run_pipeline_bench
 from vcam.catalogue import DEFAULT_ENGINE
+from vcam.process import set_up_process
 
 _CAMERA_FPS = 30.0
 _SECONDS = 40
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--source", default="demo")
     options = parser.parse_args()
+    set_up_process()
     size = (1280, 720)
     alone = BenchRequest(options.engine, (), options.backend, threads=1, runs=3000)
     live = BenchRequest(

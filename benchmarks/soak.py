@@ -18,21 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from benchmarks.results import save
 from vcam.assemble import open_matter
 from vcam.bench.machine import resident_bytes
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.effects import make_effect
-from vcam.effects.composer import Composer
 from vcam.errors import SourceLost
 from vcam.frame import Frame, Matrix, Size
 from vcam.matting.matter import MatteEngine
-from vcam.matting.refine import RefineConfig
 from vcam.monitor import Snapshot, Stats
-from vcam.pipeline.malloc import keep_freed_memory
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
+from vcam.process import set_up_process
 from vcam.sinks import SinkRequest
 from vcam.sinks.null import NullSink
 from vcam.slot import Policy, Slot
@@ -187,20 +183,14 @@ class Soak:
         sink: NullSink,
         config: PipelineConfig | None = None,
     ) -> Pipeline:
-        stats = Stats()
         return Pipeline(
-            source,
-            SourceRequest(size=self.size),
-            self.make_matter(),
-            lambda transparent, live: Composer(
-                [make_effect(self.effect)],
-                RefineConfig(),
-                stats,
-                transparent=transparent,
-                live=live,
+            Parts(
+                make_source=source,
+                request=SourceRequest(size=self.size),
+                matter=self.make_matter(),
+                effects=[make_effect(self.effect)],
+                sink=sink,
             ),
-            sink,
-            stats,
             config,
         )
 
@@ -229,8 +219,7 @@ def main() -> None:
     parser.add_argument("--effect", default="blur")
     parser.add_argument("--part", choices=_PARTS, help="only this one, into a file of its own")
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    keep_freed_memory()
+    set_up_process()
     width, height = (int(text) for text in options.size.split("x"))
     soak = Soak(
         lambda: open_matter(DEFAULT_ENGINE, (), "onnxruntime", 1),

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vcam.backends.base import Backend
 from vcam.backends.fake import FakeBackend
+from vcam.clock import Clock
 from vcam.colour import from_rgb
 from vcam.effects import make_effect
-from vcam.effects.composer import Composer
 from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import Matter
-from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
 
@@ -54,7 +54,7 @@ def room_is_hidden(frame: Frame) -> bool:
 
 
 def pipeline_of(
-    source: Source,
+    source: Source | Callable[[SourceRequest], Source],
     sink: Sink,
     effects: Sequence[str] = ("color:#203040",),
     backend: Backend | None = None,
@@ -63,20 +63,33 @@ def pipeline_of(
     watch: Callable[[str], Readers] | None = None,
 ) -> Pipeline:
     """A pipeline of fakes."""
-    stats = stats or Stats()
     return Pipeline(
-        lambda _: source,
-        SourceRequest(),
-        Matter(backend or FakeBackend()),
-        lambda transparent, live: Composer(
-            [make_effect(text) for text in effects],
-            RefineConfig(),
-            stats,
-            transparent=transparent,
-            live=live,
+        Parts(
+            make_source=source if callable(source) else lambda _: source,
+            matter=Matter(backend or FakeBackend()),
+            effects=[make_effect(text) for text in effects],
+            sink=sink,
+            watch=watch,
         ),
-        sink,
+        config,
         stats,
-        config or PipelineConfig(),
-        watch,
     )
+
+
+class SetClock(Clock):
+    """A clock that stands still, and that a wait puts forward. `waits`: what was waited
+    for, in s.
+    """
+
+    def __init__(self) -> None:
+        self.s = 100.0
+        self.waits: list[float] = []
+
+    def now_ns(self) -> int:
+        return round(self.s * 1e9)
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        if not event.is_set():
+            self.waits.append(timeout_s)
+            self.s += timeout_s
+        return event.is_set()

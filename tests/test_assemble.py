@@ -53,7 +53,7 @@ def test_a_webcam_into_a_loopback_camera_is_opened_on_demand(
     changes: dict[str, Any], on_demand: bool
 ) -> None:
     pipeline, _ = build_run(request(**changes))
-    assert pipeline._watch is (LoopbackReaders if on_demand else None)
+    assert pipeline._parts.watch is (LoopbackReaders if on_demand else None)
 
 
 def _picture(path: Path) -> Path:

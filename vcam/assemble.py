@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-import cv2
 
 from vcam.backends import best_precision, make_backend
 from vcam.backends.base import Backend
@@ -23,12 +22,11 @@ from vcam.catalogue import (
 )
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
-from vcam.effects.composer import Composer
 from vcam.errors import EngineError, UsageError
 from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
 from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
-from vcam.face.stage import FaceStage
+from vcam.face.stage import FaceStage, Tracker
 from vcam.face.tracker import FaceTracker
 from vcam.frame import Size
 from vcam.linux.viewers import LoopbackReaders
@@ -36,7 +34,7 @@ from vcam.matting.auto import AutoMatter, Candidate, quality_of
 from vcam.matting.matter import MatteEngine, Matter
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks import Sink, SinkRequest, make_sink
 from vcam.sinks.base import Replacing
 from vcam.sinks.v4l2 import V4l2Sink
@@ -172,8 +170,10 @@ def open_faces(
     engines: tuple[Path, ...],
     backend: str,
     threads: int,
-) -> Callable[[Stats, bool], FaceStage] | None:
-    """The maker of a run's face stage, called with (stats, live); None if no effect looks at faces.
+) -> Callable[[Stats, bool], FaceStage]:
+    """The maker of a run's face stage, called with (stats, live).
+
+    The face engines are looked for at once if an effect looks at faces, else when a stage is made.
 
     Args:
         effects: of the run.
@@ -187,13 +187,18 @@ def open_faces(
     Raises:
         VcamError: there is no such face engine, or it cannot run here.
     """
-    if not any(effect.needs_face for effect in effects):
-        return None
-    if mesh == NO_MESH:
-        parser = open_parser(engine, engines, backend, threads, patient=False)
-        return lambda stats, live: FaceStage(FaceTracker(parser, count, live), live, stats)
-    networks = open_networks(engine, mesh, engines, backend, threads)
-    return lambda stats, live: FaceStage(MeshTracker(networks, count, live), live, stats)
+
+    @cache
+    def new_tracker() -> Callable[[bool], Tracker]:
+        if mesh == NO_MESH:
+            parser = open_parser(engine, engines, backend, threads, patient=False)
+            return lambda live: FaceTracker(parser, count, live)
+        networks = open_networks(engine, mesh, engines, backend, threads)
+        return lambda live: MeshTracker(networks, count, live)
+
+    if any(effect.needs_face for effect in effects):
+        new_tracker()
+    return lambda stats, live: FaceStage(new_tracker()(live), live, stats)
 
 
 def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
@@ -204,7 +209,6 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         EngineError: the engine's file is damaged.
         SourceError: the source cannot be a source (a missing file).
     """
-    cv2.setNumThreads(1)  # the three pipeline threads are the parallelism
     effects = make_effects(request.effects)
     make_faces = open_faces(
         effects,
@@ -242,23 +246,18 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
     endless = is_endless(request.source)
     duration_s = request.duration_s or (_GENERATED_S if endless and not sink.live else None)
-    stats = Stats()
     pipeline = Pipeline(
-        lambda final: make_source(request.source, final),
-        wanted,
-        matter,
-        lambda transparent, live: Composer(
-            effects,
-            RefineConfig(request.grow_px, request.feather_px),
-            stats,
-            transparent=transparent,
-            live=live,
+        Parts(
+            make_source=lambda final: make_source(request.source, final),
+            request=wanted,
+            matter=matter,
+            effects=effects,
+            refine=RefineConfig(request.grow_px, request.feather_px),
+            sink=sink,
+            watch=LoopbackReaders if _is_on_demand(request, sink) else None,
+            make_faces=make_faces,
         ),
-        sink,
-        stats,
         PipelineConfig(duration_s=duration_s),
-        watch=LoopbackReaders if _is_on_demand(request, sink) else None,
-        make_faces=partial(make_faces, stats) if make_faces else None,
     )
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
 

@@ -10,6 +10,8 @@ VcamError
 └── StageError        a pipeline thread failed; `stage` names it and `__cause__` is the failure
 
 A message is one line: the thing, the value, the next step.
+
+`MatteMissing` is no VcamError: it is a bug, and nothing outlives it.
 """
 
 from __future__ import annotations
@@ -55,3 +57,10 @@ class StageError(VcamError):
         super().__init__(f"{stage}: {cause}")
         self.stage = stage
         self.__cause__ = cause
+
+
+class MatteMissing(Exception):  # noqa: N818
+    """A frame came without the matte that its effects need: a bug. The frame is not shown."""
+
+    def __init__(self) -> None:
+        super().__init__("a frame came without its matte; it is not shown; please report this bug")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from tests.face.drawing import Face, checked, draw
 from vcam.backends.fake import FakeBackend
 from vcam.colour import from_rgb
 from vcam.effects import make_effects
-from vcam.effects.composer import Composer
 from vcam.errors import EngineError, StageError
 from vcam.face.fake import KnownFaces
 from vcam.face.parser import FaceParser, Parser
@@ -24,11 +22,9 @@ from vcam.face.stage import FaceStage
 from vcam.face.tracker import FaceTracker
 from vcam.frame import FaceClass, Frame, Matrix
 from vcam.matting.matter import Matter
-from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
-from vcam.sources.base import SourceRequest
 from vcam.sources.memory import MemorySource
 
 SIZE = (320, 180)
@@ -53,20 +49,19 @@ def _pipeline(
     *effects: str,
     config: PipelineConfig | None = None,
 ) -> tuple[Pipeline, FakeBackend]:
-    stats, backend = Stats(), FakeBackend()
+    backend = FakeBackend()
 
-    def make_faces(live: bool) -> FaceStage:
+    def make_faces(stats: Stats, live: bool) -> FaceStage:
         return FaceStage(FaceTracker(parser, 1, live), live, stats)
 
-    def make_composer(transparent: bool, live: bool) -> Composer:
-        return Composer(
-            make_effects(effects), RefineConfig(), stats, transparent=transparent, live=live
-        )
-
-    run = partial(
-        Pipeline, lambda _: source, SourceRequest(), Matter(backend), make_composer, sink, stats
+    parts = Parts(
+        make_source=lambda _: source,
+        matter=Matter(backend),
+        effects=make_effects(effects),
+        sink=sink,
+        make_faces=make_faces,
     )
-    return run(config or PipelineConfig(max_frames=10), make_faces=make_faces), backend
+    return Pipeline(parts, config or PipelineConfig(max_frames=10)), backend
 
 
 def _whitened(before: Frame, after: Frame, labels: np.ndarray) -> float:
@@ -112,7 +107,6 @@ def test_a_single_picture_gets_the_whole_effect() -> None:
 def test_without_a_face_effect_no_parser_opens() -> None:
     sink = RecordingSink()
     pipeline, _ = _pipeline(_parser(), MemorySource(_frames()), sink, "blur")
-    pipeline._make_faces = None
     assert "parse" not in pipeline.run().stages
 
 

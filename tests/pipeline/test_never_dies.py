@@ -18,14 +18,12 @@ from tests.helpers import PERSON, SIZE, frame_of, pipeline_of, room_is_hidden
 from vcam.backends.fake import FakeBackend
 from vcam.colour import ycbcr_of
 from vcam.effects.base import Scene, Stateless, like
-from vcam.effects.composer import Composer
 from vcam.errors import EngineError, SinkError, SourceError, SourceLost, StageError
 from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import FakeReaders
 from vcam.matting.matter import Matter
-from vcam.matting.refine import RefineConfig
-from vcam.monitor import Snapshot, State, Stats
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.monitor import Snapshot, State
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
 from vcam.sources.fake import Block, Deaf, FakeSource, Step, Wait
@@ -233,8 +231,7 @@ def test_a_sink_that_is_lost_is_opened_again(refuse: tuple[int, ...]) -> None:
         return sources[-1]
 
     sink = live_sink(lose_at=(8,), refuse=refuse)
-    pipeline = pipeline_of(FakeSource([]), sink, backend=backend, config=QUICK)
-    pipeline._make_source = make_source
+    pipeline = pipeline_of(make_source, sink, backend=backend, config=QUICK)
     states: list[State] = []
     with running(pipeline, states):
         assert until(lambda: sink.opened == 2)
@@ -247,8 +244,9 @@ def test_a_sink_that_is_lost_is_opened_again(refuse: tuple[int, ...]) -> None:
 
 def test_an_engine_that_does_not_open_after_a_lost_sink_is_opened_again() -> None:
     backend, sink = FakeBackend(refuse=(1, 2)), live_sink(lose_at=(8,))
-    pipeline = pipeline_of(FakeSource([]), sink, backend=backend, config=QUICK)
-    pipeline._make_source = lambda _: FakeSource(camera(2000), live=True)
+    pipeline = pipeline_of(
+        lambda _: FakeSource(camera(2000), live=True), sink, backend=backend, config=QUICK
+    )
     with running(pipeline):
         assert until(lambda: sink.opened == 2 and backend.openings == 4)
         assert pictures_follow(sink)
@@ -297,16 +295,13 @@ class FragileEffect(Stateless):
 
 
 def with_effect(effect: FragileEffect, sink: RecordingSink) -> Pipeline:
-    stats = Stats()
     return Pipeline(
-        lambda _: MemorySource([frame_of()], fps=100, live=True),
-        SourceRequest(),
-        Matter(FakeBackend()),
-        lambda transparent, live: Composer(
-            [effect], RefineConfig(), stats, transparent=transparent, live=live
+        Parts(
+            make_source=lambda _: MemorySource([frame_of()], fps=100, live=True),
+            matter=Matter(FakeBackend()),
+            effects=[effect],
+            sink=sink,
         ),
-        sink,
-        stats,
         QUICK,
     )
 

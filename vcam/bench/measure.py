@@ -5,15 +5,14 @@ decoding.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam.bench.machine import describe_machine, resident_bytes
-from vcam.effects.composer import Composer
+from vcam.effects.base import Effect
 from vcam.errors import SourceError
 from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
@@ -21,9 +20,9 @@ from vcam.face.stage import FaceStage
 from vcam.frame import Frame
 from vcam.matting.matter import MatteEngine, Matter
 from vcam.monitor import Percentiles, Stats
-from vcam.pipeline.pipeline import Pipeline, PipelineConfig
+from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
-from vcam.sources.base import Source, SourceRequest
+from vcam.sources.base import Source
 from vcam.sources.memory import MemorySource
 
 _WARM_UP_RUNS = 10
@@ -99,7 +98,7 @@ def read_frames(source: Source, limit: int) -> tuple[list[Frame], float]:
 def bench_pipeline(
     frames: list[Frame],
     matter: MatteEngine,
-    make_composer: Callable[[Stats, bool, bool], Composer],
+    effects: Sequence[Effect],
     sink: Sink,
     count: int,
     live_fps: float | None = None,
@@ -111,7 +110,7 @@ def bench_pipeline(
     Args:
         frames: are used in a loop.
         matter: not opened yet.
-        make_composer: called with (stats, transparent, live).
+        effects: in order.
         sink: usually `null`.
         count: frames to capture.
         live_fps: frames come at this rate, as from a camera, and the latency from source to sink is
@@ -125,14 +124,15 @@ def bench_pipeline(
     source = MemorySource(frames, live_fps or 30.0, live=live_fps is not None)
     stats = Stats()
     pipeline = Pipeline(
-        lambda _: source,
-        SourceRequest(),
-        matter,
-        lambda transparent, live: make_composer(stats, transparent, live),
-        sink,
-        stats,
+        Parts(
+            make_source=lambda _: source,
+            matter=matter,
+            effects=effects,
+            sink=sink,
+            make_faces=make_faces,
+        ),
         PipelineConfig(max_frames=count),
-        make_faces=partial(make_faces, stats) if make_faces else None,
+        stats,
     )
     final = pipeline.run(lambda _, now: on_tick(now.frames) if on_tick else None)
     report: Report = {

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,12 +24,10 @@ from vcam.catalogue import (
     find_engine,
 )
 from vcam.effects import make_effects
-from vcam.effects.composer import Composer
 from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
 from vcam.frame import Size
 from vcam.matting.matter import Matter, small_rgb
-from vcam.matting.refine import RefineConfig
 from vcam.sinks import SinkRequest, make_sink
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
@@ -65,7 +62,6 @@ def run_engine_bench(request: BenchRequest) -> Report:
     Raises:
         VcamError: no such engine or backend, or it fails.
     """
-    cv2.setNumThreads(1)
     spec = find_engine(request.engine, engine_folders(request.engines))
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
     picture = small_rgb(frames[0].planes, frames[0].matrix, spec.size)
@@ -86,7 +82,6 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
     Raises:
         VcamError: something that was asked for does not exist, or the run failed.
     """
-    cv2.setNumThreads(1)
     effects = make_effects(request.effects)
     matter = open_matter(request.engine, request.engines, request.backend, request.threads)
     frames, decode_ms = read_frames(
@@ -102,9 +97,7 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
     report = bench_pipeline(
         frames,
         matter,
-        lambda stats, transparent, live: Composer(
-            effects, RefineConfig(), stats, transparent=transparent, live=live
-        ),
+        effects,
         make_sink("null", SinkRequest()),
         request.runs,
         request.live_fps,
@@ -142,7 +135,6 @@ def table_cells(engines: tuple[Path, ...], threads: int) -> list[Cell]:
     Raises:
         VcamError: a folder is no catalogue, or a file in it is damaged.
     """
-    cv2.setNumThreads(1)
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
     return [
         _cell(spec, name, small_rgb(frames[0].planes, frames[0].matrix, spec.size), threads)

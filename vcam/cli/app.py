@@ -225,6 +225,9 @@ def run(
     `vcam run --source talk.mp4 --effect remove --sink out.webm` a video with transparency
     """
     from vcam.assemble import RunRequest, build_run
+    from vcam.process import set_up_process
+
+    set_up_process()
 
     request = RunRequest(
         source=source,
@@ -417,7 +420,9 @@ def bench(
     )
     from vcam.bench.table import ROUNDS, table_lines
     from vcam.cli.display import progress
+    from vcam.process import set_up_process
 
+    set_up_process()
     request = BenchRequest(
         engine,
         tuple(engines or ()),

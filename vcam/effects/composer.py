@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from vcam.effects.base import Effect, Scene
+from vcam.errors import MatteMissing
 from vcam.frame import FaceRegions, Frame, Matte
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask, RefineConfig, refine
@@ -29,6 +30,7 @@ class Composer:
         transparent: the sink keeps `Frame.alpha`.
         live: effects that move follow the clock instead of the frames' own timeline, and wait for
             nothing.
+        smoother: of mattes; None: one of its own.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class Composer:
         *,
         transparent: bool,
         live: bool,
+        smoother: MatteSmoother | None = None,
     ) -> None:
         self._effects = list(effects)
         self._config = config
         self._stats = stats
         self._transparent = transparent
         self._live = live
-        self._smoother = MatteSmoother()
+        self._smoother = smoother or MatteSmoother()
         self._resources = ExitStack()
 
     @property
@@ -78,6 +81,10 @@ class Composer:
     ) -> None:
         self._resources.close()
 
+    def forget(self) -> None:
+        """Do not mix the next matte with earlier ones: the source was opened again."""
+        self._smoother.reset()
+
     def compose(
         self,
         frame: Frame,
@@ -93,10 +100,15 @@ class Composer:
             matte: of this very frame. It may be None only where no effect needs a matte, the
                 pyramid where no effect needs anything.
             faces: of this very frame.
+
+        Raises:
+            MatteMissing: an effect needs what is None.
+            VcamError: an effect cannot do its work.
         """
         if not (self.needs_matte or self.needs_face):
             return frame
-        assert pyramid is not None, "a frame without its matte must not be composed"
+        if pyramid is None:
+            raise MatteMissing
         mask = self._mask(frame, pyramid, matte)
         time_ns = frame.t_capture_ns if self._live else frame.pts_ns
         scene = Scene(frame, pyramid.low, mask, time_ns, self._transparent, self._live, faces)
@@ -115,6 +127,7 @@ class Composer:
         low = pyramid.low
         if not self.needs_matte:
             return Mask.nobody(np.zeros(low.y.shape, np.uint8))
-        assert matte is not None, "a frame without its matte must not be composed"
+        if matte is None:
+            raise MatteMissing
         with self._stats.stage("refine"):
             return refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)

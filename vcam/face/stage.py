@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from vcam.errors import EngineError
 from vcam.face.lose import FaceFollower
 from vcam.face.tracker import FaceParse
 from vcam.frame import FaceRegions, Frame
@@ -57,51 +55,43 @@ class FaceStage:
     parse is carried along to the frame that is shown.
 
     Args:
-        tracker: opened by `run`.
+        tracker: closed; `parse_all` wants it open.
         live: nobody waits.
         stats: receives the times of "parse" and "follow".
+
+    Attributes:
+        has_worked: the tracker has been open.
     """
 
     def __init__(self, tracker: Tracker, live: bool, stats: Stats) -> None:
-        self._tracker, self._live, self._stats = tracker, live, stats
+        self.tracker, self._live, self._stats = tracker, live, stats
         policy = Policy.NEWEST_WINS if live else Policy.WAIT
         self._offered: Slot[tuple[Frame, Pyramid]] = Slot(policy)
         self._parsed: Slot[FaceParse] = Slot(policy)
         self._newest: FaceParse | None = None
         self._follower = FaceFollower()
-        self._has_worked = False
+        self.has_worked = False
 
-    def run(self, again: Callable[[EngineError], bool]) -> None:
-        """Parse until closed; for a thread of its own.
-
-        Args:
-            again: asked after a failure of an engine that has worked; whether to open it once more.
+    def parse_all(self, tracker: Tracker) -> None:
+        """Parse with the open tracker until closed; for a thread of its own, again after a failure.
 
         Raises:
-            EngineError: the engine does not load, or failed, and is not opened again.
+            EngineError: the engine failed.
             SlotClosed: the normal end.
         """
-        try:
-            while True:
-                try:
-                    self._parse()
-                except EngineError as error:
-                    if not (self._has_worked and again(error)):
-                        raise
-        finally:
-            self._parsed.close()
+        self.has_worked = True
+        while True:
+            frame, pyramid = self._offered.take()
+            with self._stats.stage("parse"):
+                parse = tracker.follow(frame, pyramid)
+            self._parsed.put(parse)
+            with self._stats.stage("regions"):
+                tracker.refresh(frame, pyramid)
+            self._stats.board.say("face", RUNNING)
 
-    def _parse(self) -> None:
-        with self._tracker as tracker:
-            self._has_worked = True
-            while True:
-                frame, pyramid = self._offered.take()
-                with self._stats.stage("parse"):
-                    parse = tracker.follow(frame, pyramid)
-                self._parsed.put(parse)
-                with self._stats.stage("regions"):
-                    tracker.refresh(frame, pyramid)
-                self._stats.board.say("face", RUNNING)
+    def end(self) -> None:
+        """No parse will come any more."""
+        self._parsed.close()
 
     def offer(self, frame: Frame, pyramid: Pyramid) -> None:
         """Have a frame parsed, or live perhaps a later one.

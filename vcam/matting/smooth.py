@@ -31,7 +31,7 @@ class MatteSmoother:
         self._luma: Plane | None = None
 
     def reset(self) -> None:
-        """Forget the past (another source, a long gap)."""
+        """Forget the past."""
         self._alpha = self._luma = None
 
     def smooth(self, matte: Matte, luma: Plane) -> Matte:

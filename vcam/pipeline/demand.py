@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from vcam.clock import CLOCK, Clock
 from vcam.linux.viewers import Readers
 
 _LOOK_S = 0.2
@@ -21,14 +21,15 @@ class Demand:
         readers: who reads.
         linger_s: how long after the last reader the camera is still wanted, because programs close
             a camera and open it again while they set it up.
+        clock: tells the time.
 
     Attributes:
         wanted: set while the camera is wanted.
     """
 
-    def __init__(self, readers: Readers, linger_s: float = 5.0) -> None:
+    def __init__(self, readers: Readers, linger_s: float = 5.0, clock: Clock = CLOCK) -> None:
         self.wanted = threading.Event()
-        self._readers, self._linger_s = readers, linger_s
+        self._readers, self._linger_s, self._clock = readers, linger_s, clock
         self._stop = threading.Event()
         self._last_s = 0.0
         self._thread = threading.Thread(target=self._watch, name="vcam-demand", daemon=True)
@@ -58,7 +59,7 @@ class Demand:
             self._stop.wait(_LOOK_S)
 
     def _heard(self, somebody_reads: bool) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock.now_s()
         if somebody_reads:
             self._last_s = now_s
             self.wanted.set()

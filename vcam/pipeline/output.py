@@ -4,8 +4,7 @@ a card.
 
 from __future__ import annotations
 
-import time
-
+from vcam.clock import CLOCK, Clock
 from vcam.frame import Frame, Matrix, Size
 from vcam.monitor import IDLE, RUNNING, WAITING, State, Stats
 from vcam.pipeline.card import make_card, state_card
@@ -24,10 +23,11 @@ class Output:
         stats: counts what is sent; its board knows what the card is to say, and is told how
             "compose" is.
         card_after_s: how long the last frame may be repeated.
+        clock: tells the time.
     """
 
-    def __init__(self, sink: Sink, stats: Stats, card_after_s: float) -> None:
-        self._sink, self._stats, self._board = sink, stats, stats.board
+    def __init__(self, sink: Sink, stats: Stats, card_after_s: float, clock: Clock = CLOCK) -> None:
+        self._sink, self._stats, self._board, self._clock = sink, stats, stats.board, clock
         self._card_after_s = card_after_s
         self._last: Frame | None = None
         self._last_ns = 0
@@ -49,7 +49,7 @@ class Output:
         Raises:
             SinkLost: the sink no longer takes frames.
         """
-        self._last, self._last_ns = composed, time.monotonic_ns()
+        self._last, self._last_ns = composed, self._clock.now_ns()
         with self._stats.stage("send"):
             self._sink.send(composed)
         self._board.say("compose", RUNNING)
@@ -61,7 +61,7 @@ class Output:
         Raises:
             SinkLost: the sink no longer takes frames.
         """
-        old = time.monotonic_ns() - self._last_ns > self._card_after_s * 1e9
+        old = self._clock.now_ns() - self._last_ns > self._card_after_s * 1e9
         if old or self._board.now.name == IDLE:
             self._last = None
         if old and self._last_ns and self._board.now.name == RUNNING:

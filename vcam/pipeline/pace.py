@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 
+from vcam.clock import CLOCK, Clock
 from vcam.frame import Frame
 
 _LATE_NS = 1_000_000_000
@@ -16,19 +16,19 @@ class Pace:
 
     Args:
         stop: ends a wait early.
+        clock: tells the time, and waits.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    def __init__(self, stop: threading.Event, clock: Clock = CLOCK) -> None:
+        self._stop, self._clock = stop, clock
         self._start_ns = 0
 
     def wait_until_due(self, frame: Frame) -> Frame:
         """Wait; return the frame with the time at which it became due as its capture time."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.now_ns()
         if not self._start_ns or now_ns - self._start_ns - frame.pts_ns > _LATE_NS:
-            self._start_ns = (
-                now_ns - frame.pts_ns
-            )  # the first frame, or after a long sleep: no rush to catch up
+            # the first frame, or after a long sleep: no rush to catch up
+            self._start_ns = now_ns - frame.pts_ns
         due_ns = self._start_ns + frame.pts_ns
-        self._stop.wait(max(0, due_ns - now_ns) / 1e9)
-        return replace(frame, t_capture_ns=time.monotonic_ns())
+        self._clock.wait(self._stop, max(0, due_ns - now_ns) / 1e9)
+        return replace(frame, t_capture_ns=self._clock.now_ns())

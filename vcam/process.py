@@ -1,4 +1,7 @@
-"""Keep the memory of finished frames for the next ones."""
+"""Settings of the whole process, for programs that do nothing but run vcam.
+
+The command line makes them; the library never does, because they concern its host program, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,14 @@ _M_MMAP_THRESHOLD = -3
 """malloc.h of the GNU C library."""
 _KEPT_BYTES = 128 << 20
 _LARGEST_BLOCK_BYTES = 32 << 20
+
+
+def set_up_process() -> None:
+    """Give the cores to the pipeline's threads, and keep freed memory; see `keep_freed_memory`."""
+    import cv2
+
+    cv2.setNumThreads(1)  # the pipeline's own threads are the parallelism
+    keep_freed_memory()
 
 
 def keep_freed_memory() -> None:

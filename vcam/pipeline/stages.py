@@ -1,0 +1,409 @@
+r"""The stages of one run, each in a thread of its own: capture, infer, face, compose.
+
+    capture --captured--> infer --inferred--> compose --> sink
+                            \--> face -------------/
+
+The arrows are slots of one item. Each frame is composed with what was computed from it, by the
+composer that was the newest when it was computed; so effects change between two frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from vcam.clock import Clock
+from vcam.effects.composer import Composer
+from vcam.errors import EngineError, MatteMissing, SinkError, SourceError, SourceLost, VcamError
+from vcam.face.stage import FaceStage
+from vcam.frame import Frame, Matte
+from vcam.matting.matter import MatteEngine
+from vcam.matting.pyramid import Pyramid
+from vcam.monitor import (
+    EFFECT_FAILED,
+    IDLE,
+    NO_CAMERA,
+    NO_ENGINE,
+    RUNNING,
+    STARTING,
+    Stats,
+)
+from vcam.pipeline.manner import Manner
+from vcam.pipeline.output import Output
+from vcam.pipeline.pace import Pace
+from vcam.pipeline.reopen import Backoff, Reopening
+from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
+from vcam.sources.base import Source
+
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A frame, and how often the source had been opened when it came."""
+
+    frame: Frame
+    opening: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """A frame with what was computed from it, for the composer that it was computed for.
+
+    Raises:
+        MatteMissing: the composer needs a matte, and there is none.
+    """
+
+    frame: Frame
+    opening: int
+    composer: Composer
+    pyramid: Pyramid | None = None
+    matte: Matte | None = None
+
+    def __post_init__(self) -> None:
+        if self.composer.needs_matte and (self.matte is None or self.pyramid is None):
+            raise MatteMissing
+
+
+class Looks:
+    """The open composers of a run: the one at work, and those that are to replace it.
+
+    Any thread may `add`.
+    """
+
+    def __init__(self, first: Composer) -> None:
+        self._lock = threading.Lock()
+        self._open = [first]
+
+    @property
+    def newest(self) -> Composer:
+        """The composer that frames are computed for from now on."""
+        with self._lock:
+            return self._open[-1]
+
+    def add(self, composer: Composer) -> None:
+        """Replace the composer from the next frame on. It is open, and closed here in the end."""
+        with self._lock:
+            self._open.append(composer)
+
+    def use(self, composer: Composer) -> None:
+        """Close those that `composer` replaces; called by the thread that composes."""
+        with self._lock:
+            at = self._open.index(composer)
+            old, self._open = self._open[:at], self._open[at:]
+        for other in old:
+            other.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Close all; `newest` stays the same."""
+        with self._lock:
+            old, self._open = self._open, self._open[-1:]
+        for composer in old:
+            composer.__exit__(None, None, None)
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the stages of a run have in common.
+
+    engine_ready: the source may open; its light comes on last. ending: the run is told to end.
+    """
+
+    manner: Manner
+    stats: Stats
+    clock: Clock
+    new_backoff: Callable[[], Backoff]
+    looks: Looks
+    engine_ready: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
+    faces: FaceStage | None = None
+    captured: Slot[Captured] = field(init=False)
+    inferred: Slot[Inferred] = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy = Policy.NEWEST_WINS if self.manner.live else Policy.WAIT
+        self.captured, self.inferred = Slot(policy), Slot(policy)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long; return whether the run is ending."""
+        return self.clock.wait(self.ending, seconds)
+
+    def reopening(self, stage: str, state: str, outlives: Callable[[VcamError], bool]) -> Reopening:
+        """What keeps one part of this run at work."""
+        return Reopening(stage, state, self.stats.board, self.new_backoff(), outlives, self.clock)
+
+    def discard(self) -> None:
+        """Wake every stage; what is between them is lost."""
+        self.captured.close(discard=True)
+        self.inferred.close(discard=True)
+        if self.faces is not None:
+            self.faces.close(discard=True)
+
+
+class Capture:
+    """Reads the source into `captured`.
+
+    Args:
+        shared: of the run.
+        source: opened and closed here.
+        wanted: set while the source is to be open; None: always.
+        max_frames: stop after so many; None: never.
+        duration_s: stop at this time of the source's timeline; None: never.
+        on_open: called before the source is opened.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        source: Source,
+        wanted: threading.Event | None,
+        max_frames: int | None,
+        duration_s: float | None,
+        on_open: Callable[[], None],
+    ) -> None:
+        self._shared, self._source, self._wanted, self._on_open = shared, source, wanted, on_open
+        self._board = shared.stats.board
+        self._end_ns = None if duration_s is None else round(duration_s * 1e9)
+        self._numbers: Iterator[int] = (
+            itertools.count() if max_frames is None else iter(range(max_frames))
+        )
+        self._pace = Pace(shared.ending, shared.clock)
+        self._opening = 0
+        self._done = False
+        outlives = shared.manner.outlives_source
+        self._again = shared.reopening(
+            "capture", NO_CAMERA, lambda error: outlives and isinstance(error, SourceError)
+        )
+
+    def run(self) -> None:
+        """Read until the source ends or the run does.
+
+        Raises:
+            SourceError: the source fails, and is not outlived.
+            SlotClosed: another stage has failed.
+        """
+        shared = self._shared
+        while not shared.clock.wait(shared.engine_ready, _LOOK_S):
+            if shared.ending.is_set():
+                return shared.captured.close()
+        self._on_open()
+        self._board.say("capture", STARTING)
+        while not self._done and self._is_wanted() and not shared.ending.is_set():
+            self._again.run(self._source, self._read_all, shared.pause)
+        return shared.captured.close()
+
+    def _is_wanted(self) -> bool:
+        """Wait until the source is wanted; False if the run ends first."""
+        if self._wanted is None or self._wanted.is_set():
+            return True
+        self._board.say("capture", IDLE)
+        while not self._shared.clock.wait(self._wanted, _LOOK_S):
+            if self._shared.ending.is_set():
+                return False
+        self._board.say("capture", STARTING)
+        return True
+
+    def _read_all(self, source: Source) -> None:
+        """Pass frames on until the source ends, the run does, or the source is not wanted."""
+        shared = self._shared
+        self._opening += 1
+        while self._wanted is None or self._wanted.is_set():
+            self._done = shared.ending.is_set() or next(self._numbers, None) is None
+            frame = None if self._done else self._read(source)
+            if frame is None and shared.manner.outlives_source and not self._is_over():
+                raise SourceLost(f"{source.name}: it has ended")
+            if frame is None or (self._end_ns is not None and frame.pts_ns >= self._end_ns):
+                self._done = True
+                return
+            self._again.worked()
+            self._board.say("capture", RUNNING)
+            due = self._pace.wait_until_due(frame) if shared.manner.paced else frame
+            shared.captured.put(Captured(due, self._opening))
+            shared.stats.set_drops("engine busy", shared.captured.dropped)
+
+    def _is_over(self) -> bool:
+        return self._done or self._shared.ending.is_set()
+
+    def _read(self, source: Source) -> Frame | None:
+        if source.live:  # mostly waiting, which is no work
+            return source.read()
+        with self._shared.stats.stage("capture"):
+            return source.read()
+
+
+class Infer:
+    """Computes mattes: from `captured` to `inferred`, and offers frames to the face stage.
+
+    Args:
+        shared: of the run.
+        matter: opened when a composer first needs a matte.
+        continues: the run goes on after another one; an engine that does not open is outlived.
+    """
+
+    def __init__(self, shared: Shared, matter: MatteEngine, continues: bool) -> None:
+        self._shared, self._matter = shared, matter
+        self._continues = continues
+        self._held: Captured | None = None
+        self._opening = 0
+        self._again = shared.reopening("infer", NO_ENGINE, self._outlives)
+
+    def _outlives(self, error: VcamError) -> bool:
+        return (
+            self._shared.manner.outlives
+            and isinstance(error, EngineError)
+            and (self._continues or self._matter.has_worked)
+        )
+
+    def run(self) -> None:
+        """Work until `captured` is closed.
+
+        Raises:
+            EngineError: the engine fails, and is not outlived.
+            SlotClosed: the normal end.
+        """
+        shared = self._shared
+        try:
+            if not shared.looks.newest.needs_matte:
+                self._continues = True
+                shared.engine_ready.set()
+                self._pass_all(None)
+            self._again.run(self._matter, self._pass_all, shared.pause)
+        finally:
+            shared.inferred.close()
+            if shared.faces is not None:
+                shared.faces.close()
+
+    def _pass_all(self, matter: MatteEngine | None) -> None:
+        """Pass frames on; without an engine only until a composer needs one."""
+        shared = self._shared
+        shared.engine_ready.set()
+        while True:
+            captured = self._held = self._held or shared.captured.take()
+            composer = shared.looks.newest
+            if composer.needs_matte and matter is None:
+                return
+            self._held = None
+            shared.inferred.put(self._infer(captured, composer, matter))
+            shared.stats.board.say("infer", RUNNING)
+            shared.stats.set_drops("compose busy", shared.inferred.dropped)
+            if matter is not None:
+                matter.notice_drops(shared.captured.dropped)
+                self._again.worked()
+
+    def _infer(self, captured: Captured, composer: Composer, matter: MatteEngine | None) -> Inferred:
+        frame, opening = captured.frame, captured.opening
+        if matter is not None and opening != self._opening:
+            matter.reset()
+        self._opening = opening
+        if not (composer.needs_matte or composer.needs_face):
+            return Inferred(frame, opening, composer)
+        with self._shared.stats.stage("infer"):
+            pyramid = Pyramid.of(frame)
+            if composer.needs_face and self._shared.faces is not None:
+                self._shared.faces.offer(frame, pyramid)
+            matte = matter.matte(frame, pyramid) if matter and composer.needs_matte else None
+        return Inferred(frame, opening, composer, pyramid, matte)
+
+
+class Face:
+    """Parses faces beside the pipeline.
+
+    Args:
+        shared: of the run.
+        faces: its work.
+        continues: the run goes on already; an engine that does not open is outlived.
+    """
+
+    def __init__(self, shared: Shared, faces: FaceStage, continues: bool) -> None:
+        self._shared, self._faces, self._continues = shared, faces, continues
+        self._again = shared.reopening("face", EFFECT_FAILED, self._outlives)
+
+    def _outlives(self, error: VcamError) -> bool:
+        return (
+            self._shared.manner.outlives
+            and isinstance(error, EngineError)
+            and (self._continues or self._faces.has_worked)
+        )
+
+    def run(self) -> None:
+        """Parse until there is nothing more to parse.
+
+        Raises:
+            EngineError: the engine fails, and is not outlived.
+            SlotClosed: the normal end.
+        """
+        try:
+            self._again.run(self._faces.tracker, self._faces.parse_all, self._shared.pause)
+        finally:
+            self._faces.end()
+
+
+class Compose:
+    """Composes frames and sends them; the last picture or a card if none comes in time.
+
+    Args:
+        shared: of the run.
+        source: says how many frames per second there are to be.
+        output: the way into the sink.
+    """
+
+    def __init__(self, shared: Shared, source: Source, output: Output) -> None:
+        self._shared, self._source, self._output = shared, source, output
+        self._opening = 0
+        self._composer: Composer | None = None
+        self._again = self._new_reopening()
+
+    def _new_reopening(self) -> Reopening:
+        return self._shared.reopening(
+            "compose", EFFECT_FAILED, lambda _: self._shared.manner.outlives
+        )
+
+    def run(self) -> None:
+        """Work until `inferred` is closed and empty.
+
+        Raises:
+            VcamError: an effect fails and is not outlived, or the sink does.
+            MatteMissing: a bug; the frame is not sent.
+        """
+        try:
+            self._compose_all()
+        except SlotClosed:
+            self._output.send_off_card()
+        except Exception:  # a bug: the last picture must not be taken for a live one
+            with suppress(SinkError):
+                self._output.send_off_card()
+            raise
+
+    def _compose_all(self) -> None:
+        while True:
+            composed, inferred = None, None
+            with suppress(SlotTimeout):
+                patience_s = self._output.patience_s(self._source.fps)
+                inferred = self._shared.inferred.take(patience_s)
+                composed = self._compose(inferred)
+            if inferred is None or composed is None:
+                self._output.send_again()
+            else:
+                self._output.send(composed, inferred.frame.t_capture_ns)
+
+    def _compose(self, inferred: Inferred) -> Frame | None:
+        """The composed frame; None if an effect failed."""
+        composer = inferred.composer
+        if composer is not self._composer:
+            self._shared.looks.use(composer)
+            self._composer, self._again = composer, self._new_reopening()
+        if inferred.opening != self._opening:
+            composer.forget()
+            self._opening = inferred.opening
+        frame, pyramid, faces = inferred.frame, inferred.pyramid, self._shared.faces
+        found = (
+            faces.faces(frame, pyramid)
+            if composer.needs_face and faces is not None and pyramid is not None
+            else ()
+        )
+        return self._again.attempt(
+            composer, lambda: composer.compose(frame, pyramid, inferred.matte, found)
+        )
