@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-
 from vcam.backends import best_precision, make_backend
 from vcam.backends.base import Backend
 from vcam.catalogue import (

@@ -293,7 +293,9 @@ class Infer:
                 matter.notice_drops(shared.captured.dropped)
                 self._again.worked()
 
-    def _infer(self, captured: Captured, composer: Composer, matter: MatteEngine | None) -> Inferred:
+    def _infer(
+        self, captured: Captured, composer: Composer, matter: MatteEngine | None
+    ) -> Inferred:
         frame, opening = captured.frame, captured.opening
         if matter is not None and opening != self._opening:
             matter.reset()
