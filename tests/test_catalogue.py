@@ -64,6 +64,8 @@ def test_the_users_catalogue_comes_first(tmp_path: Path) -> None:
     [
         (("task = ", "tusk = "), "task is missing"),
         (("height = 32", "height = 'tall'"), "a whole number from 1 to 8192"),
+        (('name = "green', 'name = "../green'), "a name of letters, digits"),
+        (('task = "person"', 'task = "dog"'), "task = 'dog': it must be one of person, face"),
         (('model = "green"', "model = "), "not TOML"),
     ],
 )

@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vcam.engine_toml import read_engine_toml
 from vcam.errors import EngineError, UsageError
 from vcam.files import read_bounded
 from vcam.onnx_bytes import has_external_data
-from vcam.toml_file import Table, TomlError, read_toml, shown
 
 _log = logging.getLogger(__name__)
 AUTO_ENGINE = "auto"
@@ -33,7 +32,6 @@ DETECTORS = ("face_detector_fp32", "face_detector_far_fp32")
 NO_MESH = "none"
 """Written in place of a mesh: the parser finds and follows faces by itself."""
 _MOST_BYTES = 1 << 30
-_MOST_PX = 8192
 _NOT_ABOUT = ("file", "model", "task", "classes")
 _BEST_FIRST = ("fp32", "fp16")
 """Which precision the name of a model alone stands for."""
@@ -149,45 +147,22 @@ def all_engines(extra: Iterable[Path]) -> list[EngineSpec]:
 
 
 def _read(file: Path) -> list[EngineSpec]:
-    try:
-        table = Table(file, "", read_toml(file))
-        specs = [_spec(table, entry) for entry in table.tables("file")]
-    except OSError as error:
-        raise EngineError(f"{file}: {error.strerror}; export the engine again") from error
-    except TomlError as error:
-        raise EngineError(f"{error}; export the engine again") from error
-    return specs
-
-
-def _spec(table: Table, entry: Table) -> EngineSpec:
-    size = table.table("input")
-    model, precision = _plain(table, "model"), _plain(entry, "precision")
-    sha256 = entry.text("sha256")
-    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise TomlError(f"{table.path}: sha256 = {shown(sha256)}: it must be 64 hexadecimal digits")
-    return EngineSpec(
-        name=f"{model}_{precision}",
-        model=model,
-        precision=precision,
-        task=_plain(table, "task"),
-        path=table.path.parent / _plain(entry, "name"),
-        sha256=sha256,
-        size=(size.integer("height", 1, _MOST_PX), size.integer("width", 1, _MOST_PX)),
-        classes=table.texts("classes"),
-        about={k: v for k, v in table.values.items() if k not in _NOT_ABOUT},
-    )
-
-
-def _plain(table: Table, key: str) -> str:
-    """A text that is a name: of letters, digits, "_", "-" and ".", so that no path can hide in
-    it.
-    """
-    name = table.text(key)
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
-        raise TomlError(
-            f"{table.path}: {key} = {shown(name)}: it must be a name of letters, digits, _, - and ."
+    manifest = read_engine_toml(file)
+    about = {k: v for k, v in manifest.to_dict().items() if k not in _NOT_ABOUT}
+    return [
+        EngineSpec(
+            name=f"{manifest.model}_{entry.precision}",
+            model=manifest.model,
+            precision=entry.precision,
+            task=manifest.task,
+            path=file.parent / entry.name,
+            sha256=entry.sha256,
+            size=manifest.size,
+            classes=manifest.classes,
+            about=about,
         )
-    return name
+        for entry in manifest.files
+    ]
 
 
 def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> EngineSpec:

@@ -56,37 +56,44 @@ class Table:
         """A text that is not empty."""
         value = self._value(key)
         if not isinstance(value, str) or not value:
-            raise self._wrong(key, "a text that is not empty")
+            raise self.wrong(key, "a text that is not empty")
         return value
 
     def integer(self, key: str, least: int, most: int) -> int:
         """A whole number between two others."""
         value = self._value(key)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self._wrong(key, f"a whole number from {least} to {most}")
+            raise self.wrong(key, f"a whole number from {least} to {most}")
         return value
+
+    def number(self, key: str) -> float:
+        """A number, whole or not."""
+        value = self._value(key)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.wrong(key, "a number")
+        return float(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts."""
         value = self._value(key)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, "a list of texts")
+            raise self.wrong(key, "a list of texts")
         return tuple(value)
 
     def table(self, key: str) -> Table:
         """The table [key]."""
         value = self._value(key)
         if not isinstance(value, dict):
-            raise self._wrong(key, "a table")
+            raise self.wrong(key, "a table")
         return Table(self.path, f"{self.name}.{key}" if self.name else key, value)
 
     def tables(self, key: str) -> list[Table]:
         """The tables [[key]], at least one."""
         value = self._value(key)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self._wrong(key, "a list of tables")
+            raise self.wrong(key, "a list of tables")
         if not value:
-            raise self._wrong(key, "a list with a table in it")
+            raise self.wrong(key, "a list with a table in it")
         return [Table(self.path, f"{key} {at}", item) for at, item in enumerate(value, 1)]
 
     def _value(self, key: str) -> Any:
@@ -94,7 +101,8 @@ class Table:
             raise TomlError(f"{self._place(key)} is missing")
         return self.values[key]
 
-    def _wrong(self, key: str, wanted: str) -> TomlError:
+    def wrong(self, key: str, wanted: str) -> TomlError:
+        """The error of a value that is not `wanted`."""
         return TomlError(f"{self._place(key)} = {shown(self.values[key])}: it must be {wanted}")
 
     def _place(self, key: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from export.engine.card_quality import quality, table
 from export.engine.card_training import data, recipe
 from export.evaluation.measures import Score
-from export.models import ModelSpec
+from export.models import ModelSpec, Pixels
 from export.weights.record import Record
+from vcam.engine_toml import EngineFile
 
 _TEMPLATES = Path(__file__).parents[1] / "cards"
 _SHIPPED = _TEMPLATES / "shipped"
@@ -45,13 +46,13 @@ def card(
     batch: int,
     parameters: int,
     training: Training,
-    files: Sequence[Any],
+    files: Sequence[EngineFile],
     scores: Sequence[Score],
     peers: Sequence[tuple[str, Sequence[Score]]] = (),
 ) -> str:
     """The text of `CARD.md`.
 
-    parameters: of the network, their number; files: the `[[file]]` tables of `engine.toml`; peers: see
+    parameters: of the network, their number; files: those of `engine.toml`; peers: see
     `export.card_quality`.
     """
     template = Template((_TEMPLATES / f"{spec.card or _GENERAL}.md").read_text(encoding="utf-8"))
@@ -91,7 +92,8 @@ def _found(spec: ModelSpec) -> tuple[str, str]:
 def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
     plane = f"{size[0]}, {size[1]}"
     lines = [
-        f"Input `image` uint8 [{batch}, {plane}, 3] RGB, the frame stretched to this size. Normalisation is inside."
+        f"Input `image` uint8 [{batch}, {plane}, 3] RGB, the frame stretched to this size. Inside, the "
+        f"network reads {_pixels(spec.pixels)}."
     ]
     if spec.task == "face":
         lines.append(
@@ -108,16 +110,24 @@ def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
     return "\n  ".join(textwrap.fill(line, 116, subsequent_indent="  ") for line in lines)
 
 
-def _files(files: Sequence[Any]) -> str:
+def _pixels(pixels: Pixels) -> str:
+    order = "blue, green, red" if pixels.bgr else "red, green, blue"
+    mean, std = (", ".join(f"{x:g}" for x in numbers) for numbers in (pixels.mean, pixels.std))
+    return (
+        f"{order}: (x - mean) / std with the means {mean} and deviations {std} of red, green, blue"
+    )
+
+
+def _files(files: Sequence[EngineFile]) -> str:
     body = [
         [
-            f"`{file['name']}`",
-            file["precision"],
-            f"{file['bytes'] / 1e6:.2f} MB",
-            file["parity"]["reference"],
-            f"{file['parity']['logit_max']:.1e} in logits, {file['parity']['output_max']}/255 in the output",
-            _agreement(file["parity"]),
-            str(file["parity"]["images"]),
+            f"`{file.name}`",
+            file.precision,
+            f"{file.bytes / 1e6:.2f} MB",
+            file.parity["reference"],
+            f"{file.parity['logit_max']:.1e} in logits, {file.parity['output_max']}/255 in the output",
+            _agreement(file.parity),
+            str(file.parity["images"]),
         ]
         for file in files
     ]

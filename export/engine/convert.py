@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import onnx
 from torch import nn
 
 from export.data.image import Image
-from export.engine import toml
 from export.engine.card import Training, card
 from export.engine.card_quality import read_peers
 from export.engine.card_training import sets_of
+from export.engine.folder import new_folder, write_graph, write_manifest
 from export.errors import ExportError
 from export.evaluation.engines import open_onnx
 from export.evaluation.measures import Score
@@ -39,6 +34,7 @@ from export.onnx.parity import check_half, check_parity
 from export.weights.files import fit_weights, preset_of, read_weights, sha256_of
 from export.weights.layouts import origin_of, resolve
 from export.weights.record import Record, record_of, samples_seen
+from vcam.engine_toml import EngineFile, EngineManifest, Origin, PixelFormat
 
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -90,30 +86,24 @@ def convert(config: ConvertConfig) -> Path:
         "fp32": asdict(check_parity(network, spec, single, images)),
         "fp16": asdict(check_half(single, half, images)),
     }
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{config.out.name}-", dir=config.out.parent
-    ) as temporary:
-        made = Path(temporary) / "engine"
-        made.mkdir()
+    with new_folder(config.out) as made:
         files = [
-            write_graph(made, f"{spec.engine_name}_{precision}", precision, model)
-            | {"parity": parity[precision]}
+            write_graph(
+                made, f"{spec.engine_name}_{precision}", precision, model, parity[precision]
+            )
             for precision, model in (("fp32", single), ("fp16", half))
         ]
         scores = (
-            evaluate(open_onnx(made / files[0]["name"], spec.classes), config.data)
+            evaluate(open_onnx(made / files[0].name, spec.classes), config.data)
             if config.data
             else []
         )
         training = _training(config, loaded)
-        document = _document(loaded, size, config, training, files, scores)
-        (made / "engine.toml").write_text(toml.dumps(document), encoding="utf-8")
+        write_manifest(made, _manifest(loaded, size, config, training, files, scores))
         text = card(
             spec, size, config.batch, parameters_of(network), training, files, scores, peers
         )
         (made / "CARD.md").write_text(text, encoding="utf-8")
-        put(made, config.out, Path(temporary) / "old")
     return config.out
 
 
@@ -195,20 +185,6 @@ def parity_pictures(
     return pictures(folder, size, most) if folder else own_pictures(size, most)
 
 
-def write_graph(
-    folder: Path, engine: str, precision: str, model: onnx.ModelProto
-) -> dict[str, Any]:
-    data = model.SerializeToString(deterministic=True)
-    (folder / f"{engine}.onnx").write_bytes(data)
-    return {
-        "engine": engine,
-        "name": f"{engine}.onnx",
-        "precision": precision,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-
-
 def _training(config: ConvertConfig, loaded: Loaded) -> Training:
     """What is known of how weights came about, and their licence: only that of our own is known without being said."""
     if loaded.preset and loaded.preset.sha256 == sha256_of(config.checkpoint):
@@ -233,50 +209,31 @@ def _training(config: ConvertConfig, loaded: Loaded) -> Training:
     return Training(origin, config.licence or _OTHERS_LICENCE, loaded.record)
 
 
-def _document(
+def _manifest(
     loaded: Loaded,
     size: tuple[int, int],
     config: ConvertConfig,
     training: Training,
-    files: list[dict[str, Any]],
+    files: list[EngineFile],
     scores: list[Score],
-) -> dict[str, Any]:
-    spec = loaded.spec
-    state = (
-        {"state": {"input": "state_in", "output": "state_out", "start": 0}} if spec.memory else {}
+) -> EngineManifest:
+    spec, record = loaded.spec, training.record
+    preset = loaded.preset.name if loaded.preset else ""
+    pixels = spec.pixels
+    return EngineManifest(
+        task=spec.task,
+        model=spec.engine_name,
+        network=spec.name,
+        classes=spec.classes,
+        licence=training.licence,
+        opset=OPSET,
+        size=size,
+        batch=config.batch,
+        memory=spec.memory,
+        pixels=PixelFormat("BGR" if pixels.bgr else "RGB", pixels.mean, pixels.std),
+        origin=Origin(training.origin, preset, samples_seen(record), tuple(sets_of(record))),
+        files=tuple(files),
+        quality=tuple(
+            {"engine": files[0].engine, **score.row()} for score in scores if not score.condition
+        ),
     )
-    return {
-        "format": 1,
-        "task": spec.task,
-        "model": spec.engine_name,
-        "network": spec.name,
-        "classes": list(spec.classes),
-        "licence": training.licence,
-        "opset": OPSET,
-        "input": {"name": "image", "batch": config.batch, "height": size[0], "width": size[1]},
-        "output": {"name": "alpha" if spec.task == "person" else "probs"},
-        **state,
-        "training": {
-            "origin": training.origin,
-            "samples": samples_seen(training.record),
-            "sets": list(sets_of(training.record)),
-        },
-        "file": files,
-        "quality": [
-            {"engine": files[0]["engine"], **score.row()} for score in scores if not score.condition
-        ],
-    }
-
-
-def put(made: Path, out: Path, old: Path) -> None:
-    """Put a finished folder in the place of an older one, which is moved away first and back on failure."""
-    if out.exists():
-        out.rename(old)
-    try:
-        made.rename(out)
-    except OSError:
-        if old.exists():
-            old.rename(out)
-        raise
-    if old.exists():
-        shutil.rmtree(old)

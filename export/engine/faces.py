@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 
 from export.data.image import Image
-from export.engine import toml
 from export.engine.card_quality import table
-from export.engine.convert import parity_pictures, put, write_graph
+from export.engine.convert import parity_pictures
+from export.engine.folder import new_folder, write_graph, write_manifest
 from export.errors import ExportError
 from export.onnx.face_engines import (
     POINTS,
@@ -30,6 +29,7 @@ from export.onnx.face_engines import (
 from export.onnx.graph import OPSET
 from export.onnx.parity import FEWEST_IMAGES, cpu_session
 from export.weights.tflite import is_tflite, parse_tflite
+from vcam.engine_toml import EngineFile, EngineManifest, Origin
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "cards"
 _LARGEST_BYTES = 64 * 2**20
@@ -86,20 +86,13 @@ def convert_faces(config: FaceConvertConfig) -> Path:
         "fp32": asdict(check_litert(engine, data, single, images)),
         "fp16": asdict(check_half_faces(engine, single, half, images)),
     }
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{config.out.name}-", dir=config.out.parent
-    ) as temporary:
-        made = Path(temporary) / "engine"
-        made.mkdir()
+    with new_folder(config.out) as made:
         files = [
-            write_graph(made, f"{engine.name}_{precision}", precision, model)
-            | {"parity": parity[precision]}
+            write_graph(made, f"{engine.name}_{precision}", precision, model, parity[precision])
             for precision, model in (("fp32", single), ("fp16", half))
         ]
-        (made / "engine.toml").write_text(toml.dumps(_document(engine, files)), encoding="utf-8")
+        write_manifest(made, _manifest(engine, files))
         (made / "CARD.md").write_text(_card(engine, files), encoding="utf-8")
-        put(made, config.out, Path(temporary) / "old")
     return config.out
 
 
@@ -257,34 +250,31 @@ def _compared(
     )
 
 
-def _document(engine: FaceEngine, files: list[dict[str, Any]]) -> dict[str, Any]:
-    threshold = {"detector": {"threshold": engine.threshold}} if engine.task == "detect" else {}
-    return {
-        "format": 1,
-        "task": engine.task,
-        "model": engine.name,
-        "classes": ["face"],
-        "licence": _LICENCE,
-        "opset": OPSET,
-        "input": {"name": "image", "batch": 1, "height": engine.side, "width": engine.side},
-        "output": {"name": "faces" if engine.task == "detect" else "points"},
-        **threshold,
-        "training": {"origin": f"published, {engine.source}", "samples": 0, "sets": []},
-        "file": files,
-    }
+def _manifest(engine: FaceEngine, files: list[EngineFile]) -> EngineManifest:
+    return EngineManifest(
+        task=engine.task,
+        model=engine.name,
+        classes=("face",),
+        licence=_LICENCE,
+        opset=OPSET,
+        size=(engine.side, engine.side),
+        threshold=engine.threshold if engine.task == "detect" else None,
+        origin=Origin(f"published, {engine.source}"),
+        files=tuple(files),
+    )
 
 
-def _card(engine: FaceEngine, files: list[dict[str, Any]]) -> str:
+def _card(engine: FaceEngine, files: list[EngineFile]) -> str:
     rows = [
         [
-            f"`{file['name']}`",
-            file["precision"],
-            f"{file['bytes'] / 1e6:.2f} MB",
-            file["parity"]["reference"],
-            f"{file['parity']['relative_max']:.1e}",
-            f"{file['parity']['score_max']:.1e}",
-            f"{file['parity']['place_mean']:.1e}",
-            str(file["parity"]["images"]),
+            f"`{file.name}`",
+            file.precision,
+            f"{file.bytes / 1e6:.2f} MB",
+            file.parity["reference"],
+            f"{file.parity['relative_max']:.1e}",
+            f"{file.parity['score_max']:.1e}",
+            f"{file.parity['place_mean']:.1e}",
+            str(file.parity["images"]),
         ]
         for file in files
     ]

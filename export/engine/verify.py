@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +13,9 @@ from export.engine.convert import load_network, parity_pictures
 from export.errors import ExportError
 from export.evaluation.engines import load_session
 from export.onnx.parity import check_half, check_parity
+from vcam.engine_toml import EngineFile, EngineManifest, read_engine_toml
+from vcam.errors import EngineError
 
-_ANSWERS = {"person": "alpha", "face": "probs", "detect": "faces", "landmarks": "points"}
 _FLOATS = {"detect", "landmarks"}
 """Tasks whose answers are numbers, not pixels."""
 _IMAGES = 16
@@ -40,68 +39,67 @@ def verify(config: VerifyConfig) -> list[str]:
         ExportError: `engine.toml` is missing or incomplete, a file is missing, altered, or breaks the contract, the
             pictures or the checkpoint are not usable, or the files differ more than the limits allow.
     """
-    path = config.folder / "engine.toml"
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        lines = [_check(config.folder, file, document) for file in document["file"]]
-        return lines + _parity(config, document)
+        manifest = read_engine_toml(config.folder / "engine.toml")
+        lines = [_check(config.folder, file, manifest) for file in manifest.files]
+        return lines + _parity(config, manifest)
     except OSError as error:
         raise ExportError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path}: not TOML ({error})") from error
-    except KeyError as error:
-        raise ExportError(f"{path}: the key {error} is missing") from error
-    except (TypeError, AttributeError, ValueError) as error:
-        raise ExportError(
-            f"{path}: a value is not what it should be ({error}); convert again"
-        ) from error
+    except EngineError as error:
+        raise ExportError(str(error)) from error
 
 
-def _check(folder: Path, file: dict[str, Any], document: dict[str, Any]) -> str:
-    path = folder / file["name"]
+def _check(folder: Path, file: EngineFile, manifest: EngineManifest) -> str:
+    path = folder / file.name
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if (len(data), digest) != (file["bytes"], file["sha256"]):
+    if (len(data), digest) != (file.bytes, file.sha256):
         raise ExportError(
             f"{path}: not the file that engine.toml describes (sha256 {digest[:12]}...); convert again"
         )
     session = load_session(path)
     opset = onnx.load_from_string(data).opset_import[0].version
-    if opset != document["opset"]:
-        raise ExportError(f"{path}: opset {opset}, engine.toml says {document['opset']}")
+    if opset != manifest.opset:
+        raise ExportError(f"{path}: opset {opset}, engine.toml says {manifest.opset}")
     inputs = {x.name: x for x in session.get_inputs()}
     outputs = {x.name: x.type for x in session.get_outputs()}
-    answer, kind = _ANSWERS[document["task"]], "uint8"
-    if document["task"] in _FLOATS:
+    answer, kind = manifest.output, "uint8"
+    if manifest.task in _FLOATS:
         kind = "float"
-    if inputs["image"].type != "tensor(uint8)" or outputs.get(answer) != f"tensor({kind})":
-        raise ExportError(
-            f"{path}: not a {document['task']} engine (uint8 `image` in, {kind} `{answer}` out)"
-        )
-    size, said = (
-        tuple(inputs["image"].shape[1:3]),
-        (document["input"]["height"], document["input"]["width"]),
-    )
-    if size != said:
-        raise ExportError(f"{path}: input {size}, engine.toml says {said}")
     kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+    known = all(
+        x.type in kinds and all(isinstance(d, int) for d in x.shape) for x in inputs.values()
+    )
+    image = inputs.get("image")
+    if (
+        not known
+        or image is None
+        or image.type != "tensor(uint8)"
+        or outputs.get(answer) != f"tensor({kind})"
+    ):
+        raise ExportError(
+            f"{path}: not a {manifest.task} engine (uint8 `image` in, {kind} `{answer}` out)"
+        )
+    size = tuple(image.shape[1:3])
+    if size != manifest.size:
+        raise ExportError(f"{path}: input {size}, engine.toml says {manifest.size}")
     session.run(None, {name: np.zeros(x.shape, kinds[x.type]) for name, x in inputs.items()})
-    return f"{file['engine']}: {file['name']}, {len(data)} bytes, opset {opset}, input {size[0]}x{size[1]}, runs"
+    return f"{file.engine}: {file.name}, {len(data)} bytes, opset {opset}, input {size[0]}x{size[1]}, runs"
 
 
-def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
-    files = {
-        file["precision"]: onnx.load(config.folder / file["name"]) for file in document["file"]
-    }
-    size = (int(document["input"]["height"]), int(document["input"]["width"]))
-    if document["task"] in _FLOATS:
-        return _face_parity(config, document, files)
-    images = parity_pictures(document["task"], size, config.images, config.data, _IMAGES)
+def _parity(config: VerifyConfig, manifest: EngineManifest) -> list[str]:
+    files = {file.precision: onnx.load(config.folder / file.name) for file in manifest.files}
+    if manifest.task in _FLOATS:
+        return _face_parity(config, manifest, files)
+    images = parity_pictures(manifest.task, manifest.size, config.images, config.data, _IMAGES)
     lines = []
     if config.checkpoint and "fp32" in files:
-        classes = ",".join(document["classes"])
+        classes = ",".join(manifest.classes)
         spec, network = load_network(
-            document.get("network", document["model"]), config.checkpoint, config.preset, classes
+            manifest.network or manifest.model,
+            config.checkpoint,
+            config.preset or manifest.origin.preset or None,
+            classes,
         )
         exact = check_parity(network, spec, files["fp32"], images)
         lines.append(
@@ -116,13 +114,16 @@ def _parity(config: VerifyConfig, document: dict[str, Any]) -> list[str]:
 
 
 def _face_parity(
-    config: VerifyConfig, document: dict[str, Any], files: dict[str, onnx.ModelProto]
+    config: VerifyConfig, manifest: EngineManifest, files: dict[str, onnx.ModelProto]
 ) -> list[str]:
     """The lines of a face detector or mesh; with the published file also against LiteRT."""
     from export.engine.faces import check_half_faces, check_litert, read_published
     from export.onnx.face_engines import FACE_ENGINES
 
-    engine = FACE_ENGINES[document["model"]]
+    engine = FACE_ENGINES.get(manifest.model)
+    if engine is None:
+        known = ", ".join(FACE_ENGINES)
+        raise ExportError(f"{config.folder}: {manifest.model} is none of {known}; convert again")
     images = parity_pictures("face", (engine.side,) * 2, config.images, config.data, _IMAGES)
     lines = []
     if config.checkpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +14,8 @@ from export.data.image import Image, u8
 from export.errors import ExportError
 from export.evaluation.scenes import fit
 from export.models import V1_CLASSES, V2_CLASSES
+from vcam.engine_toml import read_engine_toml
+from vcam.errors import EngineError
 
 
 class Matting(Protocol):
@@ -160,10 +161,10 @@ def open_engine(path: Path) -> Matting | Parsing:
     classes: tuple[str, ...] = ()
     if path.is_dir():
         try:
-            document = tomllib.loads((path / "engine.toml").read_text(encoding="utf-8"))
-            path, classes = path / document["file"][0]["name"], tuple(document["classes"])
-        except (OSError, tomllib.TOMLDecodeError, LookupError) as error:
-            raise ExportError(f"{path}: no engine.toml that names a file") from error
+            manifest = read_engine_toml(path / "engine.toml")
+        except EngineError as error:
+            raise ExportError(str(error)) from error
+        path, classes = path / manifest.files[0].name, manifest.classes
     return TfliteMatting(path) if path.suffix == ".tflite" else open_onnx(path, classes)
 
 

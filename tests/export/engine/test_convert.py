@@ -117,7 +117,14 @@ def test_a_card_claims_of_other_weights_nothing_that_was_found_of_the_shipped_on
         assert claim not in text
 
 
-@pytest.mark.parametrize("name", sorted(TRAINED.keys() - {"portraitnet_lite_prior"}))
+_SHIPPED = [
+    name
+    for name, spec in TRAINED.items()
+    if (CHECKPOINTS / f"{spec.engine_name}.safetensors").is_file()
+]
+
+
+@pytest.mark.parametrize("name", _SHIPPED)
 def test_a_card_of_shipped_weights_says_what_was_found(name: str) -> None:
     spec = TRAINED[name]
     record = record_of(CHECKPOINTS / f"{spec.engine_name}.safetensors")
@@ -210,5 +217,5 @@ def test_verify_notices_changes(tmp_path: Path, engine: Path) -> None:
     with pytest.raises(ExportError, match="cannot be read"):
         verify(VerifyConfig(tmp_path / "sinet"))
     (tmp_path / "sinet" / "engine.toml").write_text("format = 1")
-    with pytest.raises(ExportError, match="the key 'file' is missing"):
+    with pytest.raises(ExportError, match=r"engine\.toml: task is missing"):
         verify(VerifyConfig(tmp_path / "sinet"))

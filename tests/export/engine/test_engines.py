@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tomli_w
 import torch
 
-from export.engine import toml
 from export.engine.convert import ConvertConfig, convert
 from export.engine.plan import plan
 from export.engine.verify import VerifyConfig, verify
@@ -156,7 +156,7 @@ def test_verify_notices_other_weights(tmp_path: Path, face: Path) -> None:
     path.write_bytes(data)
     document = _document(face)
     document["file"][1] |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}  # type: ignore[index]
-    (tmp_path / "segformer_b0" / "engine.toml").write_text(toml.dumps(document))
+    (tmp_path / "segformer_b0" / "engine.toml").write_text(tomli_w.dumps(document))
     with pytest.raises(ExportError, match="float16 and float32 differ"):
         verify(VerifyConfig(tmp_path / "segformer_b0"))
 
@@ -190,6 +190,6 @@ def test_plan_needs_a_half_precision_file(tmp_path: Path, face: Path) -> None:
     shutil.copytree(face, tmp_path / "segformer_b0")
     document = _document(face)
     document["file"] = document["file"][:1]  # type: ignore[index]
-    (tmp_path / "segformer_b0" / "engine.toml").write_text(toml.dumps(document))
+    (tmp_path / "segformer_b0" / "engine.toml").write_text(tomli_w.dumps(document))
     with pytest.raises(ExportError, match=r"no engine\.toml that names a fp16 file"):
         list(plan(tmp_path / "segformer_b0"))

@@ -1,0 +1,222 @@
+"""What an `engine.toml` holds: the one definition for whoever writes one and whoever reads it.
+
+Only `task`, `model`, `classes`, the size of the input and the files are needed to run an engine;
+everything else says how it came about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcam.errors import EngineError
+from vcam.toml_file import Table, TomlError, read_toml
+
+FORMAT = 1
+TASKS = ("person", "face", "detect", "landmarks")
+_OUTPUTS = {"person": "alpha", "face": "probs", "detect": "faces", "landmarks": "points"}
+_STATE = {"input": "state_in", "output": "state_out", "start": 0}
+_MOST_PX = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFile:
+    """One ONNX file. name: without folders. precision: "fp32" or "fp16". bytes: its length.
+
+    parity: how far it is from its reference, as it was measured when it was made.
+    """
+
+    name: str
+    precision: str
+    sha256: str
+    engine: str = ""
+    bytes: int = 0
+    parity: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a `[[file]]` table."""
+        table: dict[str, Any] = {
+            "engine": self.engine,
+            "name": self.name,
+            "precision": self.precision,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
+        return table | ({"parity": dict(self.parity)} if self.parity else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How weights came about. preset: the published weights for which they were taken, or "".
+
+    samples: how many a training of this project saw; sets: the names of the sets it drew from.
+    """
+
+    text: str = ""
+    preset: str = ""
+    samples: int = 0
+    sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """What the network inside an engine reads: `(x - mean) / std` of 0..255.
+
+    order: "RGB" or "BGR"; mean and std stay in the order red, green, blue. The engine itself takes
+    RGB; all of this is inside of it.
+    """
+
+    order: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineManifest:
+    """An `engine.toml`. size: (height, width) of the input. network: what the checkpoint is of.
+
+    memory: whether `state_in` and `state_out` are there. threshold: of a detector, from which score
+    on a box counts. quality: scores, one table each.
+    """
+
+    task: str
+    model: str
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    files: tuple[EngineFile, ...]
+    network: str = ""
+    licence: str = ""
+    opset: int = 0
+    batch: int = 1
+    memory: bool = False
+    threshold: float | None = None
+    origin: Origin = field(default_factory=Origin)
+    pixels: PixelFormat | None = None
+    quality: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def output(self) -> str:
+        """The name of the answer's tensor."""
+        return _OUTPUTS[self.task]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document, for a writer of TOML."""
+        height, width = self.size
+        table: dict[str, Any] = {
+            "format": FORMAT,
+            "task": self.task,
+            "model": self.model,
+            "network": self.network or self.model,
+            "classes": list(self.classes),
+            "licence": self.licence,
+            "opset": self.opset,
+            "input": {"name": "image", "batch": self.batch, "height": height, "width": width},
+            "output": {"name": self.output},
+        }
+        if self.memory:
+            table["state"] = dict(_STATE)
+        if self.threshold is not None:
+            table["detector"] = {"threshold": self.threshold}
+        if self.pixels is not None:
+            mean, std = list(self.pixels.mean), list(self.pixels.std)
+            table["pixels"] = {"order": self.pixels.order, "mean": mean, "std": std}
+        training = {"origin": self.origin.text, "samples": self.origin.samples}
+        preset = {"preset": self.origin.preset} if self.origin.preset else {}
+        table["training"] = training | preset | {"sets": list(self.origin.sets)}
+        table["file"] = [file.to_dict() for file in self.files]
+        return table | ({"quality": [dict(x) for x in self.quality]} if self.quality else {})
+
+
+def read_engine_toml(path: Path) -> EngineManifest:
+    """Read an `engine.toml`; nothing in it is trusted.
+
+    Raises:
+        EngineError: it cannot be read, is no TOML, or lacks a value or has a wrong one.
+    """
+    try:
+        return _manifest(Table(path, "", read_toml(path)))
+    except OSError as error:
+        raise EngineError(f"{path}: {error.strerror}; export the engine again") from error
+    except TomlError as error:
+        raise EngineError(f"{error}; export the engine again") from error
+
+
+def _manifest(table: Table) -> EngineManifest:
+    task = table.text("task")
+    if task not in TASKS:
+        raise table.wrong("task", f"one of {', '.join(TASKS)}")
+    image = table.table("input")
+    training, pixels = _optional(table, "training"), _optional(table, "pixels")
+    detector = _optional(table, "detector")
+    return EngineManifest(
+        task,
+        _plain(table, "model"),
+        table.texts("classes"),
+        (image.integer("height", 1, _MOST_PX), image.integer("width", 1, _MOST_PX)),
+        tuple(_file(entry) for entry in table.tables("file")),
+        _plain(table, "network") if "network" in table.values else "",
+        _text(table, "licence"),
+        _integer(table, "opset"),
+        image.integer("batch", 1, _MOST_PX) if "batch" in image.values else 1,
+        "state" in table.values,
+        detector.number("threshold") if detector else None,
+        _origin(training) if training else Origin(),
+        _pixels(pixels) if pixels else None,
+        tuple(x.values for x in table.tables("quality")) if "quality" in table.values else (),
+    )
+
+
+def _file(table: Table) -> EngineFile:
+    sha256 = table.text("sha256")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise table.wrong("sha256", "64 hexadecimal digits")
+    parity = _optional(table, "parity")
+    return EngineFile(
+        _plain(table, "name"),
+        _plain(table, "precision"),
+        sha256,
+        _text(table, "engine"),
+        _integer(table, "bytes"),
+        parity.values if parity else {},
+    )
+
+
+def _origin(table: Table) -> Origin:
+    sets = table.texts("sets") if "sets" in table.values else ()
+    return Origin(_text(table, "origin"), _text(table, "preset"), _integer(table, "samples"), sets)
+
+
+def _pixels(table: Table) -> PixelFormat:
+    return PixelFormat(table.text("order"), _three(table, "mean"), _three(table, "std"))
+
+
+def _three(table: Table, key: str) -> tuple[float, ...]:
+    values = table.values.get(key)
+    if not isinstance(values, list) or len(values) != 3:
+        raise table.wrong(key, "three numbers")
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in values):
+        raise table.wrong(key, "three numbers")
+    return tuple(float(x) for x in values)
+
+
+def _optional(table: Table, key: str) -> Table | None:
+    return table.table(key) if key in table.values else None
+
+
+def _text(table: Table, key: str) -> str:
+    return table.text(key) if table.values.get(key, "") != "" else ""
+
+
+def _integer(table: Table, key: str) -> int:
+    return table.integer(key, 0, 1 << 62) if key in table.values else 0
+
+
+def _plain(table: Table, key: str) -> str:
+    """A name: letters, digits, "_", "-" and ".", so that no path can hide in it."""
+    name = table.text(key)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise table.wrong(key, "a name of letters, digits, _, - and .")
+    return name
