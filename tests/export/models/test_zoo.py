@@ -34,9 +34,7 @@ _TRAINING_ONLY = ("auxiliary_head.", "aux_classifier.", ".pam_conv_seg.", ".cam_
 
 @dataclass(frozen=True)
 class _Case:
-    """noise: the authors' network in float32 against itself in float64; five times that
-    is allowed.
-    """
+    """noise: of the authors' network in float32 against float64; five times that is allowed."""
 
     network: Callable[[], nn.Module]
     noise: float = 2e-5
