@@ -156,7 +156,7 @@ def open_checkpoint(
         seen = record["spec"]
         spec = replace(spec, pixels=Pixels(tuple(seen["mean"]), tuple(seen["std"]), seen["bgr"]))
     else:
-        origin = origin or origin_of(checkpoint, spec)
+        origin = origin or origin_of(checkpoint, spec, weights)
         spec = origin.applied(spec) if origin else spec
     network = spec.build()
     network.load_state_dict(fitted)

@@ -6,7 +6,24 @@ A family is a module with a `FAMILY` (see `export.models.spec`); listing it here
 from __future__ import annotations
 
 from export.errors import ExportError
-from export.models import extremec3, portraitnet, segformer, selfie, sinet
+from export.models import (
+    bisenetv2,
+    danet,
+    deeplabv3,
+    ehanet,
+    extremec3,
+    fastscnn,
+    fcn,
+    fcn8s,
+    fpn,
+    lraspp,
+    portraitnet,
+    segformer,
+    segnext,
+    selfie,
+    sinet,
+    unet,
+)
 from export.models.spec import PERSON, V1_CLASSES, V2_CLASSES, Family, ModelSpec, Pixels, Preset
 
 __all__ = [
@@ -34,6 +51,17 @@ FAMILIES = (
     portraitnet.FAMILY,
     segformer.FAMILY,
     selfie.FAMILY,
+    lraspp.FAMILY,
+    fcn.FAMILY,
+    fpn.FAMILY,
+    bisenetv2.FAMILY,
+    segnext.FAMILY,
+    danet.FAMILY,
+    deeplabv3.FAMILY,
+    fastscnn.FAMILY,
+    fcn8s.FAMILY,
+    unet.FAMILY,
+    ehanet.FAMILY,
 )
 MODELS = {spec.name: spec for family in FAMILIES for spec in family.specs}
 TRAINED = {spec.name: spec for family in FAMILIES for spec in family.trained}

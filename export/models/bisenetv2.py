@@ -7,10 +7,14 @@ that its checkpoints load strictly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, Separable, resize, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec, State
 
 _DETAIL = ((64, 64), (64, 64, 64), (128, 128, 128))
 _STEM = 16
@@ -155,13 +159,43 @@ class BiSeNetV2(nn.Module):
     """Semantic segmentation.
 
     Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits
-    [N, classes, H/8, W/8].
+    [N, classes, H/8, W/8]. `outputs`: of the classifier, if it has more than classes; EasyPortrait's
+    files have Cityscapes' 19, of which the first ones were trained.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, outputs: int = 0) -> None:
         super().__init__()
         self.backbone = _Backbone()
-        self.decode_head = _Head(classes)
+        self.decode_head = _Head(outputs or classes)
+        self._classes = classes
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+        logits: Tensor = self.decode_head(self.backbone(x))
+        return logits[:, : self._classes]
+
+
+def _variant(spec: ModelSpec, state: State) -> ModelSpec:
+    """With as many outputs as the weights have."""
+    outputs = state[CLASSIFIER].shape[:1] if CLASSIFIER in state else ()
+    return replace(spec, options={"outputs": outputs[0]}) if outputs else spec
+
+
+_SPEC = ModelSpec(
+    "bisenetv2",
+    BiSeNetV2,
+    (512, 512),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="BiSeNetV2 (Yu et al., IJCV 2021, arXiv 2004.02147).",
+)
+FAMILY = Family(
+    mark="backbone.bga.conv.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+    variant=_variant,
+    training_only=("auxiliary_head.",),
+    counted="auxiliary_head.0.conv_seg.weight",
+)

@@ -7,11 +7,15 @@ classifiers of the single branches, which only training reads, are left out.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models import resnet
 from export.models.blocks import ConvNorm
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _WIDTH = 512
 _KEYS = 64
@@ -90,3 +94,26 @@ class DaNetResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x)[-1])  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "danet_r50",
+    DaNetResNet50,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="DANet (Fu et al., CVPR 2019, arXiv 1809.02983) on ResNet-50.",
+)
+FAMILY = Family(
+    mark="decode_head.pam.gamma.scale",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+    training_only=(
+        "auxiliary_head.",
+        "decode_head.pam_conv_seg.",
+        "decode_head.cam_conv_seg.",
+    ),
+)

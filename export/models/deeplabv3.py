@@ -7,11 +7,15 @@ arXiv 1706.05587. Two layouts: mmsegmentation 0.x (EasyPortrait's files) and tor
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models import resnet
 from export.models.blocks import ConvNorm, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V1_PIXELS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec, Preset, State
 
 _RATES = (12, 24, 36)
 _MM_WIDTH = 512
@@ -84,17 +88,62 @@ class _Aspp(nn.Module):
 class TorchvisionDeepLabV3(nn.Module):
     """The same network in torchvision's layout: one 7x7 convolution first, half the head's width.
 
-    Input and output: as `DeepLabV3ResNet50`; with one class its logit above 0 is the face.
+    Input and output: as `DeepLabV3ResNet50`; with `outputs` = 1 there is one logit, for the second
+    of two classes.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, outputs: int = 0) -> None:
         super().__init__()
         self.backbone = resnet.ResNet50(deep_stem=False, dilated=True)
         self.classifier = nn.Sequential(
             _Aspp(resnet.CHANNELS[-1]),
             *_conv_norm(_TV_WIDTH, _TV_WIDTH, 1),
-            nn.Conv2d(_TV_WIDTH, classes, 1),
+            nn.Conv2d(_TV_WIDTH, outputs or classes, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.backbone(x)[-1])  # type: ignore[no-any-return]
+
+
+_TV_MARK = "classifier.0.convs.0.0.weight"
+_TV_CLASSIFIER = "classifier.4.weight"
+_FACE_SEGMENTATION = Preset(
+    "face_segmentation",
+    V1_PIXELS,
+    "ashimatyuk/face_segmentation@cc47f43, model.py",
+    size=(512, 512),
+    mark=_TV_MARK,
+)
+"""Its face is skin without glasses; its demo paints where the logit is above 0.1."""
+
+
+def _variant(spec: ModelSpec, state: State) -> ModelSpec:
+    """In the layout of the weights; with one logit, its class and the background."""
+    if _TV_MARK not in state:
+        return spec
+    rows = state[_TV_CLASSIFIER].shape[:1] if _TV_CLASSIFIER in state else ()
+    spec = replace(spec, network=TorchvisionDeepLabV3)
+    if rows != (1,):
+        return spec
+    return replace(spec, classes=("background", "face"), parses=True, options={"outputs": 1})
+
+
+_SPEC = ModelSpec(
+    "deeplabv3_r50",
+    DeepLabV3ResNet50,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="DeepLabV3 (Chen et al., arXiv 1706.05587) on ResNet-50.",
+)
+FAMILY = Family(
+    mark="decode_head.aspp_modules.0.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=(CLASSIFIER, _TV_CLASSIFIER),
+    class_names=CLASS_NAMES,
+    variant=_variant,
+    presets=(*PRESETS, _FACE_SEGMENTATION),
+    others=(_TV_MARK,),
+    training_only=("auxiliary_head.", "aux_classifier."),
+)

@@ -10,6 +10,8 @@ V2_PIXELS = Pixels(
     mean=(143.55267075, 132.96705975, 126.94924335), std=(60.2625333, 60.32740275, 59.30988645)
 )
 """Branch main @ 1b3d3e5, pipelines/local_configs/easyportrait_experiments_v2/: its own."""
+CLASSIFIER = "decode_head.conv_seg.weight"
+"""Of all its networks: the tensor with one row for each class."""
 CLASS_NAMES = {2: ("background", "person"), 8: V2_CLASSES, 9: V1_CLASSES}
 """Portraits of version 2, face parsing of version 2, version 1."""
 PRESETS = (

@@ -8,11 +8,14 @@ widths of its small parts are this project's choice, and files trained elsewhere
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, Separable, resize, size_of
+from export.models.easyportrait import CLASS_NAMES, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _WIDTHS = (64, 128, 256, 512)
 _WIDTH = 128
@@ -116,3 +119,20 @@ class EhaNet(nn.Module):
         if self.training and self.edge is not None:
             return logits, self.edge(lowers[0])
         return logits
+
+
+_SPEC = ModelSpec(
+    "ehanet",
+    EhaNet,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="EHANet (Luo et al., Applied Sciences 10(9), 2020), not compared with the authors' code.",
+)
+FAMILY = Family(
+    mark="attentions.0.gate.0.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier="classifier.1.weight",
+    class_names=CLASS_NAMES,
+)

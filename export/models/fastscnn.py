@@ -6,10 +6,14 @@ Poudel, Liwicki, Cipolla, "Fast-SCNN: Fast Semantic Segmentation Network", BMVC 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, InvertedResidual, Separable, resize, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _DOWN = (32, 48, 64)
 _STAGES = ((64, 64, 2), (64, 96, 2), (96, 128, 1))
@@ -125,3 +129,22 @@ class FastScnn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "fastscnn",
+    FastScnn,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="Fast-SCNN (Poudel et al., BMVC 2019, arXiv 1902.04502).",
+)
+FAMILY = Family(
+    mark="backbone.feature_fusion.dwconv.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+    training_only=("auxiliary_head.",),
+)

@@ -7,10 +7,14 @@ follow mmsegmentation 0.x, so that its checkpoints load strictly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, InvertedResidual
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _STAGES = (
     (1, 16, 1, 1, 1),
@@ -71,3 +75,22 @@ class FcnMobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "fcn_mobilenetv2",
+    FcnMobileNetV2,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="FCN (Long et al., CVPR 2015, arXiv 1411.4038) on a dilated MobileNetV2.",
+)
+FAMILY = Family(
+    mark="backbone.layer7.0.conv.2.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+    training_only=("auxiliary_head.",),
+)

@@ -8,9 +8,14 @@ Caffe file, which its port to PyTorch kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from export.models.easyportrait import CLASS_NAMES
+from export.models.spec import V1_CLASSES, Family, ModelSpec, Pixels, Preset, State
 
 _VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _MARGIN = 100
@@ -46,10 +51,14 @@ class Fcn8s(nn.Module):
     """Semantic segmentation.
 
     Input: float32 [N, 3, H, W], normalised, any size. Output: float32 logits [N, classes, H, W].
+    `outputs`: of the network, if it has more than the two classes: all but the first are the face,
+    which is the largest of them, as the port to PyTorch takes it.
     """
 
-    def __init__(self, classes: int = 21) -> None:
+    def __init__(self, classes: int, outputs: int = 0) -> None:
         super().__init__()
+        self._joined = outputs > classes
+        outputs = outputs or classes
         in_channels = 3
         for stage, widths in enumerate(_VGG, start=1):
             for index, width in enumerate(widths, start=1):
@@ -60,14 +69,14 @@ class Fcn8s(nn.Module):
         self.fc6 = nn.Conv2d(in_channels, _WIDE, 7)
         self.fc7 = nn.Conv2d(_WIDE, _WIDE, 1)
         self.drop = nn.Dropout(0.5)
-        self.score_fr = nn.Conv2d(_WIDE, classes, 1)
-        self.upscore2 = _enlarge(classes, 2)
+        self.score_fr = nn.Conv2d(_WIDE, outputs, 1)
+        self.upscore2 = _enlarge(outputs, 2)
         self.scale_pool4 = _Scale(512, 0.01)
-        self.score_pool4 = nn.Conv2d(512, classes, 1)
-        self.upscore_pool4 = _enlarge(classes, 2)
+        self.score_pool4 = nn.Conv2d(512, outputs, 1)
+        self.upscore_pool4 = _enlarge(outputs, 2)
         self.scale_pool3 = _Scale(256, 0.0001)
-        self.score_pool3 = nn.Conv2d(256, classes, 1)
-        self.upscore8 = _enlarge(classes, 8)
+        self.score_pool3 = nn.Conv2d(256, outputs, 1)
+        self.upscore8 = _enlarge(outputs, 8)
 
     def forward(self, x: Tensor) -> Tensor:
         pools, y = [], x
@@ -83,4 +92,49 @@ class Fcn8s(nn.Module):
         y = self.upscore_pool4(y + _crop(side, (y.shape[2], y.shape[3]), _CROPS[0]))
         side = self.score_pool3(self.scale_pool3(pools[2]))
         y = self.upscore8(y + _crop(side, (y.shape[2], y.shape[3]), _CROPS[1]))
-        return _crop(y, (x.shape[2], x.shape[3]), _CROPS[2])
+        y = _crop(y, (x.shape[2], x.shape[3]), _CROPS[2])
+        return torch.cat([y[:, :1], y[:, 1:].amax(1, keepdim=True)], 1) if self._joined else y
+
+
+_CLASSIFIER = "score_fr.weight"
+_PUBLISHED_OUTPUTS = 21
+_FACE = ("background", "face")
+
+
+def _variant(spec: ModelSpec, state: State) -> ModelSpec:
+    """Of 21 outputs a face and its background; of two a person and the room."""
+    rows = state[_CLASSIFIER].shape[:1] if _CLASSIFIER in state else (_PUBLISHED_OUTPUTS,)
+    if rows == (_PUBLISHED_OUTPUTS,):
+        options = {"outputs": _PUBLISHED_OUTPUTS}
+        return replace(spec, classes=_FACE, parses=True, options=options)
+    return replace(spec, classes=(), parses=False, options={})
+
+
+_PIXELS = Pixels(mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0), bgr=True)
+_SPEC = ModelSpec(
+    "fcn8s",
+    Fcn8s,
+    (512, 512),
+    _FACE,
+    _PIXELS,
+    options={"outputs": _PUBLISHED_OUTPUTS},
+    parses=True,
+    about="FCN-8s on VGG-16 (Long et al., CVPR 2015, arXiv 1411.4038).",
+)
+FAMILY = Family(
+    mark="score_pool4.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES, parses=False, options={}),),
+    classifier=_CLASSIFIER,
+    class_names=CLASS_NAMES,
+    variant=_variant,
+    presets=(
+        Preset(
+            "face_segmentation_pytorch",
+            _PIXELS,
+            "YuvalNirkin/face_segmentation, or its port andres-fr/face_segmentation_pytorch",
+            "Apache-2.0",
+            mark=_CLASSIFIER,
+        ),
+    ),
+)

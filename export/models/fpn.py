@@ -6,11 +6,15 @@ Parameter names follow mmsegmentation 0.x, so that its checkpoints load strictly
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.models import resnet
 from export.models.blocks import ConvNorm, resize, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _PYRAMID = 256
 _WIDTH = 128
@@ -81,3 +85,21 @@ class FpnResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.neck(self.backbone(x)))  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "fpn_r50",
+    FpnResNet50,
+    (512, 512),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="Semantic FPN (Kirillov et al., CVPR 2019, arXiv 1901.02446) on ResNet-50.",
+)
+FAMILY = Family(
+    mark="neck.fpn_convs.0.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+)

@@ -6,11 +6,15 @@ names follow mmsegmentation 0.x, so that its checkpoints load strictly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import resize, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
 from export.models.mobilenetv3 import CHANNELS, MobileNetV3Small
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _WIDTH = 128
 _SIDES = (32, 64)
@@ -82,3 +86,22 @@ class LrasppMobileNetV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "lraspp",
+    LrasppMobileNetV3,
+    (1024, 1024),
+    V2_CLASSES,
+    V2_PIXELS,
+    smallest=SMALLEST,
+    about="LR-ASPP on MobileNetV3-small (Howard et al., ICCV 2019, arXiv 1905.02244).",
+)
+FAMILY = Family(
+    mark="decode_head.conv_ups.conv_up0.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, size=(SMALLEST, SMALLEST), classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+)

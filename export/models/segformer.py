@@ -226,14 +226,15 @@ _DEEP = "backbone.layers.2.1.39.norm1.weight"  # block 40 of stage 3: only the l
 
 
 def _identify(state: State) -> str:
-    if _EMBED in state and len(state[_EMBED]) == 32:
+    if _EMBED in state and state[_EMBED].shape[:1] == (32,):
         return "segformer_b0"
     return "segformer_b5" if _DEEP in state else "segformer_b2"
 
 
 def _variant(spec: ModelSpec, state: State) -> ModelSpec:
     """With the decoder's width that the weights have."""
-    head = state[_CLASSIFIER].shape[1] if _CLASSIFIER in state else 256
+    shape = state[_CLASSIFIER].shape if _CLASSIFIER in state else ()
+    head = shape[1] if len(shape) > 1 else 256
     return replace(spec, options={**spec.options, "head": head})
 
 

@@ -8,11 +8,15 @@ the authors' files on mmsegmentation 0.x, so that they load strictly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.models.blocks import resize, size_of
+from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _WIDTHS = (32, 64, 160, 256)
 _DEPTHS = (3, 3, 5, 2)
@@ -236,3 +240,21 @@ class SegNeXt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "segnext_t",
+    SegNeXt,
+    (384, 384),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="SegNeXt on MSCAN-T (Guo et al., NeurIPS 2022, arXiv 2209.08575).",
+)
+FAMILY = Family(
+    mark="decode_head.hamburger.ham_in.conv.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier=CLASSIFIER,
+    class_names=CLASS_NAMES,
+    presets=PRESETS,
+)

@@ -73,6 +73,8 @@ class ModelSpec:
     single: how many of its first convolutions stay float32 in half precision.
     engine: the name of its engine, where that is another one.
     extra_loss: of its second answer in training mode, if it has one.
+    parses: whether two classes are parts of a face, not person and room.
+    smallest: the least height and width that its layers can take.
     card: the template in export/cards without ".md"; "" takes the general one, which says `about`.
     about: the network in one sentence with its paper, for that card.
     """
@@ -88,13 +90,15 @@ class ModelSpec:
     single: int = 0
     engine: str = ""
     extra_loss: ExtraLoss | None = None
+    parses: bool = False
+    smallest: int = 32
     card: str = ""
     about: str = ""
 
     @property
     def task(self) -> str:
-        """Two classes separate a person from the room; more are the parts of a face."""
-        return "person" if len(self.classes) == 2 else "face"
+        """Two classes separate a person from the room unless `parses`; more are parts of a face."""
+        return "person" if len(self.classes) == 2 and not self.parses else "face"
 
     @property
     def engine_name(self) -> str:
@@ -118,10 +122,12 @@ class ModelSpec:
     def score(self, logits: Tensor) -> Tensor:
         """What the last sigmoid or softmax reads. logits: float32 [N, K, h, w].
 
-        Person: float32 [N, 1, h, w], person minus room. Face: the logits themselves.
+        Person: float32 [N, 1, h, w], person minus room. Face: the logits themselves, and 0 for
+        the first class where the network answers with one logit for the second.
         """
         if self.task == "face":
-            return logits
+            one = logits.shape[1] == 1
+            return torch.cat([torch.zeros_like(logits), logits], dim=1) if one else logits
         score = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
         return score if self.gain == 1 else score * self.gain
 
@@ -133,7 +139,7 @@ class Preset:
     licence: of the weights, "" where it is not known. sha256: of the file, by which it is known. size: (height, width)
     that they were trained for, where it is not the model's. clear: whether a training under
     `--licence clear` may start from them, because their authors state a licence. classes: the numbers of classes by which a file without a
-    record is taken for one of these; () for none.
+    record is taken for one of these; () for none. mark: a tensor by which it is taken for one of these.
     """
 
     name: str
@@ -144,6 +150,7 @@ class Preset:
     size: tuple[int, int] | None = None
     classes: tuple[int, ...] = ()
     clear: bool = False
+    mark: str = ""
 
     def applied(self, spec: ModelSpec) -> ModelSpec:
         """The model as these weights want it."""
@@ -154,28 +161,43 @@ class Preset:
 class Family:
     """The networks of one architecture.
 
-    mark: a tensor that the checkpoints of no other family have.
+    mark: a tensor that the checkpoints of no other family have; others: those of other layouts.
     specs: the models that `convert` knows. trained: those that `train` trains, as it trains them.
-    classifier: the tensor that has one row for each class; "" where the number of classes is fixed.
+    classifier: the tensor that has one row for each class; "" where the number of classes is fixed;
+        several for several layouts.
     class_names: the usual names for a number of classes in a checkpoint.
     identify: which of the models a checkpoint with the mark holds; without it, the first one.
     variant: a model with what the tensors of a checkpoint say of it: widths, heads, a memory.
     presets: where published weights of these models come from.
+    training_only: how the names of tensors begin that only training reads; checkpoints may have them.
+    counted: a tensor with one row for each class, for a classifier that has rows without a class
+        behind them; without that tensor in a file, the user says how many classes there are.
     """
 
     mark: str
     specs: tuple[ModelSpec, ...]
     trained: tuple[ModelSpec, ...] = ()
-    classifier: str = ""
+    classifier: str | tuple[str, ...] = ""
     class_names: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     identify: Callable[[State], str] | None = None
     variant: Callable[[ModelSpec, State], ModelSpec] = lambda spec, _: spec
     presets: tuple[Preset, ...] = ()
+    others: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
+    counted: str = ""
+
+    def knows(self, state: State) -> bool:
+        """Whether these are weights of one of its networks."""
+        return any(mark in state for mark in (self.mark, *self.others))
 
     def name_of(self, state: State) -> str:
-        """The model whose weights these are; they have the mark."""
+        """The model whose weights these are; it `knows` them."""
         return self.identify(state) if self.identify else self.specs[0].name
 
     def count(self, state: State, spec: ModelSpec) -> int:
         """How many classes a checkpoint has."""
-        return len(state[self.classifier]) if self.classifier in state else len(spec.classes)
+        layouts = (self.classifier,) if isinstance(self.classifier, str) else self.classifier
+        for name in (self.counted, *layouts):
+            if name in state and state[name].ndim:
+                return len(state[name])
+        return len(spec.classes)

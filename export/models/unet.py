@@ -8,8 +8,13 @@ settings.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
+
+from export.models.easyportrait import CLASS_NAMES, V2_PIXELS
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
 
 _WIDTHS = (64, 128, 256, 512, 1024)
 
@@ -50,3 +55,20 @@ class UNet(nn.Module):
         for enlarge, block, plane in zip(self.enlarge, self.up, planes[-2::-1], strict=True):
             x = block(torch.cat([plane, enlarge(x)], dim=1))
         return self.classifier(x)  # type: ignore[no-any-return]
+
+
+_SPEC = ModelSpec(
+    "unet",
+    UNet,
+    (256, 256),
+    V2_CLASSES,
+    V2_PIXELS,
+    about="U-Net (Ronneberger et al., MICCAI 2015, arXiv 1505.04597), padded and with batch normalisation.",
+)
+FAMILY = Family(
+    mark="enlarge.0.weight",
+    specs=(_SPEC,),
+    trained=(replace(_SPEC, classes=V1_CLASSES),),
+    classifier="classifier.weight",
+    class_names=CLASS_NAMES,
+)

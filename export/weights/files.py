@@ -20,15 +20,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.errors import ExportError
-from export.models import PRESETS, ModelSpec
+from export.models import PRESETS, ModelSpec, family_of
 from export.models.efficientnet_lite import from_published
 from export.models.selfie import from_published as from_tflite
+from export.weights.caffe import is_caffe, read_caffe
 from export.weights.layouts import identify, is_weights_of
 from export.weights.record import Record, as_metadata, phases, record_of
 from export.weights.tflite import is_tflite, read_tflite
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
+_PREFIXES = ("module.", "deep_lab_v3.")
+"""Of all names in a file: `DataParallel`'s, and that of face_segmentation."""
 _COUNTER = ".num_batches_tracked"
 _SHOWN = 3
 
@@ -54,23 +57,37 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if is_tflite(path):
         return from_tflite(read_tflite(path), str(path))
+    if is_caffe(path, _head(path)):
+        return read_caffe(path)
     loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    return {key.removeprefix("module."): value for key, value in _unwrap(path, loaded).items()}
+    state = _unwrap(path, loaded)
+    for prefix in _PREFIXES:
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
 def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of `path` as `read_checkpoint` returns them.
 
+    Tensors that only training reads are left out, see `training_only`.
+
     Raises:
         ExportError: they are those of another network, not all of them, or not finite.
     """
-    state = dict(weights)
+    left_out = training_only(spec, weights)
+    state = {key: value for key, value in weights.items() if key not in left_out}
     wanted = spec.build().state_dict()
     for key, value in wanted.items():
         if key.endswith(_COUNTER):
             state.setdefault(key, torch.zeros_like(value))
     _compare(path, spec, state, wanted)
     return {key: state[key].to(wanted[key].dtype) for key in wanted}
+
+
+def training_only(spec: ModelSpec, weights: Mapping[str, Tensor]) -> list[str]:
+    """The names of tensors that the network of a model reads in training only: auxiliary heads."""
+    prefixes = family_of(spec.name).training_only
+    return [key for key in weights if key.startswith(prefixes)] if prefixes else []
 
 
 def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:

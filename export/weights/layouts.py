@@ -12,7 +12,7 @@ from export.models.spec import State
 
 def identify(state: State) -> str | None:
     """The model whose weights these are, as far as their names say."""
-    return next((family.name_of(state) for family in FAMILIES if family.mark in state), None)
+    return next((family.name_of(state) for family in FAMILIES if family.knows(state)), None)
 
 
 def is_weights_of(spec: ModelSpec, state: State) -> bool:
@@ -33,18 +33,25 @@ def resolve(path: Path, spec: ModelSpec, state: State, classes: str | None = Non
     if is_weights_of(spec, state):
         spec = family.variant(spec, state)
         count = family.count(state, spec)
-    if count != len(spec.classes) or count in family.class_names:
+    if spec.parses:
+        count = len(spec.classes)
+    elif count != len(spec.classes) or count in family.class_names:
         spec = replace(spec, classes=family.class_names.get(count, ()))
-    return _named(path, spec, classes, count)
+    spare = bool(family.counted) and family.counted not in state
+    return _named(path, spec, classes, count, spare)
 
 
-def origin_of(path: Path, spec: ModelSpec) -> Preset | None:
+def origin_of(path: Path, spec: ModelSpec, state: State) -> Preset | None:
     """Where weights without a name or a record come from, by their number of classes; None: the model alone settles it.
 
     Raises:
         ExportError: they may come from more than one place, which see pixels in different ways.
     """
-    presets = [preset for preset in family_of(spec.name).presets if preset.classes]
+    family = family_of(spec.name)
+    for preset in family.presets:
+        if preset.mark in state:
+            return preset
+    presets = [preset for preset in family.presets if preset.classes]
     fitting = [preset for preset in presets if len(spec.classes) in preset.classes]
     if presets and len(fitting) != 1:
         names = ", ".join(preset.name for preset in fitting or presets)
@@ -55,11 +62,14 @@ def origin_of(path: Path, spec: ModelSpec) -> Preset | None:
     return fitting[0] if fitting else None
 
 
-def _named(path: Path, spec: ModelSpec, classes: str | None, count: int) -> ModelSpec:
+def _named(path: Path, spec: ModelSpec, classes: str | None, count: int, spare: bool) -> ModelSpec:
+    """With the names that `classes` says. spare: whether the file may hold more than it means."""
     if classes is not None and not classes.isdecimal():
         spec = replace(spec, classes=tuple(name.strip() for name in classes.split(",")))
     asked = int(classes) if classes is not None and classes.isdecimal() else len(spec.classes)
-    if classes is not None and asked != count:
+    if spare and classes is not None and classes.isdecimal():
+        spec = replace(spec, classes=family_of(spec.name).class_names.get(asked, ()))
+    if classes is not None and (asked > count or (asked < count and not spare)):
         raise ExportError(
             f"{path}: holds {count} classes, --classes says {asked}; name as many as it holds"
         )

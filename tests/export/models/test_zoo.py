@@ -15,19 +15,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.errors import ExportError
 from export.models import (
+    PERSON,
+    V1_CLASSES,
+    V2_CLASSES,
     bisenetv2,
     danet,
     deeplabv3,
     fastscnn,
     fcn,
     fcn8s,
+    find_model,
     fpn,
     lraspp,
     portraitnet,
     segformer,
     segnext,
 )
+from export.onnx.graph import ScoreNetwork
+from export.weights.files import fit_weights, training_only
+from export.weights.layouts import identify, origin_of, resolve
 
 _TRAINING_ONLY = ("auxiliary_head.", "aux_classifier.", ".pam_conv_seg.", ".cam_conv_seg.")
 
@@ -125,3 +133,108 @@ def test_answers_like_the_authors_code(zoo: Path, name: str) -> None:
     )
     labels = actual.argmax(0) if len(actual) > 1 else actual[0] > 0
     assert np.mean(labels == answers["argmax"]) >= 0.999
+
+
+_FILES = {
+    "ep1_lraspp_mnv3s": ("lraspp", V1_CLASSES, "easyportrait_v1", 0),
+    "ep1_fcn_mnv2": ("fcn_mobilenetv2", V1_CLASSES, "easyportrait_v1", 8),
+    "ep2_fcn_mnv2_fp": ("fcn_mobilenetv2", V2_CLASSES, "easyportrait_v2", 8),
+    "ep1_fpn_r50": ("fpn_r50", V1_CLASSES, "easyportrait_v1", 0),
+    "ep2_fpn_r50_fp": ("fpn_r50", V2_CLASSES, "easyportrait_v2", 0),
+    "ep1_bisenetv2": ("bisenetv2", V1_CLASSES, "easyportrait_v1", 56),
+    "ep2_bisenetv2_fp": ("bisenetv2", V2_CLASSES, "easyportrait_v2", 56),
+    "ep1_segnext_mscan_t": ("segnext_t", V1_CLASSES, "easyportrait_v1", 0),
+    "ep1_segformer_b2": ("segformer_b2", V1_CLASSES, "easyportrait_v1", 0),
+    "ep2_danet_r50_fp": ("danet_r50", V2_CLASSES, "easyportrait_v2", 12),
+    "ep2_deeplabv3_r50_fp": ("deeplabv3_r50", V2_CLASSES, "easyportrait_v2", 8),
+    "ash_deeplabv3_r50": ("deeplabv3_r50", ("background", "face"), "face_segmentation", 8),
+    "ep2_fastscnn_fp": ("fastscnn", V2_CLASSES, "easyportrait_v2", 16),
+    "fcn8s_face": ("fcn8s", ("background", "face"), "face_segmentation_pytorch", 0),
+    "portraitnet_edge": ("portraitnet", PERSON, None, 0),
+    "portraitnet_prior": ("portraitnet_prior", PERSON, None, 0),
+}
+"""Of each layout: model, classes, origin, and how many tensors are left out."""
+_PATH = Path("some.pth")
+
+
+def _layout(zoo: Path, name: str) -> dict[str, Tensor]:
+    """Tensors of the names and shapes in a published file, without its numbers."""
+    state = {}
+    for line in (zoo / f"{name}.keys.csv").read_text().splitlines()[1:]:
+        key, shape, dtype, _ = line.split(",")
+        lengths = [int(length) for length in shape.split("x") if length]
+        state[key.removeprefix("deep_lab_v3.")] = torch.zeros(lengths, dtype=getattr(torch, dtype))
+    return state
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_a_file_says_what_it_is(zoo: Path, name: str) -> None:
+    model, classes, origin, left_out = _FILES[name]
+    state = _layout(zoo, name)
+    assert identify(state) == model
+    spec = resolve(_PATH, find_model(model), state)
+    assert spec.classes == classes
+    assert spec.task == ("person" if classes == PERSON else "face")
+    preset = origin_of(_PATH, spec, state)
+    assert (preset and preset.name) == origin
+    assert len(training_only(spec, state)) == left_out
+    assert len(fit_weights(_PATH, spec, state)) == len(state) - left_out
+    other = "fastscnn" if model != "fastscnn" else "lraspp"
+    with pytest.raises(ExportError, match=rf"not the weights of {other} but of {model}: "):
+        fit_weights(_PATH, resolve(_PATH, find_model(other), state), state)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (_, _, origin, _) in _FILES.items() if origin and "easy" in origin]
+)
+def test_portraits_have_two_classes(zoo: Path, name: str) -> None:
+    """The files of portrait segmentation differ in the numbers of classes alone."""
+    model, classes, _, _ = _FILES[name]
+    state = _layout(zoo, name)
+    for key, value in state.items():
+        if "conv_seg" in key and len(value) == len(classes):
+            state[key] = value[:2]
+    spec = resolve(_PATH, find_model(model), state)
+    assert (spec.classes, spec.task) == (("background", "person"), "person")
+    preset = origin_of(_PATH, spec, state)
+    assert preset is not None
+    assert preset.name == "easyportrait_v2"
+    network = spec.build().eval()
+    network.load_state_dict(fit_weights(_PATH, spec, state))
+    side = max(32, spec.smallest)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, side, side)).shape[1] == 2
+
+
+def test_outputs_without_a_class_need_a_word(zoo: Path) -> None:
+    """Without its auxiliary heads BiSeNetV2 does not say how many of 19 outputs were trained."""
+    state = {k: v for k, v in _layout(zoo, "ep1_bisenetv2").items() if "auxiliary" not in k}
+    spec = find_model("bisenetv2")
+    with pytest.raises(ExportError, match="holds 19 classes, which no known"):
+        resolve(_PATH, spec, state)
+    assert resolve(_PATH, spec, state, "9").classes == V1_CLASSES
+    assert resolve(_PATH, spec, state, "wall,me").classes == ("wall", "me")
+    with pytest.raises(ExportError, match="holds 19 classes, --classes says 20"):
+        resolve(_PATH, spec, state, "20")
+
+
+def test_faces_of_fcn8s(zoo: Path) -> None:
+    """Its face is the largest of 20 outputs, as the port to PyTorch takes it."""
+    state = _state(zoo, "fcn8s_face")
+    spec = resolve(_PATH, find_model("fcn8s"), state)
+    network = spec.build().eval()
+    network.load_state_dict(fit_weights(_PATH, spec, state))
+    answers = np.load(zoo / "fcn8s_face.npz")
+    image = answers["image"].repeat(answers["repeat"], 0).repeat(answers["repeat"], 1)
+    with torch.no_grad():
+        score = ScoreNetwork(network, spec)(torch.from_numpy(image[None].copy()))
+    face = torch.softmax(score, 1)[0, 1:].numpy()
+    step = int(answers["face_prob_step"])
+    np.testing.assert_allclose(face[:, ::step, ::step], answers["face_prob"], rtol=0, atol=1e-4)
+
+
+def test_a_skin_logit_stands_for_two_classes(zoo: Path) -> None:
+    state = _layout(zoo, "ash_deeplabv3_r50")
+    spec = resolve(_PATH, find_model("deeplabv3_r50"), state)
+    logits = torch.tensor([[[[-2.0, 3.0]]]])
+    torch.testing.assert_close(torch.softmax(spec.score(logits), 1)[:, 1:], logits.sigmoid())

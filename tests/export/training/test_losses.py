@@ -118,11 +118,13 @@ def test_face_loss() -> None:
     torch.testing.assert_close(face_loss(right, hidden), face_loss(no_teeth, hidden))
 
 
-@pytest.mark.parametrize("name", sorted(TRAINED))
+@pytest.mark.parametrize(
+    "name", sorted(TRAINED.keys() - {"fcn8s"})
+)  # that one alone takes gigabytes
 def test_loss_of_every_network(name: str) -> None:
     spec = TRAINED[name]
     network = spec.build().train()
-    size = (64, 64)
+    size = (max(64, spec.smallest),) * 2
     channels = 4 if spec.memory else 3
     answer = network(torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0)))
     label = torch.zeros(2, *size, dtype=torch.uint8)

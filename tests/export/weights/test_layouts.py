@@ -103,7 +103,7 @@ def test_own_portraitnet_with_and_without_memory() -> None:
 )
 def test_origin_follows_from_the_number_of_classes(count: int, origin: str) -> None:
     preset = origin_of(
-        _PATH, resolve(_PATH, find_model("segformer_b2"), _names("segformer_b2") | _head(count))
+        _PATH, resolve(_PATH, find_model("segformer_b2"), _names("segformer_b2") | _head(count)), {}
     )
     assert preset is not None
     assert preset.name == origin
@@ -119,8 +119,8 @@ def test_origin_is_not_guessed() -> None:
         ExportError,
         match=r"3 classes do not say who .* --preset \(easyportrait_v1, easyportrait_v2\)",
     ):
-        origin_of(_PATH, spec)
+        origin_of(_PATH, spec, {})
 
 
 def test_some_models_settle_it_alone() -> None:
-    assert origin_of(_PATH, find_model("portraitnet")) is None
+    assert origin_of(_PATH, find_model("portraitnet"), {}) is None
