@@ -5,6 +5,8 @@ Constants: ITU-R BT.601-7 section 2.5 and BT.709-6 section 3.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +79,7 @@ def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
     """
     if frame.matrix is matrix:
         return frame
-    transform = _ycbcr_from_rgb(matrix) @ np.linalg.inv(_ycbcr_from_rgb(frame.matrix))
+    transform = _transform(frame.matrix, matrix)
     out = Frame.empty(frame.size, matrix, frame.t_capture_ns, frame.index, frame.pts_ns)
     luma_per_chroma = 219 / 224  # code steps of limited range, BT.601-7 section 2.5.3
     by_u, by_v = (float(weight) * luma_per_chroma for weight in transform[0, 1:])
@@ -91,6 +93,12 @@ def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
     for target, (from_u, from_v) in zip((out.u, out.v), transform[1:, 1:].tolist(), strict=True):
         cv2.addWeighted(frame.u, from_u, frame.v, from_v, 128 * (1 - from_u - from_v), dst=target)
     return out
+
+
+@lru_cache
+def _transform(old: Matrix, new: Matrix) -> NDArray[np.float64]:
+    """float64 [3, 3] of (Y, Cb, Cr), in the units of `_ycbcr_from_rgb`."""
+    return np.asarray(_ycbcr_from_rgb(new) @ np.linalg.inv(_ycbcr_from_rgb(old)))
 
 
 def _ycbcr_from_rgb(matrix: Matrix) -> NDArray[np.float64]:

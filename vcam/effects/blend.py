@@ -21,10 +21,11 @@ def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
         out: the room's replacement, of the same size and matrix; changed in place.
     """
     rows = person.u.shape[0]
+    (luma, *chroma), (out_luma, *out_chroma) = person.planes, out.planes
     for box in mask.inside:
-        np.copyto(box.of(out.y), box.of(person.y))
-        np.copyto(box.of_chroma(out.u), box.of_chroma(person.u))
-        np.copyto(box.of_chroma(out.v), box.of_chroma(person.v))
+        np.copyto(box.of(out_luma), box.of(luma))
+        for source, target in zip(chroma, out_chroma, strict=True):
+            np.copyto(box.of_chroma(target), box.of_chroma(source))
     mask.person.copy(person.y, out.y)
     mask.person.of_both_chroma(rows).copy(person.chroma, out.chroma)
     if not len(mask.edge):

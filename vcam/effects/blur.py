@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vcam.frame import Frame, Plane
+from vcam.frame import Frame, Plane, Size
 from vcam.matting.pyramid import LowFrame
 from vcam.matting.refine import Float, Mask
 
@@ -16,6 +16,8 @@ _LEAST_WEIGHT = 1e-3
 """Weight of person pixels: next to nothing, yet the division stays defined in the middle of the
 person.
 """
+_WEIGHTS = np.clip(1 - np.arange(256) / 127.5, _LEAST_WEIGHT, 1).astype(np.float32)
+"""float32 [256]: the weight of a pixel by its alpha."""
 
 
 def sigma_px(strength: float, height_px: int) -> float:
@@ -38,19 +40,25 @@ def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
         sigma: of the Gaussian, in pixels of the full frame.
         out: receives all three planes.
     """
-    low_alpha = mask.low * np.float32(1 / 255)
-    weight = np.clip(np.float32(1.0) - np.float32(2.0) * low_alpha, _LEAST_WEIGHT, 1)
+    weight = cv2.LUT(mask.low, _WEIGHTS)
     shrink, sigma_low = 1, sigma / low.factor
     while sigma_low > 2.5:  # pixels that are blurred that much can as well be fewer
         shrink, sigma_low = shrink * 2, sigma_low / 2
     size = (max(1, low.y.shape[1] // shrink), max(1, low.y.shape[0] // shrink))
-    norm = _gauss(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), sigma_low)
+    norm = _gauss(_shrunk(weight, size), sigma_low)
     for plane, target in zip((low.y, low.u, low.v), out.planes, strict=True):
-        room = cv2.resize(
-            cv2.multiply(plane, weight, dtype=cv2.CV_32F), size, interpolation=cv2.INTER_AREA
-        )
+        room = _shrunk(cv2.multiply(plane, weight, dtype=cv2.CV_32F), size)
         blurred = cv2.divide(_gauss(room, sigma_low), norm, dtype=cv2.CV_8U)
         _enlarge(np.asarray(blurred, np.uint8), target)
+
+
+def _shrunk(plane: cv2.typing.MatLike, size: Size) -> cv2.typing.MatLike:
+    """A float32 plane at a fraction of its size; the mean of whole pixels where that is whole."""
+    exact = plane.shape[1] % size[0] == 0 and plane.shape[0] % size[1] == 0
+    method = (
+        cv2.INTER_AREA if exact else cv2.INTER_LINEAR
+    )  # nearly the same, in a fifth of the time
+    return cv2.resize(plane, size, interpolation=method)
 
 
 def _gauss(plane: cv2.typing.MatLike, sigma: float) -> Float:

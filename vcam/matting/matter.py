@@ -105,9 +105,11 @@ class Matter:
         Raises:
             EngineError: the engine failed.
         """
-        size = self._size()
-        level = pyramid.at_least(*size) or frame
-        return Matte(self.alpha(small_rgb(level.planes, frame.matrix, size)))
+        height, width = self._size()
+        luma = pyramid.at_least(height, width) or frame
+        chroma = pyramid.at_least(height // 2, width // 2) or frame
+        planes = luma.y, chroma.u, chroma.v
+        return Matte(self.alpha(small_rgb(planes, frame.matrix, (height, width))))
 
     def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
         """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to

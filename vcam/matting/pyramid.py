@@ -65,3 +65,11 @@ def halve(plane: Plane) -> Plane:
     height, width = plane.shape
     half = (max(1, width // 2), max(1, height // 2))
     return np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def resized(plane: Plane, like: Plane) -> Plane:
+    """A plane at the size of another one, bilinearly; itself where it has that size."""
+    if plane.shape == like.shape:
+        return plane
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vcam.frame import Matte, Plane, Size
 from vcam.matting.geometry import Box
+from vcam.matting.pyramid import resized
 from vcam.matting.tiles import Tiles, grid_of
 
 _RADIUS_SHARE = 1 / 107
@@ -29,6 +30,13 @@ _ROOM = 5
 """Up to here, of 255, the engine is sure of the room, and from 255 minus this on of the person."""
 _TILE = (4, 8)
 """Rows and columns of the low frame that are refined and blended together, or not at all."""
+
+_AT_ONCE_PX = 1 << 16
+"""Two planes of as many float32 are half a megabyte: they fit into the cache of one core."""
+_AT_ONCE = 128
+"""Tiles that are worked on together. OpenBLAS takes one thread for a product of up to 2**18 steps
+(SMP_THRESHOLD_MIN and GEMM_MULTITHREAD_THRESHOLD in its source), here 128 * 6 * 10 * 32.
+"""
 
 Float = NDArray[np.float32]
 
@@ -90,9 +98,8 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
             whole, even factor.
         config: the user's wishes.
     """
-    low_size = (low_luma.shape[1], low_luma.shape[0])
     small = _grow(matte.alpha, config.grow_px * matte.alpha.shape[1] / luma.shape[1])
-    alpha = np.asarray(cv2.resize(small, low_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    alpha = resized(small, low_luma)
     a, b = _guided(low_luma, alpha)
     if (feather := config.feather_px * low_luma.shape[1] / luma.shape[1]) > 0:
         a, b = np.zeros_like(a), _soften(a * low_luma + b, feather)
@@ -106,13 +113,16 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     grid = grid_of(*alpha.shape, *_TILE)
     boxes, person = grid.covering(~maybe_room)
     edge = grid.tiles.chosen(maybe_person & maybe_room)
-    slope, offset = (_enlarged(plane, edge, factor) for plane in (a, b))
-    edge = edge.enlarged(factor)
+    tiles = edge.enlarged(factor)
+    pixels = _tile_alpha(a, b, edge, luma, factor)
+    flat = pixels.reshape(len(tiles), tiles.height * tiles.width)
+    all_person = flat.min(axis=1, initial=255) == 255
+    mixed = (flat.max(axis=1, initial=0) > 0) & ~all_person
     return Mask(
-        edge,
-        _apply(slope, offset, edge.of(luma)),
+        tiles.chosen(mixed),
+        pixels[mixed],
         tuple(box.enlarged(factor) for box in boxes),
-        person.enlarged(factor),
+        person.enlarged(factor).and_also(tiles.chosen(all_person)),
         alpha,
     )
 
@@ -133,7 +143,9 @@ def _one_tile(a: Float, b: Float, luma: Plane, low: Plane) -> Mask:
     )
     height, width = luma.shape
     everything = Tiles(height, width, np.zeros(1, np.intp), np.zeros(1, np.intp))
-    return replace(Mask.nobody(low), edge=everything, alpha=_apply(slope, offset, luma[None]))
+    alpha = np.empty((1, height, width), np.uint8)
+    _apply(slope, offset, luma[None], alpha)
+    return replace(Mask.nobody(low), edge=everything, alpha=alpha)
 
 
 def _grow(alpha: Plane, radius: float) -> Plane:
@@ -221,16 +233,31 @@ def _ends(a: Float, b: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return any_of(person), any_of(room)
 
 
-def _enlarged(plane: Float, tiles: Tiles, factor: int) -> Float:
-    """Some tiles of a plane float32 [h, w], enlarged: [n, height * factor, width * factor].
+def _tile_alpha(a: Float, b: Float, tiles: Tiles, luma: Plane, factor: int) -> Plane:
+    """The alpha of some tiles of the low frame: uint8 [n, height * factor, width * factor].
 
-    The numbers that a bilinear `cv2.resize` of the whole plane gives, by two small matrix products
-    for each tile; so small that NumPy's library does not start threads for them.
+    The numbers that a bilinear `cv2.resize` of all of a and b gives, by two matrix products for
+    each tile. A few tiles at a time: what is between stays in the processor's cache, and the
+    products are so small that NumPy's library does not start threads for them.
     """
-    padded = cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    around = Tiles(tiles.height + 2, tiles.width + 2, tiles.top, tiles.left).of(padded)
-    down, across = (_bilinear(length, factor) for length in (tiles.height, tiles.width))
-    return np.asarray(np.matmul(down, np.matmul(around, across.T)), np.float32)
+    padded = [cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for plane in (a, b)]
+    down, across = _bilinear(tiles.height, factor), _bilinear(tiles.width, factor).T
+    shape = (len(tiles), tiles.height * factor, tiles.width * factor)
+    alpha = np.empty(shape, np.uint8)
+    step = max(1, min(_AT_ONCE, _AT_ONCE_PX // (shape[1] * shape[2])))
+    for start in range(0, len(tiles), step):
+        some = tiles.chosen(slice(start, start + step))
+        around = Tiles(tiles.height + 2, tiles.width + 2, some.top, some.left)
+        slope, offset = (_enlarged(around.of(plane), down, across) for plane in padded)
+        _apply(slope, offset, some.enlarged(factor).of(luma), alpha[start : start + step])
+    return alpha
+
+
+def _enlarged(low: Float, down: Float, across: Float) -> Float:
+    """The products down @ low @ across of several matrices: float32 [n, rows, columns]."""
+    count, rows, columns = low.shape
+    wide = low.reshape(count * rows, columns) @ across  # one product is faster than many
+    return np.asarray(down @ wide.reshape(count, rows, across.shape[1]), np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -241,16 +268,15 @@ def _bilinear(length: int, factor: int) -> Float:
     return np.asarray(np.maximum(1 - distance, 0), np.float32)
 
 
-def _apply(slope: Float, offset: Float, luma: Plane) -> Plane:
-    """The rounded slope * luma + offset, uint8; all are [n, height, width]. Overwrites `slope`."""
-    count, height, width = luma.shape
-    if not count:
-        return luma
-    flat = (count * height, width)
+def _apply(slope: Float, offset: Float, luma: Plane, out: Plane) -> None:
+    """Write the rounded slope * luma + offset, all [n, height, width], to `out`, uint8.
+
+    Overwrites `slope`.
+    """
+    flat = (-1, luma.shape[2])
     alpha = slope.reshape(flat)
     cv2.multiply(luma.reshape(flat), alpha, dst=alpha, dtype=cv2.CV_32F)
-    rounded = cv2.add(alpha, offset.reshape(flat), dtype=cv2.CV_8U)  # and saturated
-    return np.asarray(rounded, np.uint8).reshape(luma.shape)
+    cv2.add(alpha, offset.reshape(flat), dst=out.reshape(flat), dtype=cv2.CV_8U)
 
 
 def _soften(plane: Float, radius: float) -> Float:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.frame import Matte, Plane
+from vcam.matting.pyramid import resized
 
 _STILL = 0.3
 """Share of a new matte that is taken where neither it nor the picture changed."""
@@ -28,41 +29,43 @@ class MatteSmoother:
 
     def __init__(self) -> None:
         self._alpha: NDArray[np.float32] | None = None
+        self._shown: Plane | None = None
         self._luma: Plane | None = None
 
     def reset(self) -> None:
         """Forget the past."""
-        self._alpha = self._luma = None
+        self._alpha = self._shown = self._luma = None
 
     def smooth(self, matte: Matte, luma: Plane) -> Matte:
-        """The smoothed matte.
+        """The smoothed matte, at the size of `luma`.
 
         Args:
-            matte: the new one; it is not changed.
-            luma: uint8 [h', w'] of any size, the luma of the matte's own frame.
+            matte: the new one, of any size; it is not changed.
+            luma: uint8 [h, w], the luma of the matte's own frame, shrunk.
         """
-        new = matte.alpha.astype(np.float32)
-        size = (new.shape[1], new.shape[0])
-        small = np.asarray(
-            cv2.blur(cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR), (5, 5)), np.uint8
-        )
-        old, old_luma = self._alpha, self._luma
-        if old is None or old_luma is None or old.shape != new.shape:
-            self._alpha, self._luma = new, small
-            return matte
-        change = new - old
-        old += _weight(change, cv2.absdiff(small, old_luma)) * change
-        self._luma = small
-        return Matte(np.rint(old).astype(np.uint8))
+        new = resized(matte.alpha, luma)
+        blurred = np.asarray(cv2.blur(luma, (5, 5)), np.uint8)
+        alpha, shown, old_luma = self._alpha, self._shown, self._luma
+        self._luma = blurred
+        if alpha is None or shown is None or old_luma is None or shown.shape != new.shape:
+            self._alpha, self._shown = new.astype(np.float32), new
+            return Matte(new)
+        weight = _weight(_difference(new, shown), _difference(blurred, old_luma))
+        change = new.astype(np.float32)
+        change -= alpha
+        alpha += cv2.multiply(change, weight.astype(np.float32), dst=change, scale=1 / 255)
+        self._shown = np.asarray(cv2.convertScaleAbs(alpha), np.uint8)  # rounded; never negative
+        return Matte(self._shown)
 
 
-def _weight(change: NDArray[np.float32], moved: cv2.typing.MatLike) -> NDArray[np.float32]:
-    """The share of the new matte, 0..1; change: new minus old matte, -255..255; moved: luma
-    difference, 0..255.
-    """
-    disagreement = np.abs(change) * np.float32(_DISAGREEMENT_GAIN / 255)
-    motion = (moved.astype(np.float32) - np.float32(_NOISE_LEVELS)) * np.float32(1 / _MOTION_LEVELS)
-    weight: NDArray[np.float32] = np.clip(
-        np.maximum(disagreement + np.float32(_STILL), motion), 0, 1
+def _weight(disagreement: Plane, moved: Plane) -> Plane:
+    """The share of the new matte, of 255; both differences, of matte and luma, are uint8 [h, w]."""
+    still = cv2.convertScaleAbs(disagreement, alpha=_DISAGREEMENT_GAIN, beta=255 * _STILL)
+    motion = cv2.addWeighted(
+        moved, 255 / _MOTION_LEVELS, moved, 0, -_NOISE_LEVELS * 255 / _MOTION_LEVELS
     )
-    return weight
+    return np.asarray(cv2.max(still, motion), np.uint8)
+
+
+def _difference(one: Plane, other: Plane) -> Plane:
+    return np.asarray(cv2.absdiff(one, other), np.uint8)

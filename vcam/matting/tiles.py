@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,8 +16,8 @@ from vcam.matting.geometry import Box
 
 Index = NDArray[np.intp]
 """intp [n]."""
-_BANDS = 4
-"""Of a head and shoulders, the boxes of four bands hold most."""
+_BANDS = 6
+"""Of a head and shoulders, the boxes of six bands hold most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Tiles:
         """Copy the pixels of one plane to the same places of another of the same size."""
         self.put(target, self.of(source))
 
+    def and_also(self, other: Tiles) -> Tiles:
+        """These and others of the same size."""
+        top, left = np.concatenate((self.top, other.top)), np.concatenate((self.left, other.left))
+        return Tiles(self.height, self.width, top, left)
+
     def enlarged(self, factor: int) -> Tiles:
         """The same rectangles in a plane that is `factor` times as large."""
         return Tiles(
@@ -75,8 +81,8 @@ class Tiles:
             np.concatenate((left, left)),
         )
 
-    def chosen(self, which: NDArray[np.bool_]) -> Tiles:
-        """Those for which `which`, bool [n], is true."""
+    def chosen(self, which: NDArray[np.bool_] | slice) -> Tiles:
+        """Those for which `which`, bool [n], is true, or a slice of them."""
         return Tiles(self.height, self.width, self.top[which], self.left[which])
 
 
@@ -99,17 +105,17 @@ class Grid:
         Large boxes are copied several times faster than as many small ones.
         """
         left_over = which.reshape(len(self.rows), len(self.columns)).copy()
-        (used,) = np.nonzero(left_over.any(axis=1))
+        used = np.flatnonzero(left_over.view(np.uint8).max(axis=1)).tolist()
         boxes = []
-        for band in np.array_split(used, min(_BANDS, len(used))) if len(used) else ():
-            part = left_over[band[0] : band[-1] + 1]
+        for first, last in _bands(used):
+            part = left_over[first : last + 1]
             start, stop = _longest_run(np.logical_and.reduce(part, axis=0))
             if start < stop:
                 part[:, start:stop] = False
-                bottom = self.rows[band[-1]] + self.tiles.height
+                bottom = self.rows[last] + self.tiles.height
                 right = self.columns[stop - 1] + self.tiles.width
                 boxes.append(
-                    Box(int(self.rows[band[0]]), int(bottom), int(self.columns[start]), int(right))
+                    Box(int(self.rows[first]), int(bottom), int(self.columns[start]), int(right))
                 )
         return tuple(boxes), self.tiles.chosen(left_over.ravel())
 
@@ -123,13 +129,20 @@ def grid_of(rows: int, columns: int, height: int, width: int) -> Grid:
     return Grid(tops, lefts, Tiles(height, width, top, left), top * columns + left)
 
 
+def _bands(rows: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last of at most _BANDS groups of rows."""
+    count = min(_BANDS, len(rows))
+    for index in range(count):
+        group = rows[index * len(rows) // count : (index + 1) * len(rows) // count]
+        yield group[0], group[-1]
+
+
 def _longest_run(which: NDArray[np.bool_]) -> tuple[int, int]:
     """Start and end of the longest run of true values; the same number where there is none."""
-    edges = np.flatnonzero(np.diff(which.view(np.int8), prepend=0, append=0))
-    if not len(edges):
-        return 0, 0
-    longest = int(np.argmax(edges[1::2] - edges[::2]))
-    return int(edges[2 * longest]), int(edges[2 * longest + 1])
+    values = which.tobytes()
+    longest = max(values.split(b"\0"), key=len)
+    start = values.index(longest)
+    return start, start + len(longest)
 
 
 def _starts(length: int, step: int) -> Index:
