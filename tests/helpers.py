@@ -12,6 +12,7 @@ from vcam.backends.fake import FakeBackend
 from vcam.clock import Clock
 from vcam.colour import from_rgb
 from vcam.effects import make_effect
+from vcam.effects.base import Effect
 from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import Matter
@@ -56,7 +57,7 @@ def room_is_hidden(frame: Frame) -> bool:
 def pipeline_of(
     source: Source | Callable[[SourceRequest], Source],
     sink: Sink,
-    effects: Sequence[str] = ("color:#203040",),
+    effects: Sequence[str | Effect] = ("color:#203040",),
     backend: Backend | None = None,
     config: PipelineConfig | None = None,
     stats: Stats | None = None,
@@ -67,7 +68,7 @@ def pipeline_of(
         Parts(
             make_source=source if callable(source) else lambda _: source,
             matter=Matter(backend or FakeBackend()),
-            effects=[make_effect(text) for text in effects],
+            effects=[make_effect(e) if isinstance(e, str) else e for e in effects],
             sink=sink,
             watch=watch,
         ),

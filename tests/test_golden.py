@@ -17,6 +17,7 @@ from vcam.catalogue import DEFAULT_ENGINE
 from vcam.colour import to_rgb
 from vcam.frame import Size
 from vcam.masks import picture_alpha
+from vcam.matting.matter import Matter
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
@@ -36,6 +37,7 @@ def demo_alpha(size: Size, number: int) -> np.ndarray[tuple[int, ...], np.dtype[
     frame = frames[-1]
     assert frame is not None
     with open_matter(DEFAULT_ENGINE, (), "onnxruntime", 1) as matter:
+        assert isinstance(matter, Matter)
         return picture_alpha(matter, to_rgb(frame))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import FakeReaders
 from vcam.matting.matter import Matter
 from vcam.monitor import Snapshot, State
+from vcam.pipeline.card import make_card
 from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
@@ -323,6 +325,8 @@ def test_a_mistake_in_an_effect_ends_the_run() -> None:
     with pytest.raises(StageError, match="compose: index"):
         with_effect(FragileEffect(IndexError("index")), sink).run()
     assert_nothing_raw(sink)
+    off = make_card(SIZE, Matrix.BT601, "vcam is off")
+    assert (sink.frames[-1].data == off.data).all()
 
 
 def test_everything_at_once_is_survived() -> None:
@@ -401,9 +405,13 @@ def test_sigterm_ends_the_program_within_two_seconds(hangs: bool, lose_at: tuple
 
 
 def on_demand(
-    source: FakeSource, sink: RecordingSink, readers: FakeReaders, config: PipelineConfig = QUICK
+    source: FakeSource,
+    sink: RecordingSink,
+    readers: FakeReaders,
+    config: PipelineConfig = QUICK,
+    **more: Any,
 ) -> Pipeline:
-    return pipeline_of(source, sink, config=config, watch=lambda _: readers)
+    return pipeline_of(source, sink, config=config, watch=lambda _: readers, **more)
 
 
 def test_the_camera_is_open_only_while_somebody_reads() -> None:

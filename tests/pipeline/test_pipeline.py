@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from tests.helpers import SIZE, frame_of, pipeline_of, room_is_hidden
 from vcam.backends.fake import FakeBackend
-from vcam.errors import EngineError, SinkError, SinkLost, SourceLost, StageError
+from vcam.errors import EngineError, SinkError, SinkLost, SourceLost, StageError, UsageError
 from vcam.frame import Frame, Matrix
 from vcam.pipeline.card import make_card
 from vcam.pipeline.pipeline import PipelineConfig
@@ -280,3 +282,74 @@ def test_a_file_is_shown_in_real_time_to_a_live_sink() -> None:
     final = pipeline_of(source, sink, config=PipelineConfig(max_frames=26)).run()
     assert time.monotonic() - start >= 0.5
     assert final.latency.p50_ms < 400
+
+
+def test_a_pipeline_runs_beside_its_caller_and_is_stopped_at_the_end_of_its_block() -> None:
+    sink = RecordingSink()
+    with pipeline_of(BrokenSource(7, None), sink) as pipeline:
+        assert pipeline.wait(0.01) is None
+        assert sink.wait_for(7, 10)
+        assert pipeline.snapshot.frames >= 6
+    assert sink.closed == 1
+    final = pipeline.wait()
+    assert final is not None
+    assert final.frames == 7
+
+
+def test_waiting_raises_what_failed_and_a_pipeline_runs_once() -> None:
+    pipeline = pipeline_of(BrokenSource(2, SourceLost("cam: gone")), RecordingSink())
+    with pytest.raises(UsageError, match="not started"):
+        pipeline.wait()
+    pipeline.start()
+    for _ in range(2):
+        with pytest.raises(StageError, match="cam: gone"):
+            pipeline.wait(10)
+    with pytest.raises(UsageError, match="runs once"):
+        pipeline.start()
+
+
+def test_an_error_in_the_block_is_not_hidden_by_one_of_the_run() -> None:
+    def block() -> None:
+        sink = RecordingSink(fail_at=1)
+        with pipeline_of(MemorySource([frame_of()]), sink):
+            assert sink.wait_for(1, 10)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        block()
+
+
+NO_MATTE = """
+import sys
+from tests.helpers import frame_of
+from vcam.effects import make_effect
+from vcam.effects.composer import Composer
+from vcam.errors import MatteMissing, VcamError
+from vcam.frame import Matte
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import RefineConfig
+from vcam.monitor import Stats
+from vcam.pipeline.stages import Inferred
+
+frame = frame_of()
+effects = [make_effect("color:#203040")]
+refused = 0
+with Composer(effects, RefineConfig(), Stats(), transparent=False, live=True) as composer:
+    for pyramid in (None, Pyramid.of(frame)):
+        for give in (
+            lambda: composer.compose(frame, pyramid, None),
+            lambda: Inferred(frame, 1, composer, pyramid, None),
+        ):
+            try:
+                give()
+            except MatteMissing as error:
+                refused += not isinstance(error, VcamError)
+print(refused)
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["-O"], ["-OO"]])
+def test_a_frame_without_its_matte_is_refused_in_optimised_programs_too(flags: list[str]) -> None:
+    command = [sys.executable, *flags, "-c", NO_MATTE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "4\n"

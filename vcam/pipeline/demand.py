@@ -54,11 +54,12 @@ class Demand:
                 self._readers as readers,
             ):  # a device that is gone has no readers
                 while not self._stop.is_set():
-                    self._heard(readers.wait(_LOOK_S))
-            self._heard(False)
+                    self.heard(readers.wait(_LOOK_S))
+            self.heard(False)
             self._stop.wait(_LOOK_S)
 
-    def _heard(self, somebody_reads: bool) -> None:
+    def heard(self, somebody_reads: bool) -> None:
+        """Take note of whether somebody reads now."""
         now_s = self._clock.now_s()
         if somebody_reads:
             self._last_s = now_s

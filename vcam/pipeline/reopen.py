@@ -81,7 +81,7 @@ class Reopening:
     def run(
         self,
         part: AbstractContextManager[T],
-        work: Callable[[T], None],
+        work: Callable[[T], object],
         pause: Callable[[float], bool],
     ) -> None:
         """Open the part and work with it; after a failure do so again.
