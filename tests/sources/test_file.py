@@ -26,6 +26,7 @@ from tests.sources.media_files import (
 from vcam.colour import to_rgb
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix
+from vcam.sinks import SinkRequest, make_sink
 from vcam.sources.base import SourceRequest
 from vcam.sources.file import VideoFile
 from vcam.sources.inspect_file import missing_bytes
@@ -359,3 +360,33 @@ def test_a_real_clip(name: str) -> None:
     assert len(frames) == 100
     assert {frame.size for frame in frames} == {(640, 360)}
     assert 60 < to_rgb(frames[50]).mean() < 200
+
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize(
+    ("name", "end_s"),
+    [
+        ("gif_last_picture_1.6s.gif", 2.0),
+        ("avi_with_null_frames_2.0s.avi", 2.0),
+        ("animated.webp", 1.2),
+    ],
+)
+def test_every_picture_keeps_its_length_there_and_back(
+    tmp_path: Path, name: str, end_s: float, suffix: str
+) -> None:
+    path = tmp_path / f"out{suffix}"
+    with make_sink(str(path), SinkRequest(variable_rate=True)) as sink:
+        frames = read_all(CASES / name)
+        for frame in frames:
+            sink.send(frame)
+    back = read_all(path)
+    assert len(back) == len(frames)
+    for all_of_one in (frames, back):
+        end_ns = all_of_one[-1].pts_ns + all_of_one[-1].duration_ns
+        assert end_ns / 1e9 == pytest.approx(end_s, abs=0.002)
+    assert [f.pts_ns // 2_000_000 for f in back] == pytest.approx(
+        [f.pts_ns // 2_000_000 for f in frames], abs=1
+    )

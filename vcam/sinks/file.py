@@ -33,6 +33,8 @@ _TRANSFER = 1
 _LIMITED = 1
 _SWSCALE = {Matrix.BT601: "ITU601", Matrix.BT709: "ITU709"}
 
+_FRAME_DURATION = 1 << 8
+"""AV_CODEC_FLAG_FRAME_DURATION of <libavcodec/avcodec.h>: the last picture's length is kept."""
 _THREADS = 4
 _CLOCK_HZ = 90_000
 _MATROSKA_CLOCK_HZ = 1000
@@ -211,6 +213,8 @@ class _Writer:
         clock_hz = _MATROSKA_CLOCK_HZ if self._suffix in (".mkv", ".webm") else _CLOCK_HZ
         self._time_base = Fraction(1, clock_hz) if self._variable else 1 / self._rate
         self._last_pts = -1
+        self._end_s = Fraction(0)
+        self._first_dts: int | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
 
@@ -241,6 +245,7 @@ class _Writer:
         stream.pix_fmt = encoder.pix_fmt
         context = stream.codec_context
         context.time_base = self._time_base
+        context.flags |= _FRAME_DURATION
         context.thread_count = min(_THREADS, os.cpu_count() or 1)
         context.thread_type = ThreadType.AUTO
         context.colorspace, context.color_range = _MATRIX[self._matrix], _LIMITED
@@ -270,9 +275,15 @@ class _Writer:
             )
         _tag(picture, self._matrix)
         picture.pts, picture.time_base = self._pts(frame), self._time_base
+        length_s = Fraction(frame.duration_ns, 1_000_000_000) if self._variable else 0
+        picture.duration = round((length_s or 1 / self._rate) / self._time_base)
+        self._end_s = (picture.pts + picture.duration) * self._time_base
         if self._sound is not None:
             self._sound.copy_until(picture.pts * self._time_base)
-        self._container.mux(self._stream.encode(picture))
+        packets = self._stream.encode(picture)
+        if packets and self._first_dts is None:
+            self._first_dts = packets[0].dts
+        self._container.mux(packets)
 
     def _pts(self, frame: Frame) -> int:
         """In units of the time base, and always growing."""
@@ -292,10 +303,24 @@ class _Writer:
         assert self._container is not None
         assert self._stream is not None
         if self._sound is not None:
-            self._sound.finish(self._last_pts * self._time_base + 1 / self._rate)
-        self._container.mux(self._stream.encode(None))
+            self._sound.finish(self._end_s)
+        self._flush(self._container, self._stream)
         container, self._container = self._container, None
         container.close()
+
+    def _flush(self, container: OutputContainer, stream: VideoStream) -> None:
+        """Write what the encoder holds back. MP4 takes the length of the film from the last packet,
+        which is another picture than the last one (a B frame), so that packet is made to last.
+        """
+        packets = stream.encode(None)
+        if self._suffix in (".mp4", ".mov") and packets and packets[-1].dts is not None:
+            last, base = packets[-1], packets[-1].time_base
+            first_dts = packets[0].dts if self._first_dts is None else self._first_dts
+            passed = (last.dts or 0) - (first_dts or 0)
+            end = round(self._end_s / base) - passed
+            shown = round(self._offset_s / base)
+            last.duration = max(last.duration or 0, end - shown)
+        container.mux(packets)
 
     def abandon(self) -> None:
         """Close without caring for the content; may be called after `finish`."""

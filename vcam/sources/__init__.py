@@ -15,7 +15,7 @@ from typing import cast
 from vcam.containers import SCHEMES
 from vcam.errors import UsageError
 from vcam.sources.base import Source, SourceRequest
-from vcam.sources.inspect_file import is_image, read_head
+from vcam.sources.inspect_file import is_animation, is_image, read_head
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
@@ -116,7 +116,7 @@ def _exists(text: str) -> bool:
 def _kind_of_path(path: str) -> str:
     head = read_head(path)
     if head:
-        return "image" if is_image(path, head) else "file"
+        return "image" if is_image(path, head) and not is_animation(head) else "file"
     return (
         "webcam"
         if path.startswith("/dev/v") and stat.S_ISCHR(Path(path).stat().st_mode)

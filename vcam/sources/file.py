@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Frame
+from vcam.sources.animation import Animation
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 from vcam.sources.convert import FrameMaker
 from vcam.sources.fit import even
-from vcam.sources.inspect_file import missing_bytes, read_head
+from vcam.sources.inspect_file import is_animated_webp, missing_bytes, read_head
 from vcam.sources.media import Media, MediaClock
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class VideoFile(SourceBase):
     def __init__(self, path: str, request: SourceRequest) -> None:
         super().__init__(Path(path).name, request)
         self._path = path
-        self._media = Media(path, Path(path), fallback_fps=request.fps)
+        self._media: Media | Animation = Media(path, Path(path), fallback_fps=request.fps)
         self._pictures: Iterator[VideoFrame] = iter(())
         self._next: VideoFrame | None = None
         self._maker: FrameMaker | None = None
@@ -44,10 +45,11 @@ class VideoFile(SourceBase):
         self._end_ns = 0
 
     def _open(self) -> None:
-        read_head(self._path)
+        if is_animated_webp(read_head(self._path)):
+            self._media = Animation(self._path, Path(self._path), self._request.fps)
         self._media.open()
         self.fps, self.frames = self._media.fps, self._media.frames
-        self._clock.longest_still_ns = round(self._media.longest_still_s * 1e9)
+        self._clock = MediaClock(self._media.longest_still_s)
         self._maker = FrameMaker(self._request, name=self._path)
         self._pictures = self._media.pictures()
         self._next = next(self._pictures, None)
@@ -88,8 +90,8 @@ class VideoFile(SourceBase):
             return None
 
     def _rest_s(self, time_s: float | None) -> float:
-        """How long the last picture stays in a container in which empty packets prolong it."""
-        if not self._media.counts_packets or time_s is None or self._is_cut_off():
+        """How long the last picture stays in a container that says so of the whole only."""
+        if not self._media.prolongs_last or time_s is None or self._is_cut_off():
             return 0.0
         return (self._media.end_s or 0.0) - time_s
 

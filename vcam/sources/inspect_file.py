@@ -86,6 +86,11 @@ def is_animated_webp(head: bytes) -> bool:
     return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
+def is_animation(head: bytes) -> bool:
+    """Whether it is a PNG (acTL behind its header) or a WebP that moves."""
+    return is_animated_webp(head) or (head[:4] == b"\x89PNG" and head[37:41] == b"acTL")
+
+
 def missing_bytes(path: str) -> int:
     """How many bytes the container announces beyond the end of the file; 0 where it is whole or
     cannot tell.

@@ -142,6 +142,12 @@ class Media:
         return clock and int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
 
     @property
+    def prolongs_last(self) -> bool:
+        """Whether its last picture stays until `end_s`, whatever its own duration is."""
+        name = "" if self._container is None else self._container.format.name
+        return name in _WITHOUT_TIMES or name.startswith("mov")
+
+    @property
     def counts_packets(self) -> bool:
         """Whether its times say how many packets came before, empty ones included."""
         return self._container is not None and self._container.format.name in _WITHOUT_TIMES
@@ -229,12 +235,12 @@ def _alpha_decoder(stream: VideoStream) -> str:
 class MediaClock:
     """Makes of a container's timestamps a timeline that begins at 0 and goes on without jumps.
 
-    Attributes:
-        longest_still_ns: a longer pause is a joint between two recordings.
+    Args:
+        longest_still_s: a longer pause is a joint between two recordings.
     """
 
     def __init__(self, longest_still_s: float = _LONGEST_STILL_OF_JOINTS_S) -> None:
-        self.longest_still_ns = round(longest_still_s * 1e9)
+        self._longest_still_ns = longest_still_s * 1e9
         self._last_ns: int | None = None
         self._offset_ns = 0
 
@@ -253,7 +259,7 @@ class MediaClock:
             self._last_ns = 0
         elif now_ns is None:
             self._last_ns = last_ns + period_ns
-        elif 0 < now_ns - self._offset_ns - last_ns <= self.longest_still_ns:
+        elif 0 < now_ns - self._offset_ns - last_ns <= self._longest_still_ns:
             self._last_ns = now_ns - self._offset_ns
         else:  # recordings put end to end
             self._last_ns = last_ns + period_ns
