@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 from export.data.manifest import rows_of, set_name
 from export.data.notes import Notes
@@ -158,12 +157,26 @@ PRETRAINED = {
 """Published weights that a training may begin with, by the sha256 of their file, and what they have seen."""
 
 
+@dataclass(frozen=True, slots=True)
+class SeenSet:
+    """A set that a run draws from. pictures: of the train split; rights: their number by class.
+
+    sha256: of their names, one a line.
+    """
+
+    name: str
+    layout: str
+    pictures: int
+    rights: Mapping[str, int]
+    sha256: str
+
+
 def is_data_folder(folder: Path) -> bool:
     """Whether a folder holds the sets person/ccp, person/cutouts, ...; else it is one set."""
     return (folder / "person").is_dir()
 
 
-def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[dict[str, Any]]:
+def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[SeenSet]:
     """Of each set: name, layout, how many `pictures` of the train split, their `rights` by class, and `sha256`.
 
     task: of the network, "person" or "face". The hash is that of the names, one a line.
@@ -187,10 +200,10 @@ def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[dict[str
             chosen = [(x.name, x.rights) for x in entries]
             found.append(
                 _described(
-                    _name(folder, {one["name"] for one in found}), type(reader).__name__, chosen
+                    _name(folder, {one.name for one in found}), type(reader).__name__, chosen
                 )
             )
-    return [one for one in found if one["pictures"]]
+    return [one for one in found if one.pictures]
 
 
 def _name(folder: Path, taken: Container[str]) -> str:
@@ -201,13 +214,7 @@ def _name(folder: Path, taken: Container[str]) -> str:
     return next(x for x in chain([name], others) if x not in taken)
 
 
-def _described(name: str, layout: str, chosen: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _described(name: str, layout: str, chosen: Iterable[tuple[str, str]]) -> SeenSet:
     names, rights = zip(*chosen, strict=True) if (chosen := list(chosen)) else ((), ())
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return {
-        "name": name,
-        "layout": layout,
-        "pictures": len(names),
-        "rights": dict(Counter(rights)),
-        "sha256": digest,
-    }
+    return SeenSet(name, layout, len(names), dict(Counter(rights)), digest)

@@ -14,7 +14,7 @@ from export.engine.card_quality import quality, table
 from export.engine.card_training import data, recipe
 from export.evaluation.measures import Score
 from export.models import ModelSpec, Pixels
-from export.weights.record import Record
+from export.weights.record import RunRecord
 from vcam.engine_toml import EngineFile
 
 _TEMPLATES = Path(__file__).parents[1] / "cards"
@@ -36,7 +36,7 @@ class Training:
 
     origin: str
     licence: str
-    record: Record | None = None
+    record: RunRecord | None = None
     shipped: bool = False
 
 

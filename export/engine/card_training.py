@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from export.data.faces import OCCLUDERS
-from export.data.provenance import PRETRAINED, SOURCES, Source
+from export.data.provenance import PRETRAINED, SOURCES, SeenSet, Source
 from export.engine.card_quality import table
-from export.weights.record import Record, horizon_of, phases, warmup_of
+from export.weights.record import RunRecord, phases
 
 _LOSSES = {
     "person": "Loss: cross-entropy with triple weight at outlines, soft dice, and a third as much on what the network "
@@ -24,58 +22,54 @@ _SAMPLES = {
 _SET_BY_SET = "see the set"
 
 
-def recipe(record: Record | None) -> str:
+def recipe(record: RunRecord | None) -> str:
     """The commands that led to weights, the loss and the samples."""
     if record is None:
         return "Not trained here."
-    task = "person" if len(record["spec"]["classes"]) == 2 else "face"
+    task = record.network.task
     runs = [f"{number}. {_phase(run)}" for number, run in enumerate(phases(record), 1)]
     text = [f"{_LOSSES[task]} {_SAMPLES[task]} {_shares(record)}".rstrip()]
     return "\n".join([*runs, "", *text])
 
 
-def _phase(run: Record) -> str:
+def _phase(run: RunRecord) -> str:
     """The command of a run, and what it did that the command does not say."""
-    height, width = run["spec"]["size"]
+    asked = run.settings
     options = {
-        "init": run.get("init_file") or ("ema.safetensors" if run.get("init") else None),
-        "size": f"{height}x{width}",
-        "samples": run["samples"],
-        "batch": run["batch"],
-        "rate": run["rate"],
-        "seed": str(run["seed"]),
-        "task": run.get("task"),
-        "licence": None if run.get("licence") == "any" else run.get("licence"),
-        "teacher": Path(run["teacher"]).name if run.get("teacher") else None,
-        "teacher-model": run["teacher_model"] if run.get("teacher") else None,
-        "consistency": run.get("consistency"),
-        "occluders": None if run.get("occluders") == OCCLUDERS else run.get("occluders"),
+        "init": run.init_file or ("ema.safetensors" if run.init else ""),
+        "size": "x".join(map(str, run.network.size)),
+        "samples": asked.samples,
+        "batch": asked.batch,
+        "rate": asked.rate,
+        "seed": str(asked.seed),
+        "task": asked.task,
+        "licence": "" if asked.licence == "any" else asked.licence,
+        "teacher": asked.teacher.name if asked.teacher else "",
+        "teacher-model": asked.teacher_model if asked.teacher or asked.distil else "",
+        "consistency": asked.consistency,
+        "occluders": None if asked.occluders == OCCLUDERS else str(asked.occluders),
     }
     words = [f"--{name} {value}" for name, value in options.items() if value]
-    words += [
-        f"--{name}"
-        for name in ("finish", "keep-glasses", "bfloat16")
-        if run.get(name.replace("-", "_"))
-    ]
-    command = " ".join(["python -m export train", run["model"], "--data DATA", *words])
-    warmup = run.get("warmup", warmup_of(run["warmup_samples"], run["samples"]))
-    horizon = run.get("horizon", horizon_of(run["ema_samples"], run["samples"]))
-    codes = ", ".join(dict.fromkeys(_short(part["code"]) for part in run.get("segments", [])))
+    words += [f"--distil {path.name}" for path in asked.distil]
+    flags = {"finish": asked.finish, "keep-glasses": asked.keep_glasses, "bfloat16": asked.bfloat16}
+    words += [f"--{name}" for name, given in flags.items() if given]
+    command = " ".join(["python -m export train", asked.model, "--data DATA", *words])
+    codes = ", ".join(dict.fromkeys(_short(part.code) for part in run.segments))
     return (
-        f"`{command}`: {run['seen']} samples, AdamW, {warmup} samples of warm-up and a cosine decay, weight decay "
-        f"{run['weight_decay']}, moving average over about {horizon} samples"
-        f"{', pictures changed less' if run['finish'] else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
+        f"`{command}`: {run.seen} samples, AdamW, {run.warmup} samples of warm-up and a cosine decay, weight decay "
+        f"{asked.weight_decay}, moving average over about {run.horizon} samples"
+        f"{', pictures changed less' if asked.finish else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
         f"{_averaged(run)}."
     )
 
 
-def _curve(run: Record) -> str:
-    points = ", ".join(f"{loss:.2f} after {seen}" for seen, loss in run.get("curve", []))
+def _curve(run: RunRecord) -> str:
+    points = ", ".join(f"{loss:.2f} after {seen}" for seen, loss in run.curve)
     return f"; loss {points}" if points else ""
 
 
-def _averaged(run: Record) -> str:
-    earlier = run.get("averaged", 1) - 1
+def _averaged(run: RunRecord) -> str:
+    earlier = run.averaged - 1
     whose = (
         "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"
     )
@@ -91,16 +85,16 @@ def _short(code: str) -> str:
     return f"{commit[:12]}{plus}{changes}"
 
 
-def _shares(record: Record) -> str:
+def _shares(record: RunRecord) -> str:
     """How samples were drawn, phase by phase where it differs."""
     texts = {}
     runs = list(phases(record))
     for number, run in enumerate(runs, 1):
-        if "draws" in run:
+        if "kinds" in run.draws:
             kinds = ", ".join(
-                f"{kind} {100 * share:.0f} %" for kind, share in run["draws"]["kinds"].items()
+                f"{kind} {100 * share:.0f} %" for kind, share in run.draws["kinds"].items()
             )
-            near = run["draws"].get("near")
+            near = run.draws.get("near")
             texts[number] = kinds + (
                 f", sides {near[0]} to {near[1]} times the face's height" if near else ""
             )
@@ -109,23 +103,23 @@ def _shares(record: Record) -> str:
     return " ".join(f"Shares in phase {number}: {text}." for number, text in texts.items())
 
 
-def sets_of(record: Record | None) -> dict[str, Record]:
+def sets_of(record: RunRecord | None) -> dict[str, SeenSet]:
     """The sets that any phase saw, by name, each as the phase describes it that saw most of it."""
-    found: dict[str, Record] = {}
+    found: dict[str, SeenSet] = {}
     for run in phases(record):
-        for one in [*run.get("sets", []), *sets_of(run.get("teacher_record")).values()]:
-            if one["name"] not in found or one["pictures"] > found[one["name"]]["pictures"]:
-                found[one["name"]] = one
+        for one in [*run.sets, *sets_of(run.teacher_record).values()]:
+            if one.name not in found or one.pictures > found[one.name].pictures:
+                found[one.name] = one
     return found
 
 
-def data(record: Record | None) -> str:
+def data(record: RunRecord | None) -> str:
     """The table of what weights have seen, and what it means for their rights."""
     if record is None:
         return "Chosen by whoever trained the weights; see there."
     sets = sets_of(record)
     known = {source.folder: source for source in SOURCES}
-    rows = [_set_row(known[name], str(sets[name]["pictures"])) for name in known if name in sets]
+    rows = [_set_row(known[name], str(sets[name].pictures)) for name in known if name in sets]
     rows += [_other_row(one) for name, one in sets.items() if name not in known]
     rows += _unrecorded(record)
     doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
@@ -149,29 +143,31 @@ def _set_row(source: Source, pictures: str) -> list[str]:
     ]
 
 
-def _other_row(one: Record) -> list[str]:
+def _other_row(one: SeenSet) -> list[str]:
     """A set that only its reader knows."""
-    rights = ", ".join(f"{count} {kind}" for kind, count in one["rights"].items())
+    rights = ", ".join(f"{count} {kind}" for kind, count in one.rights.items())
     return [
-        f"`{one['name']}`",
-        str(one["pictures"]),
-        f"layout {one['layout']}",
+        f"`{one.name}`",
+        str(one.pictures),
+        f"layout {one.layout}",
         _SET_BY_SET,
         _SET_BY_SET,
         rights,
     ]
 
 
-def _unrecorded(record: Record) -> list[list[str]]:
+def _unrecorded(record: RunRecord) -> list[list[str]]:
     """A row for each file of weights, at the start or as a teacher, whose own training no record describes."""
     rows = []
     for run in phases(record):
-        if run.get("init_file") and not run.get("init"):
-            rows.append(_weights_row(run["init_file"], run.get("init_sha256", "")))
-        if run.get("teacher") and run.get("teacher_record"):
-            rows += _unrecorded(run["teacher_record"])
-        elif run.get("teacher"):
-            rows.append(_weights_row(Path(run["teacher"]).name, run.get("teacher_sha256", "")))
+        if run.init_file and not run.init:
+            rows.append(_weights_row(run.init_file, run.init_sha256))
+        if run.settings.teacher and run.teacher_record:
+            rows += _unrecorded(run.teacher_record)
+        elif run.settings.teacher:
+            rows.append(_weights_row(run.settings.teacher.name, run.teacher_sha256))
+        for path, sha256 in zip(run.settings.distil, run.distil_sha256, strict=False):
+            rows.append(_weights_row(path.name, sha256))
     return rows
 
 

@@ -21,7 +21,6 @@ from export.models import (
     PRESETS,
     TRAINED,
     ModelSpec,
-    Pixels,
     Preset,
     family_of,
     find_model,
@@ -33,7 +32,7 @@ from export.onnx.half import to_half
 from export.onnx.parity import check_half, check_parity
 from export.weights.files import fit_weights, preset_of, read_weights, sha256_of
 from export.weights.layouts import origin_of, resolve
-from export.weights.record import Record, record_of, samples_seen
+from export.weights.record import RunRecord, record_of, samples_seen
 from vcam.engine_toml import EngineFile, EngineManifest, Origin, PixelFormat
 
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
@@ -114,7 +113,7 @@ class Loaded:
     spec: ModelSpec
     network: nn.Module
     preset: Preset | None
-    record: Record | None
+    record: RunRecord | None
 
 
 def load_network(
@@ -152,9 +151,9 @@ def open_checkpoint(
     record = None if origin else record_of(checkpoint)
     spec = resolve(checkpoint, TRAINED.get(model, spec) if record else spec, weights, classes)
     fitted = fit_weights(checkpoint, spec, weights)
-    if record:
-        seen = record["spec"]
-        spec = replace(spec, pixels=Pixels(tuple(seen["mean"]), tuple(seen["std"]), seen["bgr"]))
+    seen = record.network.pixels if record else None
+    if seen is not None:
+        spec = replace(spec, pixels=seen)
     else:
         origin = origin or origin_of(checkpoint, spec, weights)
         spec = origin.applied(spec) if origin else spec

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,67 +14,20 @@ from export.errors import ExportError
 from export.models import CLEAR_PRESETS, ModelSpec
 from export.weights.files import preset_of, sha256_of
 from export.weights.record import (
-    Record,
+    NetworkRecord,
+    RunRecord,
+    Segment,
     horizon_of,
     is_clear,
+    network_record,
     read_record,
     record_of,
-    spec_record,
     surroundings,
     warmup_of,
 )
+from export.weights.settings import TrainConfig
 
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs.
-
-    `warmup_samples` and `ema_samples` are at most a tenth and a sixth of `samples`.
-
-    `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
-    `data`: a folder with the sets person/ccp, person/cutouts, ..., or sets in other layouts (`export.data.readers`).
-    `licence`: "clear" leaves out pictures whose rights are unclear or exclude commercial use.
-    `task`: "person" teaches the encoder of a face network to see people first; else the model's own.
-    `teacher`: labels for pixels that have none: a checkpoint of `teacher_model`, or an engine (folder, .onnx, .tflite).
-    `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
-    `size`: (height, width) that the network sees while training, multiples of 32; None: the model's own. A first phase
-    on smaller pictures is faster by the ratio of the areas ("progressive resizing").
-    `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
-    skin; else they are taken out of the face.
-    `distil`: checkpoints or engines whose mattes soften hard labels before training (`export.data.distil`); the first
-    one speaks for every set, the others for photographs only.
-    `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
-    """
-
-    model: str
-    data: tuple[Path, ...]
-    out: Path
-    samples: int = 300_000
-    batch: int = 32
-    rate: float = 3e-3
-    warmup_samples: int = 6_000
-    weight_decay: float = 1e-4
-    ema_samples: int = 20_000
-    checkpoint_s: float = 120.0
-    seed: int = 1
-    workers: int = 1
-    compile: bool = False
-    finish: bool = False
-    task: str = ""
-    teacher: Path | None = None
-    teacher_model: str = "portraitnet_lite"
-    consistency: float = 0.0
-    licence: str = "any"
-    size: tuple[int, int] | None = None
-    occluders: float = faces.OCCLUDERS
-    keep_glasses: bool = False
-    bfloat16: bool = False
-    distil: tuple[Path, ...] = ()
-
-    def in_bfloat16(self, device: torch.device) -> bool:
-        """Whether the network computes in bfloat16 there."""
-        return self.bfloat16 or device.type == "cuda"
-
+__all__ = ["TrainConfig", "as_begun", "check_folder", "check_rights", "described"]
 
 _FREE = (
     "data",
@@ -93,29 +45,15 @@ _FREE = (
 
 def as_begun(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     """The settings with which the run in `config.out` was begun, but those of `config` that are named in `given`."""
-    record = read_record(config.out) or {}
-    kept = {name: value for name, value in _settings(record).items() if name not in given}
-    return replace(config, **kept)
-
-
-def _settings(record: Record) -> dict[str, Any]:
-    """The fields of `TrainConfig` in a record, without the folder, which may have moved."""
-    known = {
-        x.name: record[x.name] for x in fields(TrainConfig) if x.name in record and x.name != "out"
-    }
-    if "data" in known:
-        known["data"] = tuple(Path(folder) for folder in known["data"])
-    if known.get("teacher"):
-        known["teacher"] = Path(known["teacher"])
-    if "distil" in known:
-        known["distil"] = tuple(Path(x) for x in known["distil"])
-    if known.get("size"):
-        known["size"] = tuple(known["size"])
-    return known
+    record = read_record(config.out)
+    if record is None:
+        return config
+    names = {x.name for x in fields(TrainConfig)} - {"out", *given}
+    return replace(config, **{name: getattr(record.settings, name) for name in names})
 
 
 def check_folder(
-    config: TrainConfig, resume: bool, init: Path | None, before: Record | None
+    config: TrainConfig, resume: bool, init: Path | None, before: RunRecord | None
 ) -> None:
     """Refuse to write over a run, or to go on with one under other settings. before: the record of that run.
 
@@ -134,8 +72,9 @@ def check_folder(
         raise ExportError(
             f"{config.out}: holds a run; go on with --resume, or give another folder with --out"
         )
-    for name, begun in _settings(before or {}).items():
-        if name not in _FREE and getattr(config, name) != begun:
+    for name in (x.name for x in fields(TrainConfig) if before and x.name not in _FREE):
+        begun = getattr(before.settings, name) if before else None
+        if getattr(config, name) != begun:
             raise ExportError(
                 f"{name} {getattr(config, name)}: the run in {config.out} was begun with {begun}; leave it out, "
                 "or begin another with --out"
@@ -147,41 +86,53 @@ def described(
     spec: ModelSpec,
     device: torch.device,
     seen: int,
-    before: Record | None,
+    before: RunRecord | None,
     init: Path | None,
-) -> Record:
+) -> RunRecord:
     """The record of a run that begins or goes on: its settings, its data, and under what each part of it ran."""
-    record = dict(before or {})
-    if not before:
-        record["init"] = record_of(init) if init else None
-        record |= {"init_file": init.name, "init_sha256": sha256_of(init)} if init else {}
-        if config.distil:
-            record["distil_sha256"] = [sha256_of(path) for path in config.distil]
-        if config.teacher is not None:
-            record["teacher_record"] = record_of(config.teacher)
-            told = config.teacher if config.teacher.is_file() else config.teacher / "engine.toml"
-            record |= {"teacher_sha256": sha256_of(told)} if told.is_file() else {}
+    record = before or _begun(config, network_record(spec), init)
     sets = used_sets(config.data, spec.task, config.licence)
-    present = {one["sha256"] for one in sets}
-    part = {"from": seen, "device": str(device), "batch": config.batch, "rate": config.rate}
-    part |= {"samples": config.samples, "workers": config.workers, "compile": config.compile}
-    part |= {"bfloat16": config.in_bfloat16(device)}
-    return (
-        record
-        | asdict(config)
-        | {
-            "spec": spec_record(spec),
-            "warmup": warmup_of(config.warmup_samples, config.samples),
-            "horizon": horizon_of(config.ema_samples, config.samples),
-            "sets": [
-                *sets,
-                *(one for one in record.get("sets", []) if one["sha256"] not in present),
-            ],
-            "draws": faces.draws(config.finish, config.occluders)
-            if spec.task == "face"
-            else people.draws(config.finish) | ({"before": prior.SHARES} if spec.memory else {}),
-            "segments": [*record.get("segments", []), part | surroundings(device)],
-        }
+    present = {one.sha256 for one in sets}
+    part = Segment(
+        begun_at=seen,
+        device=str(device),
+        batch=config.batch,
+        rate=config.rate,
+        samples=config.samples,
+        workers=config.workers,
+        compile=config.compile,
+        bfloat16=config.in_bfloat16(device),
+        **surroundings(device),
+    )
+    if spec.task == "face":
+        draws = faces.draws(config.finish, config.occluders)
+    else:
+        draws = people.draws(config.finish) | ({"before": prior.SHARES} if spec.memory else {})
+    return replace(
+        record,
+        settings=config,
+        network=network_record(spec),
+        sets=(*sets, *(one for one in record.sets if one.sha256 not in present)),
+        draws=draws,
+        segments=(*record.segments, part),
+        warmup=warmup_of(config.warmup_samples, config.samples),
+        horizon=horizon_of(config.ema_samples, config.samples),
+    )
+
+
+def _begun(config: TrainConfig, network: NetworkRecord, init: Path | None) -> RunRecord:
+    """A record that knows what the run starts from and who teaches it."""
+    teacher = config.teacher
+    told = teacher if teacher is None or teacher.is_file() else teacher / "engine.toml"
+    return RunRecord(
+        config,
+        network,
+        init=record_of(init) if init else None,
+        init_file=init.name if init else "",
+        init_sha256=sha256_of(init) if init else "",
+        distil_sha256=tuple(sha256_of(path) for path in config.distil),
+        teacher_record=record_of(teacher) if teacher else None,
+        teacher_sha256=sha256_of(told) if told and told.is_file() else "",
     )
 
 

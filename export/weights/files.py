@@ -10,6 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from export.models.efficientnet_lite import from_published
 from export.models.selfie import from_published as from_tflite
 from export.weights.caffe import is_caffe, read_caffe
 from export.weights.layouts import identify, is_weights_of
-from export.weights.record import Record, as_metadata, phases, record_of
+from export.weights.record import RunRecord, as_metadata, phases, record_of
 from export.weights.tflite import is_tflite, read_tflite
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
@@ -149,7 +150,7 @@ def write_average(paths: Sequence[Path], out: Path) -> None:
     """
     *earlier, last = paths
     record = record_of(last)
-    started_from = {run.get("init_sha256") for run in phases(record)}
+    started_from = {run.init_sha256 for run in phases(record)}
     for path in earlier:
         if sha256_of(path) not in started_from:
             raise ExportError(
@@ -164,10 +165,10 @@ def write_average(paths: Sequence[Path], out: Path) -> None:
                 f"{path}: not the network of {paths[0]}; weights of one network can be averaged"
             )
     mean = {key: torch.stack([state[key].float() for state in states]).mean(0) for key in states[0]}
-    _write(out, mean, record and record | {"averaged": len(paths)})
+    _write(out, mean, record and replace(record, averaged=len(paths)))
 
 
-def _write(out: Path, weights: dict[str, Tensor], record: Record | None) -> None:
+def _write(out: Path, weights: dict[str, Tensor], record: RunRecord | None) -> None:
     metadata = as_metadata(record)
     try:
         save_whole(out, lambda partial: save_file(weights, partial, metadata))

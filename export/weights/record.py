@@ -9,21 +9,24 @@ import csv
 import json
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from export.models import CLEAR_PRESETS, PRESETS, ModelSpec
+from export.data.provenance import SeenSet
+from export.models import CLEAR_PRESETS, PRESETS, ModelSpec, Pixels
+from export.weights.settings import TrainConfig
 from vcam.bench.machine import describe_machine
 from vcam.files import write_whole
 
-Record = dict[str, Any]
-"""Settings of a run by their names in `TrainConfig`; `spec`, `sets`, `draws`, `segments`, `seen`, `curve`, `init`."""
+_T = TypeVar("_T")
 _KEY = "training"
 _CURVE_POINTS = 6
 _OF_A_RUN = ("last.pt", "ema.safetensors")
@@ -32,48 +35,220 @@ _NAMES_BEFORE = {"portraitnet": "portraitnet_lite", "portraitnet_prior": "portra
 _HERE = Path(__file__).resolve().parent
 
 
-def read_record(folder: Path) -> Record | None:
-    """What a run's folder says of it, with the number of samples seen; None where it says nothing."""
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """The network of a run, so that its weights can be used without this project."""
+
+    name: str = ""
+    network: str = ""
+    size: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    bgr: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    memory: bool = False
+    gain: float = 1.0
+
+    @property
+    def task(self) -> str:
+        """See `ModelSpec.task`."""
+        return "person" if len(self.classes) == 2 else "face"
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """What the network reads of a picture; None if the record does not say it."""
+        if len(self.mean) != 3 or len(self.std) != 3:
+            return None
+        (red, green, blue), (r, g, b) = self.mean, self.std
+        return Pixels((red, green, blue), (r, g, b), self.bgr)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a run without a pause: from which sample on, under which settings, code and versions."""
+
+    begun_at: int = 0
+    device: str = ""
+    batch: int = 0
+    rate: float = 0.0
+    samples: int = 0
+    workers: int = 0
+    compile: bool = False
+    bfloat16: bool = False
+    machine: str = ""
+    code: str = ""
+    python: str = ""
+    torch: str = ""
+    numpy: str = ""
+    opencv: str = ""
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A training run: what it was asked to do, what it saw, and what it started from.
+
+    draws: how samples were drawn. segments: empty in records of before segments were kept. seen: the
+    number of samples; curve: the mean loss up to some of them. init: the record of the weights at
+    the start, if they have one; init_file, init_sha256: their file. averaged: of how many weights of
+    this training these are the mean. warmup, horizon: over how many samples the rate rose, and the
+    weights were averaged.
+
+    As JSON the settings and everything else lie in one table; `from_json` also knows the shapes of
+    older records.
+    """
+
+    settings: TrainConfig
+    network: NetworkRecord
+    sets: tuple[SeenSet, ...] = ()
+    draws: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    seen: int = 0
+    curve: tuple[tuple[int, float], ...] = ()
+    init: RunRecord | None = None
+    init_file: str = ""
+    init_sha256: str = ""
+    teacher_record: RunRecord | None = None
+    teacher_sha256: str = ""
+    distil_sha256: tuple[str, ...] = ()
+    averaged: int = 1
+    warmup: int = 0
+    horizon: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As one table of plain values."""
+        table = asdict(self.settings) | {"spec": asdict(self.network)}
+        own = {x.name: getattr(self, x.name) for x in fields(self)}
+        del own["settings"], own["network"]
+        own["sets"] = [asdict(one) for one in self.sets]
+        own["segments"] = [
+            {"from" if k == "begun_at" else k: v for k, v in asdict(part).items()}
+            for part in self.segments
+        ]
+        for name in ("init", "teacher_record"):
+            own[name] = own[name] and own[name].to_json()
+        plain: dict[str, Any] = json.loads(json.dumps(table | own, default=str))
+        return plain
+
+    @classmethod
+    def from_json(cls, table: Any) -> RunRecord:
+        """Of a table that may come from anywhere.
+
+        Raises:
+            ValueError: it is no record.
+        """
+        try:
+            return cls._read(table)
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"not a record ({error})") from error
+
+    @classmethod
+    def _read(cls, table: Any) -> RunRecord:
+        network: NetworkRecord = _typed(NetworkRecord, table["spec"])
+        settings = _typed(TrainConfig, {"model": "", "data": [], "out": ""} | table)
+        parts = (part | {"begun_at": part.get("from", 0)} for part in table.get("segments", ()))
+        init, teacher = table.get("init"), table.get("teacher_record")
+        return cls(
+            _renamed(settings, network.network),
+            network,
+            tuple(_typed(SeenSet, one) for one in table.get("sets", ())),
+            dict(table.get("draws", {})),
+            tuple(_typed(Segment, part) for part in parts),
+            int(table.get("seen", 0)),
+            tuple((int(seen), float(loss)) for seen, loss in table.get("curve", ())),
+            cls.from_json(init) if init else None,
+            str(table.get("init_file") or ""),
+            str(table.get("init_sha256") or ""),
+            cls.from_json(teacher) if teacher else None,
+            str(table.get("teacher_sha256") or ""),
+            tuple(map(str, table.get("distil_sha256", ()))),
+            int(table.get("averaged", 1)),
+            int(table.get("warmup", warmup_of(settings.warmup_samples, settings.samples))),
+            int(table.get("horizon", horizon_of(settings.ema_samples, settings.samples))),
+        )
+
+    def portable(self) -> RunRecord:
+        """The same without the folders of this machine."""
+        settings = replace(
+            self.settings,
+            data=(),
+            out=Path(),
+            teacher=self.settings.teacher and Path(self.settings.teacher.name),
+            distil=tuple(Path(path.name) for path in self.settings.distil),
+        )
+        return replace(
+            self,
+            settings=settings,
+            init=self.init and self.init.portable(),
+            teacher_record=self.teacher_record and self.teacher_record.portable(),
+        )
+
+
+def _typed(kind: type[_T], table: Mapping[str, Any]) -> _T:
+    """A dataclass from those values of a table that are its fields, each as its kind.
+
+    Raises:
+        ValueError, TypeError: a value is of another kind, or one is missing.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _as(hint, table[name]) for name, hint in hints.items() if name in table})
+
+
+def _as(hint: Any, value: Any) -> Any:
+    if get_origin(hint) is UnionType:
+        return None if value is None else _as(get_args(hint)[0], value)
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return tuple(_as(kinds[0], x) for x in value)
+    if get_origin(hint) is Mapping:
+        return {str(k): v for k, v in dict(value).items()}
+    if hint in (str, Path) and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    if hint in (int, float, bool) and not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return hint(value)
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """What a run's folder says of it, with the number of samples seen; None if it says nothing."""
     try:
         record = _parsed((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeError):
         return None
-    return record and record | _progress(folder / "log.csv")
-
-
-def _parsed(text: str) -> Record | None:
-    """A record, or None where the text is none."""
-    try:
-        record = json.loads(text)
-    except ValueError:
+    if record is None:
         return None
-    return _renamed(record) if isinstance(record, dict) and "spec" in record else None
+    rows = _progress(folder / "log.csv")
+    count = min(_CURVE_POINTS, len(rows))
+    curve = tuple(rows[(i + 1) * len(rows) // count - 1] for i in range(count))
+    return replace(record, seen=rows[-1][0] if rows else 0, curve=curve)
 
 
-def _renamed(record: Record) -> Record:
-    """Under the name that the network has today: the own one was called as the authors' that it goes back to."""
-    older = _NAMES_BEFORE.get(record.get("model", ""))
-    before = {"init": _renamed(record["init"])} if record.get("init") else {}
-    if older is None or record["spec"].get("network") != "portraitnet_lite":
-        return record | before
-    return record | before | {"model": older, "spec": record["spec"] | {"name": older}}
+def _parsed(text: str) -> RunRecord | None:
+    """A record; None if the text is none."""
+    try:
+        return RunRecord.from_json(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
 
 
-def _progress(log: Path) -> Record:
-    """`seen`, the number of samples, and `curve`, the mean loss up to some of them, evenly chosen: [samples, loss]."""
+def _renamed(settings: TrainConfig, network: str) -> TrainConfig:
+    """Under the names of today: the own PortraitNet had the name of the authors'."""
+    if network not in ("portraitnet_lite", "PortraitNetLite"):
+        return settings
+    return replace(settings, model=_NAMES_BEFORE.get(settings.model, settings.model))
+
+
+def _progress(log: Path) -> list[tuple[int, float]]:
+    """How many samples had been seen, and the mean loss up to there; empty before the first save."""
     try:
         with log.open(newline="") as file:
-            rows = [[int(row[0]), round(float(row[1]), 3)] for row in csv.reader(file)]
-    except (OSError, ValueError, IndexError):  # nothing has been saved yet
-        rows = []
-    count = min(_CURVE_POINTS, len(rows))
-    return {
-        "seen": rows[-1][0] if rows else 0,
-        "curve": [rows[(i + 1) * len(rows) // count - 1] for i in range(count)],
-    }
+            return [(int(row[0]), round(float(row[1]), 3)) for row in csv.reader(file)]
+    except (OSError, ValueError, IndexError):
+        return []
 
 
-def record_of(checkpoint: Path) -> Record | None:
+def record_of(checkpoint: Path) -> RunRecord | None:
     """What is known of the training of a checkpoint; None if nothing is.
 
     From the file itself, else from a .json of its name beside it (older weights have that), else from its run.
@@ -89,43 +264,33 @@ def record_of(checkpoint: Path) -> Record | None:
     return record or (read_record(checkpoint.parent) if checkpoint.name in _OF_A_RUN else None)
 
 
-def as_metadata(record: Record | None) -> dict[str, str]:
+def as_metadata(record: RunRecord | None) -> dict[str, str]:
     """The metadata of a safetensors file that holds a record, without the folders of this machine."""
-    return {_KEY: json.dumps(portable(record), default=str)} if record else {}
+    return {_KEY: json.dumps(record.portable().to_json())} if record else {}
 
 
-def portable(record: Record | None) -> Record | None:
-    """A record without the folders of this machine."""
-    if record is None:
-        return None
-    kept = {name: value for name, value in record.items() if name not in ("data", "out")}
-    kept |= {"distil": [Path(x).name for x in record["distil"]]} if record.get("distil") else {}
-    kept |= {name: portable(record[name]) for name in ("init", "teacher_record") if name in record}
-    return kept | ({"teacher": Path(record["teacher"]).name} if record.get("teacher") else {})
+def network_record(spec: ModelSpec) -> NetworkRecord:
+    """What a record says of a network."""
+    return NetworkRecord(
+        spec.name,
+        spec.network.__name__,
+        spec.size,
+        spec.classes,
+        spec.pixels.mean,
+        spec.pixels.std,
+        spec.pixels.bgr,
+        dict(spec.options),
+        spec.memory,
+        spec.gain,
+    )
 
 
-def spec_record(spec: ModelSpec) -> Record:
-    """What a record says of the network, so that its weights can be used without this project."""
-    return {
-        "name": spec.name,
-        "network": spec.network.__name__,
-        "size": spec.size,
-        "classes": spec.classes,
-        "mean": spec.pixels.mean,
-        "std": spec.pixels.std,
-        "bgr": spec.pixels.bgr,
-        "options": dict(spec.options),
-        "memory": spec.memory,
-        "gain": spec.gain,
-    }
-
-
-def write_record(folder: Path, record: Record) -> None:
+def write_record(folder: Path, record: RunRecord) -> None:
     """Write `run.json`, whole or not at all."""
-    write_whole(folder / "run.json", json.dumps(record, indent=1, default=str) + "\n", 0o644)
+    write_whole(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n", 0o644)
 
 
-def surroundings(device: torch.device) -> Record:
+def surroundings(device: torch.device) -> dict[str, Any]:
     """What a run's numbers depend on besides its settings: code, versions, threads, the card or processor."""
     return {
         "machine": torch.cuda.get_device_name(device)
@@ -154,29 +319,27 @@ def _git(*words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - ours
 
 
-def phases(record: Record | None) -> Iterator[Record]:
+def phases(record: RunRecord | None) -> Iterator[RunRecord]:
     """The runs that led to weights, the first one first."""
     if record:
-        yield from phases(record.get("init"))
+        yield from phases(record.init)
         yield record
 
 
-def samples_seen(record: Record | None) -> int:
+def samples_seen(record: RunRecord | None) -> int:
     """Samples seen in a run and in those before it."""
-    return sum(int(phase["seen"]) for phase in phases(record))
+    return sum(phase.seen for phase in phases(record))
 
 
-def is_clear(record: Record | None) -> bool:
+def is_clear(record: RunRecord | None) -> bool:
     """Whether weights are known to have seen, in every phase, only pictures whose rights are clear."""
     runs = list(phases(record))
-    known = bool(runs) and all("segments" in run for run in runs)  # older records do not tell all
-    started_alone = known and (
-        not runs[0].get("init_file") or runs[0].get("init_sha256") in _CLEAR_STARTS
-    )
-    taught = [run.get("teacher_record") for run in runs if run.get("teacher")]
+    known = bool(runs) and all(run.segments for run in runs)  # older records do not tell all
+    started_alone = known and (not runs[0].init_file or runs[0].init_sha256 in _CLEAR_STARTS)
+    taught = [run.teacher_record for run in runs if run.settings.teacher]
     return (
         started_alone
-        and all(run.get("licence") == "clear" for run in runs)
+        and all(run.settings.licence == "clear" for run in runs)
         and all(map(is_clear, taught))
     )
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from export.data.provenance import PRETRAINED
 from export.engine.card_training import data, recipe, sets_of
+from export.weights.record import RunRecord
 
 
 def _run(**other: Any) -> dict[str, Any]:
@@ -26,6 +27,14 @@ def _run(**other: Any) -> dict[str, Any]:
     } | other
 
 
+def _record(run: dict[str, Any]) -> RunRecord:
+    return RunRecord.from_json(run)
+
+
+def _record_of(**other: Any) -> RunRecord:
+    return _record(_run(**other))
+
+
 def _set(name: str, pictures: int, **rights: int) -> dict[str, Any]:
     return {
         "name": name,
@@ -39,7 +48,7 @@ def _set(name: str, pictures: int, **rights: int) -> dict[str, Any]:
 def test_a_recipe_is_the_commands() -> None:
     teacher = {"teacher": "/far/away/big.onnx", "teacher_model": "sinet"}
     last = _run(init=_run(), init_file="ema.safetensors", finish=True, licence="clear", **teacher)
-    lines = recipe(last).splitlines()
+    lines = recipe(_record(last)).splitlines()
     begun = "python -m export train portraitnet --data DATA"
     assert lines[0].startswith(
         f"1. `{begun} --size 160x224 --samples 100 --batch 32 --rate 0.001 --seed 1`: 96 samples,"
@@ -49,18 +58,20 @@ def test_a_recipe_is_the_commands() -> None:
     assert "--licence clear --teacher big.onnx --teacher-model sinet --finish`" in lines[1]
     assert lines[-1].endswith("Shares, of the kinds that the data hold: photo 75 %, room 25 %.")
     del last["init"]["draws"]
-    assert recipe(last).endswith("Shares in phase 2: photo 75 %, room 25 %.")
-    assert "--seed 0`" in recipe(_run(seed=0))
-    assert "; loss 0.90 after 64, 0.45 after 96" in recipe(_run(curve=[[64, 0.9], [96, 0.45]]))
+    assert recipe(_record(last)).endswith("Shares in phase 2: photo 75 %, room 25 %.")
+    assert "--seed 0`" in recipe(_record_of(seed=0))
+    assert "; loss 0.90 after 64, 0.45 after 96" in recipe(
+        _record_of(curve=[[64, 0.9], [96, 0.45]])
+    )
     assert "; then `python -m export average`: the mean of these weights and those it" in recipe(
-        _run(averaged=2)
+        _record_of(averaged=2)
     )
     assert recipe(None) == "Not trained here."
 
 
 def test_a_recipe_says_that_a_cpu_computed_in_bfloat16() -> None:
     last = _run(init=_run(), bfloat16=True)
-    first, second, *_ = recipe(last).splitlines()
+    first, second, *_ = recipe(_record(last)).splitlines()
     assert "--bfloat16" not in first
     assert "--seed 1 --bfloat16`" in second
 
@@ -74,13 +85,13 @@ def test_what_earlier_phases_saw_stays_in_the_card() -> None:
     last = _run(
         sets=[_set("face/avatars", 40, clear=40)], init=first, teacher="x", teacher_record=teacher
     )
-    assert {name: one["pictures"] for name, one in sets_of(last).items()} == {
+    assert {name: one.pictures for name, one in sets_of(_record(last)).items()} == {
         "person/ccp": 1000,
         "faces_hq": 5,
         "person/wild": 900,
         "face/avatars": 40,
     }
-    text = data(last)
+    text = data(_record(last))
     assert (
         "| `faces_hq` | 5 | layout CelebAMaskHq | see the set | see the set | 5 non-commercial |"
         in text
@@ -90,14 +101,14 @@ def test_what_earlier_phases_saw_stays_in_the_card() -> None:
 
 def test_published_weights_at_the_start_are_data() -> None:
     known = _run(init_file="lite0.pth", init_sha256=next(iter(PRETRAINED)))
-    assert "| `ImageNet-1k` | through its weights |" in data(known)
-    assert "`ImageNet-1k` hold pictures" in data(known)
+    assert "| `ImageNet-1k` | through its weights |" in data(_record(known))
+    assert "`ImageNet-1k` hold pictures" in data(_record(known))
     unknown = _run(init_file="found.pth", init_sha256="0")
-    assert "| `found.pth` | not recorded |" in data(unknown)
-    assert "`found.pth` hold pictures" in data(unknown)
+    assert "| `found.pth` | not recorded |" in data(_record(unknown))
+    assert "`found.pth` hold pictures" in data(_record(unknown))
     taught = _run(
         teacher="big.tflite", teacher_record=None, sets=[_set("face/avatars", 40, clear=40)]
     )
-    assert "| `big.tflite` | not recorded |" in data(taught)
-    assert "| `ImageNet-1k` |" in data(taught | {"teacher_record": known})
+    assert "| `big.tflite` | not recorded |" in data(_record(taught))
+    assert "| `ImageNet-1k` |" in data(_record(taught | {"teacher_record": known}))
     assert "whoever trained" in data(None)

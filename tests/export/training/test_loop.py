@@ -68,9 +68,9 @@ def test_the_record_says_what_was_done(data: Path, tmp_path: Path) -> None:
     beside = record_of(tmp_path / "last.pt")  # run.json
     assert record is not None
     assert beside is not None
-    assert {k: v for k, v in beside.items() if k not in ("data", "out")} == record
-    assert str(tmp_path) not in json.dumps(record)
-    sets = {one["name"]: one for one in record["sets"]}
+    assert beside.portable() == record
+    assert str(tmp_path) not in json.dumps(record.to_json())
+    sets = {one.name: one for one in record.sets}
     assert set(sets) == {
         "person/ccp",
         "person/cutouts",
@@ -79,17 +79,19 @@ def test_the_record_says_what_was_done(data: Path, tmp_path: Path) -> None:
         "backgrounds",
         "backgrounds_rooms",
     }
-    assert sets["person/ccp"]["pictures"] == 2
-    assert sets["person/ccp"]["rights"] == {"unclear": 2}
-    assert record["draws"]["kinds"]["empty"] == 0.05
-    assert {"code", "torch", "numpy", "opencv", "threads", "device"} <= set(record["segments"][0])
-    assert record["segments"][0]["machine"] == describe_machine()["cpu"]
-    assert record["seen"] == 2
-    assert [seen for seen, _ in record["curve"]] == [2]
+    assert sets["person/ccp"].pictures == 2
+    assert sets["person/ccp"].rights == {"unclear": 2}
+    assert record.draws["kinds"]["empty"] == 0.05
+    part = record.segments[0]
+    assert part.code
+    assert part.torch == torch.__version__
+    assert part.machine == describe_machine()["cpu"]
+    assert record.seen == 2
+    assert [seen for seen, _ in record.curve] == [2]
     after = train(_config(data, tmp_path / "next", 2), init=weights)
     last = record_of(after)
     assert last is not None
-    assert last["init"] == record
+    assert last.init == record
     assert samples_seen(last) == 4
 
 
@@ -108,7 +110,7 @@ def test_a_run_goes_on_as_it_was_begun(data: Path, tmp_path: Path) -> None:
     record = record_of(tmp_path / "ema.safetensors")
     assert record is not None
     assert {"more", "person/ccp"} <= {
-        one["name"] for one in record["sets"]
+        one.name for one in record.sets
     }  # what the first part saw stays
     with pytest.raises(ExportError, match="leave it out, or begin without --resume"):
         train(begun, resume=True, init=tmp_path / "ema.safetensors")
@@ -191,10 +193,9 @@ def test_clear_rights_are_not_laundered(data: Path, tmp_path: Path) -> None:
     record = record_of(second)
     assert record is not None
     assert is_clear(record)
-    assert not is_clear(record | {"teacher": "big.tflite"})
-    assert not is_clear(
-        {"licence": "clear", "init": None, "seen": 1}
-    )  # of a time when records told less
+    taught = replace(record.settings, teacher=Path("big.tflite"))
+    assert not is_clear(replace(record, settings=taught))
+    assert not is_clear(replace(record, segments=()))  # of a time when records held less
 
 
 def test_board(data: Path, tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_bfloat16_on_a_cpu(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
     record = record_of(train(replace(_config(data, tmp_path / "half", 2), bfloat16=True)))
     assert seen == [(torch.device("cpu"), torch.float32), (torch.device("cpu"), torch.bfloat16)]
     assert record is not None
-    assert record["segments"][0]["bfloat16"] is True
+    assert record.segments[0].bfloat16
 
 
 def test_nothing_to_resume(data: Path, tmp_path: Path) -> None:
@@ -326,7 +327,7 @@ def test_weights_of_two_phases_are_averaged(data: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(value, (one[key] + two[key]) / 2)
     record = record_of(tmp_path / "mean.safetensors")
     assert record is not None
-    assert (record["averaged"], samples_seen(record)) == (2, 6)
+    assert (record.averaged, samples_seen(record)) == (2, 6)
     half = tmp_path / "half.safetensors"
     write_half(tmp_path / "mean.safetensors", half)
     assert record_of(half) == record
@@ -423,15 +424,15 @@ def test_pictures_without_labels_need_a_teacher(data: Path, tmp_path: Path) -> N
         train(config)
     record = record_of(train(replace(config, teacher=tmp_path / "teacher.safetensors")))
     assert record is not None
-    assert [(one["layout"], one["pictures"]) for one in record["sets"]] == [("Unlabelled", 4)]
-    assert record["teacher_sha256"]
+    assert [(one.layout, one.pictures) for one in record.sets] == [("Unlabelled", 4)]
+    assert record.teacher_sha256
 
 
 def test_sets_of_one_name_stay_apart_in_the_record(data: Path, tmp_path: Path) -> None:
     for part in ("one", "two"):
         _plain(data, tmp_path / part / "portraits")
     folders = (data / "person/ccp", tmp_path / "one/portraits", tmp_path / "two/portraits")
-    assert [one["name"] for one in used_sets(folders, "person", "any")] == [
+    assert [one.name for one in used_sets(folders, "person", "any")] == [
         "person/ccp",
         "portraits",
         "portraits (2)",
@@ -441,7 +442,7 @@ def test_sets_of_one_name_stay_apart_in_the_record(data: Path, tmp_path: Path) -
 def test_the_record_names_an_engine_that_teaches(data: Path, tmp_path: Path) -> None:
     record = record_of(train(replace(_config(data, tmp_path, 2), teacher=ENGINES / "sinet")))
     assert record is not None
-    assert record["teacher_sha256"] == sha256_of(ENGINES / "sinet/engine.toml")
+    assert record.teacher_sha256 == sha256_of(ENGINES / "sinet/engine.toml")
 
 
 def test_an_engine_can_teach() -> None:
@@ -475,7 +476,7 @@ def test_public_sets_join(data: Path, tmp_path: Path) -> None:
     train(replace(config, data=(folder,)))
     record = record_of(train(replace(config, data=(data, folder), out=tmp_path / "both")))
     assert record is not None
-    assert [one["layout"] for one in record["sets"] if one["name"] == "plain"] == ["PlainFolder"]
+    assert [one.layout for one in record.sets if one.name == "plain"] == ["PlainFolder"]
     with pytest.raises(ExportError, match="a second folder with person/"):
         train(replace(config, data=(data, make_data(tmp_path / "again")), out=tmp_path / "two"))
 

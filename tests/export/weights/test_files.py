@@ -212,6 +212,6 @@ def test_no_weights(tmp_path: Path, stored: Any, message: str) -> None:
 def test_the_kept_weights_know_their_training(name: str) -> None:
     record = record_of(CHECKPOINTS / f"{find_model(name).engine_name}.safetensors")
     assert record is not None
-    assert record["model"] == name
+    assert record.settings.model == name
     assert sets_of(record)
     assert samples_seen(record) > 10_000
