@@ -70,9 +70,6 @@ PRESETS = {preset.name: preset for family in FAMILIES for preset in family.prese
 CLEAR_PRESETS = tuple(name for name, preset in PRESETS.items() if preset.clear)
 """Published weights that may be trained on under `--licence clear`."""
 
-CLEAR_PRESETS = ("mediapipe_landscape", "mediapipe_square")
-"""Published weights that may be trained on under `--licence clear`: their authors state a licence for them."""
-
 
 def find_model(name: str) -> ModelSpec:
     """The model of that name.

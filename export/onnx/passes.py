@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -94,38 +95,66 @@ def _by_product(writer: _Writer, slope: NDArray[np.float32]) -> None:
 
 
 def pool_means(model: onnx.ModelProto) -> int:
-    """Replace means over height and width by GlobalAveragePool; return how many were replaced.
+    """Replace means over height and width by pools; return how many were replaced.
 
-    ONNX Runtime computes that operator in the blocked layout of its convolutions, the mean it does not.
+    ONNX Runtime pools in the blocked layout of its convolutions, and leaves it for a mean. It adds
+    up a plane value by value, which costs digits, so a plane is pooled in two steps: tiles about as
+    large as their number, then the tiles.
     """
     graph = model.graph
     values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    shapes = _shapes(model)
+    nodes: list[onnx.NodeProto] = []
     replaced = 0
     for node in graph.node:
-        axes = (
-            values.get(node.input[1])
-            if node.op_type == "ReduceMean" and len(node.input) > 1
-            else None
-        )
-        keeps = all(x.i == 1 for x in node.attribute if x.name == "keepdims")
-        if axes is None or not keeps or sorted(axes.tolist()) not in ([2, 3], [-2, -1]):
+        axes = values.get(node.input[1]) if _reduces(node) else None
+        plane = shapes.get(node.input[0], [])[2:] if axes is not None else []
+        if axes is None or sorted(axes.tolist()) not in ([2, 3], [-2, -1]) or 0 in plane:
+            nodes.append(node)
             continue
-        node.op_type = "GlobalAveragePool"
-        del node.input[1:], node.attribute[:]
+        tile = [_divisor(side) for side in plane]
+        tiles = f"{node.output[0]}_tiles"
+        add = helper.make_node
+        nodes.append(add("AveragePool", [node.input[0]], [tiles], kernel_shape=tile, strides=tile))
+        nodes.append(add("GlobalAveragePool", [tiles], [node.output[0]]))
         replaced += 1
+    _put(graph, nodes)
     drop_unused(graph)
     return replaced
+
+
+def _reduces(node: onnx.NodeProto) -> bool:
+    """Whether a node is a mean over axes that it keeps."""
+    keeps = all(x.i == 1 for x in node.attribute if x.name == "keepdims")
+    return node.op_type == "ReduceMean" and len(node.input) > 1 and keeps
+
+
+def _divisor(side: int) -> int:
+    """The largest divisor that is not above the root."""
+    return next(x for x in range(math.isqrt(side), 0, -1) if side % x == 0)
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes of the values between nodes, as far as they follow from the inputs'."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    return {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in inferred}
+
+
+def _put(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Make these the graph's nodes; some of them may be its own."""
+    copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copied)
 
 
 def widen_gates(model: onnx.ModelProto) -> int:
     """Enlarge the [N, C, 1, 1] side of a product to [N, C, H, W]; return how many were enlarged.
 
-    ONNX Runtime multiplies planes of one shape in its blocked layout; a product that has to be broadcast makes it
-    leave that layout and come back, which costs more than the copies.
+    ONNX Runtime multiplies planes of one shape in its blocked layout; a product that has to be
+    broadcast makes it leave that layout and come back, which costs more than the copies.
     """
     graph = model.graph
-    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-    shapes = {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in inferred}
+    shapes = _shapes(model)
     nodes: list[onnx.NodeProto] = []
     widened = 0
     for node in graph.node:
@@ -148,9 +177,7 @@ def widen_gates(model: onnx.ModelProto) -> int:
             node.input[1] = wide
             widened += 1
         nodes.append(node)
-    copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copied)
+    _put(graph, nodes)
     return widened
 
 

@@ -109,7 +109,7 @@ def test_passes_for_gates_keep_the_numbers() -> None:
     assert fold_scale(model)
     onnx.checker.check_model(model, full_check=True)
     kinds = [node.op_type for node in model.graph.node]
-    assert kinds == ["Conv", "GlobalAveragePool", "Sigmoid", "Resize", "Mul"]
+    assert kinds == ["Conv", "AveragePool", "GlobalAveragePool", "Sigmoid", "Resize", "Mul"]
     np.testing.assert_allclose(_run(model, x), before, rtol=1e-5, atol=1e-5)
 
 
