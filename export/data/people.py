@@ -156,7 +156,13 @@ _SHARES = {
     "empty": 0.05,
 }
 _SHARES |= {"webcam": 0.24, "called": 0.06, "face": 0.03, "thing": 0.05}
-_FINISH_SHARES = _SHARES | {"webcam": 0.28, "photo": 0.17, "cutout": 0.12, "avatar": 0.02}
+_FINISH_SHARES = _SHARES | {
+    "webcam": 0.27,
+    "photo": 0.16,
+    "cutout": 0.12,
+    "avatar": 0.02,
+    "empty": 0.1,
+}
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
 _ASPECTS = (16 / 9, 4 / 3, 1.0, 3 / 4)

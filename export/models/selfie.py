@@ -202,11 +202,11 @@ def _identify(state: State) -> str:
 _SELFIE = ModelSpec(
     "selfie",
     Selfie,
-    (160, 288),
+    (192, 320),
     PERSON,
     Pixels(mean=(0, 0, 0), std=(255, 255, 255)),  # 0..1, as the published graph takes them
     options={"classes": 1},
-    about="The network of MediaPipe's selfie segmentation, read off its published graph.",
+    card="selfie",
 )
 _PRIOR = replace(_SELFIE, name="selfie_prior", memory=True)
 _PUBLISHED = Preset(
