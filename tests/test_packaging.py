@@ -56,3 +56,9 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_docs_show_the_floors_that_are_checked() -> None:
+    contract = _project()["tool"]["importlinter"]["contracts"][0]  # type: ignore[index]
+    drawn = (ROOT / "docs/design.md").read_text().split("```")
+    assert "\n" + "\n".join(contract["layers"]) + "\n" in drawn

@@ -291,7 +291,7 @@ def devices(json: AsJson = False, verbose: Verbose = False) -> None:
 
     Example: `vcam devices --json`
     """
-    from vcam.linux.devices import describe, find_devices
+    from vcam.cli.devices import describe, find_devices
 
     found = find_devices()
     if json:
