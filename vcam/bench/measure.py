@@ -7,11 +7,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.bench.live import DeviceSink, camera_of
 from vcam.bench.machine import describe_machine, resident_bytes
+from vcam.bench.usage import UsageMeter
 from vcam.effects.base import Effect
 from vcam.errors import SourceError
 from vcam.face.networks import FaceDetector, FaceMesh
@@ -19,11 +22,12 @@ from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame
 from vcam.matting.matter import MatteEngine, Matter
-from vcam.monitor import Percentiles, Stats
+from vcam.monitor import Percentiles, Snapshot, Stats
 from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
-from vcam.sources.base import Source
+from vcam.sources.base import Source, SourceRequest
 from vcam.sources.memory import MemorySource
+from vcam.sources.webcam import WebcamSource
 
 _WARM_UP_RUNS = 10
 Report = dict[str, object]
@@ -113,19 +117,28 @@ def bench_pipeline(
         effects: in order.
         sink: usually `null`.
         count: frames to capture.
-        live_fps: frames come at this rate, as from a camera, and the latency from source to sink is
-            what counts; None: as fast as they are taken, and the rate is what counts.
+        live_fps: frames come at this rate as a webcam's MJPEG, are decoded, and are written to a
+            device in memory in place of the sink; latency and processor time are what counts. None:
+            frames come as fast as they are taken, and the rate is what counts.
         on_tick: called with the number of frames sent, now and then.
         make_faces: called with (stats, live); None where no effect looks at faces.
 
     Raises:
         VcamError: the run failed.
     """
-    source = MemorySource(frames, live_fps or 30.0, live=live_fps is not None)
-    stats = Stats()
+    make_source: Callable[[SourceRequest], Source]
+    if live_fps is None:
+        memory = MemorySource(frames)
+        make_source = lambda _: memory  # noqa: E731
+    else:
+        camera, sink = camera_of(frames, live_fps), DeviceSink(frames[0].size)
+        make_source = partial(
+            WebcamSource, "", open_camera=camera, remember=lambda path: lambda: path
+        )
+    stats, meter = Stats(), UsageMeter()
     pipeline = Pipeline(
         Parts(
-            make_source=lambda _: source,
+            make_source=make_source,
             matter=matter,
             effects=effects,
             sink=sink,
@@ -134,13 +147,20 @@ def bench_pipeline(
         PipelineConfig(max_frames=count),
         stats,
     )
-    final = pipeline.run(lambda _, now: on_tick(now.frames) if on_tick else None)
+
+    def tick(_: Source, now: Snapshot) -> None:
+        meter.tick(now.frames)
+        if on_tick is not None:
+            on_tick(now.frames)
+
+    final = pipeline.run(tick)
     report: Report = {
         "size": list(frames[0].size),
         "frames": final.frames,
         "fps": final.frames / stats.busy_s(),
         "stages": {name: asdict(times) for name, times in final.stages.items()},
         "drops": final.drops,
+        "cpu": meter.report(),
         "resident_mb": resident_bytes() / 2**20,
         "machine": describe_machine(),
     }

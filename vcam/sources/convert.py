@@ -132,7 +132,7 @@ class FrameMaker:
             frame.data.fill(128)
             height, width = frame.y.shape
             np.copyto(frame.y, _plane(picture, 0)[:height, :width])
-            return _wrap(frame)
+            return as_picture(frame)
         return picture
 
     def _fitted(
@@ -152,7 +152,9 @@ class FrameMaker:
             planes = y, u, v
         part = Frame.empty((box.width, box.height), native)
         copy_planes(planes, box, part)
-        return _planes(self._scale.reformat(_wrap(part), width=size[0], height=size[1], threads=1))
+        return _planes(
+            self._scale.reformat(as_picture(part), width=size[0], height=size[1], threads=1)
+        )
 
     def _convert(
         self,
@@ -223,7 +225,7 @@ def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Pl
     return luma[y : y + height, x : x + width], u[chroma], v[chroma]
 
 
-def _wrap(frame: Frame) -> VideoFrame:
+def as_picture(frame: Frame) -> VideoFrame:
     """A picture that shares the frame's memory, or a copy: PyAV 18 takes the height for a multiple
     of four.
     """

@@ -16,7 +16,8 @@ from vcam.sources.fit import even
 
 DEFAULT_SIZE: Size = (1280, 720)
 
-_POLL_S = 0.002
+_POLL_S, _EARLY_S, _LONGEST_NAP_S = 0.002, 0.004, 0.1
+"""Cameras keep their rate to a millisecond or two, so asking before costs power for nothing."""
 
 
 class WebcamSource(SourceBase):
@@ -48,7 +49,7 @@ class WebcamSource(SourceBase):
         self._find: Find | None = None
         self._camera: Camera | None = None
         self._maker: FrameMaker | None = None
-        self._t_first_ns = 0
+        self._t_first_ns = self._last_ns = 0
 
     def _open(self) -> None:
         if self._open_camera is None:
@@ -82,6 +83,7 @@ class WebcamSource(SourceBase):
             shot = self._camera.poll()
             if shot is not None:
                 self._t_first_ns = self._t_first_ns or shot.t_capture_ns
+                self._last_ns = shot.t_capture_ns
                 pts_ns = shot.t_capture_ns - self._t_first_ns
                 return self._maker.make(shot.picture, shot.t_capture_ns, self._next_index(), pts_ns)
             if time.monotonic() > deadline:
@@ -89,8 +91,15 @@ class WebcamSource(SourceBase):
                     f"no picture for {self._timeout_s:g} s; unplug the camera and plug it in again"
                 )
                 raise SourceLost(f"{self.name}: {text}")
-            self._stop.wait(_POLL_S)
+            self._stop.wait(self._nap_s())
         return None
+
+    def _nap_s(self) -> float:
+        """How long to sleep before the camera is asked again: until shortly before its next picture
+        is due, then in short steps.
+        """
+        due_s = self._last_ns / 1e9 + 1 / self.fps - _EARLY_S - time.monotonic()
+        return min(max(_POLL_S, due_s), _LONGEST_NAP_S)
 
     def close(self) -> None:
         """Release the camera. May be called twice, and without having opened."""
