@@ -141,4 +141,5 @@ def _agreement(parity: Mapping[str, Any]) -> str:
     if "metric" not in parity:
         return "-"
     measured = {"iou": "IoU of the masks", "agreement": "same class"}[parity["metric"]]
-    return f"{measured} {parity['mean']:.4f}, worst picture {parity['worst']:.4f}"
+    kept = f"; the first {parity['single']} convolutions in float32" if parity.get("single") else ""
+    return f"{measured} {parity['mean']:.4f}, worst picture {parity['worst']:.4f}{kept}"

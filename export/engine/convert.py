@@ -28,8 +28,8 @@ from export.models import (
     model_of,
 )
 from export.onnx.graph import OPSET, check_size, engine_graphs
-from export.onnx.half import to_half
-from export.onnx.parity import check_half, check_parity
+from export.onnx.parity import Graph, check_parity
+from export.onnx.precision import half_graph
 from export.weights.files import fit_weights, preset_of, read_weights, sha256_of
 from export.weights.layouts import origin_of, resolve
 from export.weights.record import RunRecord, record_of, samples_seen
@@ -76,15 +76,15 @@ def convert(config: ConvertConfig) -> Path:
     loaded = open_checkpoint(config.model, config.checkpoint, config.preset, config.classes)
     spec, network = loaded.spec, loaded.network
     size = config.size or spec.size
-    check_size(size)
+    check_size(size, spec)
     peers = read_peers(config.peers, spec.task) if config.peers else []
     images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
     single, plain = engine_graphs(network, spec, size, config.batch)
-    half = to_half(plain, spec.single)
-    parity = {
-        "fp32": asdict(check_parity(network, spec, single, images)),
-        "fp16": asdict(check_half(single, half, images)),
-    }
+    answers = Graph(single, remember=True)
+    exact = check_parity(network, spec, answers, images)
+    half, near = half_graph(plain, answers, spec, images)
+    del answers
+    parity = {"fp32": asdict(exact), "fp16": asdict(near)}
     with new_folder(config.out) as made:
         files = [
             write_graph(

@@ -102,6 +102,7 @@ _SPEC = ModelSpec(
     (384, 384),
     V2_CLASSES,
     V2_PIXELS,
+    products=True,
     about="DANet (Fu et al., CVPR 2019, arXiv 1809.02983) on ResNet-50.",
 )
 FAMILY = Family(

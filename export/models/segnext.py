@@ -248,6 +248,7 @@ _SPEC = ModelSpec(
     (384, 384),
     V2_CLASSES,
     V2_PIXELS,
+    products=True,
     about="SegNeXt on MSCAN-T (Guo et al., NeurIPS 2022, arXiv 2209.08575).",
 )
 FAMILY = Family(

@@ -73,6 +73,7 @@ class ModelSpec:
     single: how many of its first convolutions stay float32 in half precision.
     engine: the name of its engine, where that is another one.
     extra_loss: of its second answer in training mode, if it has one.
+    products: whether matrix products stay float32 in half precision, with what lies between them.
     parses: whether two classes are parts of a face, not person and room.
     smallest: the least height and width that its layers can take.
     card: the template in export/cards without ".md"; "" takes the general one, which says `about`.
@@ -88,6 +89,7 @@ class ModelSpec:
     gain: float = 1.0
     memory: bool = False
     single: int = 0
+    products: bool = False
     engine: str = ""
     extra_loss: ExtraLoss | None = None
     parses: bool = False

@@ -30,12 +30,16 @@ class ScoreNetwork(nn.Module):
     Output: float32 [N, H, W], person minus room, or of a face network [N, C, H, W], its logits.
     """
 
-    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+    def __init__(
+        self, network: nn.Module, spec: ModelSpec, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self._network, self._spec = network.eval(), spec
+        self._network, self._spec, self._dtype = network.eval(), spec, dtype
 
     def forward(self, image: Tensor, *state: Tensor) -> Tensor:
         pixels = self._spec.normalise(image, *state)
+        if pixels.dtype != self._dtype:
+            pixels = pixels.to(self._dtype)
         score = self._spec.score(self._network(pixels))
         if score.shape[2:] != pixels.shape[2:]:
             score = functional.interpolate(
@@ -78,15 +82,19 @@ class _Engine(nn.Module):
         return (answer, share.unsqueeze(1)) if state else answer
 
 
-def check_size(size: tuple[int, int]) -> None:
+def check_size(size: tuple[int, int], spec: ModelSpec | None = None) -> None:
     """Refuse an input size (height, width) that the networks cannot halve often enough.
 
     Raises:
-        ExportError: a side is not a positive multiple of 32.
+        ExportError: a side is not a positive multiple of 32, or less than the network can take.
     """
     if any(side <= 0 or side % _SIZE_STEP for side in size):
         raise ExportError(
             f"input size {size[0]}x{size[1]}: height and width must be multiples of {_SIZE_STEP}"
+        )
+    if spec is not None and min(size) < spec.smallest:
+        raise ExportError(
+            f"input size {size[0]}x{size[1]}: {spec.name} needs at least {spec.smallest} on both sides"
         )
 
 

@@ -27,12 +27,16 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_half(
-    plain: onnx.ModelProto, single: int = 0, ends: Collection[str] | None = None
+    plain: onnx.ModelProto,
+    single: int = 0,
+    ends: Collection[str] | None = None,
+    products: bool = False,
 ) -> onnx.ModelProto:
     """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes.
 
     single: how many of the first convolutions stay float32. ends: names of the nodes at the end that do; without, those
-    from the last sigmoid or softmax on.
+    from the last sigmoid or softmax on. products: whether matrix products, and what lies between two
+    of them, stay float32.
     """
     model = onnx.ModelProto()
     model.CopyFrom(plain)
@@ -41,6 +45,7 @@ def to_half(
     kept = (
         _before_network(graph, single)
         | last
+        | (_between_products(graph) if products else set())
         | {x.name for x in graph.node if x.op_type in _KEPT_KINDS}
     )
     halver = _Halver(graph, _float_values(model))
@@ -125,6 +130,31 @@ def _before_network(graph: onnx.GraphProto, single: int) -> set[str]:
             break
         names.add(node.name)
     return names
+
+
+def convolutions(model: onnx.ModelProto) -> int:
+    """How many layers `single` counts."""
+    return sum(node.op_type in _FIRST_OF_NETWORK for node in model.graph.node)
+
+
+def _between_products(graph: onnx.GraphProto) -> set[str]:
+    """The names of all matrix products, and of the nodes on a way from one of them to another."""
+    products = {node.name for node in graph.node if node.op_type == "MatMul"}
+    after = set[str]()  # values that a product has gone into
+    behind = set[str]()
+    for node in graph.node:
+        if after & set(node.input):
+            behind.add(node.name)
+        if node.name in products or node.name in behind:
+            after.update(node.output)
+    needed = set[str]()  # values that go into a product
+    kept = set(products)
+    for node in reversed(graph.node):
+        if needed & set(node.output) and node.name in behind:
+            kept.add(node.name)
+        if node.name in products or needed & set(node.output):
+            needed.update(node.input)
+    return kept
 
 
 def _from_answer(graph: onnx.GraphProto) -> set[str]:

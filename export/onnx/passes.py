@@ -227,14 +227,14 @@ def answer_node(graph: onnx.GraphProto) -> onnx.NodeProto:
 
 
 def score_variant(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose first output is `score`, float32, what the last sigmoid or softmax reads, instead of its answer."""
+    """A copy with an output `score` before the others: float32, what the last sigmoid or softmax reads."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     shape = [d.dim_value for d in copy.graph.output[0].type.tensor_type.shape.dim]
     copy.graph.node.append(
         helper.make_node("Identity", [answer_node(copy.graph).input[0]], ["score"], name="score")
     )
-    others = list(copy.graph.output)[1:]
+    others = list(copy.graph.output)
     del copy.graph.output[:]
     copy.graph.output.append(helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, shape))
     copy.graph.output.extend(others)

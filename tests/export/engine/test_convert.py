@@ -173,7 +173,7 @@ def test_parity_refuses_other_weights(engine: Path, pictures_folder: Path) -> No
         ({"size": (100, 160)}, "multiples of 32"),
         ({"images": Path("nosuch")}, r"nosuch: no \.jpg or \.png pictures"),
         ({"classes": "3"}, "holds 2 classes, --classes says 3"),
-        ({"model": "nosuch"}, "unknown model 'nosuch'; known: extremec3, portraitnet, "),
+        ({"model": "nosuch"}, "unknown model 'nosuch'; known: bisenetv2, danet_r50, "),
         ({"model": "segformer_b0"}, "not the weights of segformer_b0 but of sinet: "),
         ({"preset": "nosuch"}, "unknown preset 'nosuch' for sinet; known: clovaai"),
         ({"checkpoint": Path("nosuch.pth")}, "cannot be read"),

@@ -1,0 +1,43 @@
+"""The float16 file of an engine: as many of its layers in half precision as the gate lets pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export.models import ModelSpec
+from export.onnx.half import convolutions, to_half
+from export.onnx.parity import Graph, HalfDiffersError, HalfParity, check_half, half_agrees
+
+_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)
+"""Of the convolutions, the first ones: rounding there is enlarged by all that follow."""
+_FEW = 2
+
+
+def half_graph(
+    plain: onnx.ModelProto, single: Graph, spec: ModelSpec, images: NDArray[np.uint8]
+) -> tuple[onnx.ModelProto, HalfParity]:
+    """A float16 copy of an engine, and how far it is from the float32 file.
+
+    The model says how many of the first convolutions stay float32. Weights with which the copy then
+    answers otherwise get more of them, by steps; how many is in what is returned.
+
+    Raises:
+        ExportError: as `check_half`.
+    """
+    count = convolutions(plain)
+    steps = (spec.single, *(int(count * share) for share in _SHARES))
+    least, *more = [step for index, step in enumerate(steps) if not index or step > steps[0]]
+    half = to_half(plain, least, products=spec.products)
+    kept = least
+    for step in more:
+        if half_agrees(single, half, images[: _FEW * single.batch]):
+            try:
+                return half, replace(check_half(single, half, images), single=kept)
+            except HalfDiffersError:
+                pass
+        half, kept = to_half(plain, step, products=spec.products), step
+    return half, replace(check_half(single, half, images), single=kept)
