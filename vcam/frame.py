@@ -173,7 +173,7 @@ class FaceGates:
 
     mouth, eyes: uint8 [h, w] in the pixels of `FaceRegions.probs`, 0 shut .. 255 open. mouth_seen:
         0..1, the share of
-    the lips that the parser sees as such.
+    the mouth that the parser sees as such.
     """
 
     mouth: Plane

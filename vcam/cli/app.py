@@ -63,7 +63,8 @@ EffectList = Annotated[
         help=(
             "For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB],"
             " remove[:#RRGGBB], none. For faces: teeth[:STRENGTH], skin[:STRENGTH],"
-            " eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S]. Repeatable: those of faces,"
+            " eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S], brows, blush,"
+            " eyeshadow (as lips), concealer[:STRENGTH]. Repeatable: those of faces,"
             " then those of the room, each in order. Without one for the room, it is blurred."
         ),
     ),

@@ -83,6 +83,33 @@ _LIP_COLORS = {
     "red": "#b01c2e",
     "rose": "#b8505f",
 }
+_BROW_COLORS = {
+    "auburn": "#6b3a24",
+    "black": "#1c1713",
+    "blond": "#9a7448",
+    "brown": "#4a3223",
+    "gray": "#6d6a66",
+    "grey": "#6d6a66",
+}
+_BLUSH_COLORS = {
+    "berry": "#b04a68",
+    "coral": "#e5796a",
+    "peach": "#ec9a7c",
+    "pink": "#e58a9c",
+    "rose": "#d4707c",
+}
+_SHADOW_COLORS = {
+    "blue": "#50709c",
+    "bronze": "#8c5f3c",
+    "brown": "#6e4a3a",
+    "champagne": "#d8b892",
+    "gold": "#b8924a",
+    "gray": "#6c6c72",
+    "green": "#5d7a5c",
+    "grey": "#6c6c72",
+    "plum": "#704462",
+    "rose": "#b87880",
+}
 _ROOM_COLOR = Param("color", "color", "the colour", "green", names=COLORS)
 _PATH = Param("path", "file", "a file")
 
@@ -127,8 +154,44 @@ EFFECTS = {
         "tinted lips",
         (Param("color", "color", "of the lips", example="rose", names=_LIP_COLORS), strength(0.5)),
     ),
+    "brows": EffectSpec(
+        "vcam.effects.makeup:Brows",
+        "Brows",
+        "tinted brows",
+        (
+            Param("color", "color", "of the brows", example="brown", names=_BROW_COLORS),
+            strength(0.4),
+        ),
+    ),
+    "blush": EffectSpec(
+        "vcam.effects.makeup:Blush",
+        "Blush",
+        "colour on the cheeks",
+        (
+            Param("color", "color", "of the cheeks", example="peach", names=_BLUSH_COLORS),
+            strength(0.4),
+        ),
+    ),
+    "eyeshadow": EffectSpec(
+        "vcam.effects.makeup:EyeShadow",
+        "Eye shadow",
+        "colour on the upper lids",
+        (
+            Param("color", "color", "of the lids", example="bronze", names=_SHADOW_COLORS),
+            strength(0.4),
+        ),
+    ),
+    "concealer": EffectSpec(
+        "vcam.effects.makeup:Concealer",
+        "Concealer",
+        "less dark under the eyes",
+        (strength(0.5),),
+    ),
 }
-FACE_EFFECTS = ("teeth", "skin", "eyes", "redeye", "lips")
+FACE_EFFECTS = (
+    *("teeth", "skin", "eyes", "redeye", "lips"),
+    *("brows", "blush", "eyeshadow", "concealer"),
+)
 """Those of EFFECTS that change faces; the others change the room."""
 
 

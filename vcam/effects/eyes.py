@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from vcam.colour import ycbcr_of
+from vcam.effects.areas import Area, eye_area, iris_circle
 from vcam.effects.face import FaceEffect
+from vcam.effects.outlines import Points, eye_width, openness, visibility
 from vcam.effects.regions import (
     Float,
     Patch,
@@ -18,8 +20,6 @@ from vcam.effects.regions import (
     bright_level,
     patch_of,
     ramp,
-    region_box,
-    region_mask,
     resized,
     unit,
 )
@@ -43,6 +43,8 @@ stays.
 """
 _LIMIT_LEVELS = 24.0
 """Most that the iris's mean luma moves."""
+_LIMBUS = (0.9, 1.06)
+"""Of the mesh's circle, which lies on the edge of the iris: full effect inside, none beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Iris:
     """A circle in a patch's luma pixels (centres at +0.5), the mean luma inside it and of the white
     around it.
 
-    sure: 0..1.
+    sure: 0..1. edge: from full to no effect, in radii.
     """
 
     x: float
@@ -59,6 +61,7 @@ class Iris:
     dark: float
     white: float
     sure: float
+    edge: tuple[float, float] = (1.0, 1.25)
 
 
 class Eyes(FaceEffect):
@@ -70,14 +73,45 @@ class Eyes(FaceEffect):
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
         color = ycbcr_of(self._color, out.matrix)
-        for eye in EYES:
-            box = region_box(face, [eye], out.size, margin=0.1)
-            if box is None:
+        for side in (0, 1):
+            eye = eye_area(face, side, out.size)
+            if eye is None:
                 continue
-            patch, mask = patch_of(out, box), region_mask(face, [eye], box)
-            iris = find_iris(patch.y, mask)
+            patch = patch_of(out, eye.box)
+            if face.points is None:
+                iris = find_iris(patch.y, eye.mask)
+            else:
+                iris = mesh_iris(face.points, side, eye, patch.y)
             if iris is not None:
-                recolor(patch, mask, iris, color, strength, patch)
+                recolor(patch, eye.mask, iris, color, strength, patch)
+
+
+def mesh_iris(points: Points, side: int, eye: Area, luma: Plane) -> Iris | None:
+    """The iris where the mesh has it.
+
+    Args:
+        points: the mesh.
+        side: 0 left, 1 right.
+        eye: between the lids.
+        luma: uint8 [h, w], of the eye's box.
+
+    Returns:
+        None if the eye is shut, too small, turned away, or as bright as its surroundings.
+    """
+    sure = openness(points, side) * visibility(points, side)
+    if not sure or eye_width(points, side) < _LEAST_WIDTH_PX:
+        return None
+    x, y, radius = iris_circle(points, side)
+    x, y = x - eye.box.left, y - eye.box.top
+    distance, inside = _distance(luma.shape, x, y), eye.mask > 127
+    dark, white = (luma[inside & where] for where in (distance < radius, distance > 1.2 * radius))
+    if not dark.size or not white.size:
+        return None
+    dark_level, white_level = float(np.median(dark)), bright_level(white.astype(np.float32))
+    if white_level - dark_level <= _CONTRAST[0]:
+        return None
+    sure *= min(1.0, (white_level - dark_level - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]))
+    return Iris(x, y, radius, dark_level, white_level, sure, _LIMBUS)
 
 
 def find_iris(luma: Plane, mask: Plane) -> Iris | None:
@@ -175,7 +209,8 @@ def recolor(
     """
     light = patch.y.astype(np.float32) - 16
     distance = _distance(light.shape, iris.x, iris.y)
-    weight = ramp(distance, 1.25 * iris.radius, iris.radius) * unit(mask)
+    full, none = (share * iris.radius for share in iris.edge)
+    weight = ramp(distance, none, full) * unit(mask)
     brightest, bright = (iris.dark - 16 + share * (iris.white - iris.dark) for share in _BRIGHT)
     weight *= ramp(light, brightest, bright) * np.float32(strength * iris.sure)
     target = float(color[0] - 16)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from vcam.colour import ycbcr_of
+from vcam.effects.areas import gated, lip_coloured, lips_area
 from vcam.effects.face import FaceEffect
-from vcam.effects.regions import Patch, add, patch_of, ramp, region_box, region_mask, resized, unit
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane
+from vcam.effects.regions import Patch, add, patch_of, ramp, resized, unit
+from vcam.frame import FaceRegions, Frame, Plane
 
 _COVER = 0.75
 """Share of the lips' own colour that goes at full strength."""
@@ -30,12 +30,11 @@ class Lips(FaceEffect):
         self._color = color
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
-        box = region_box(face, [FaceClass.LIPS], out.size)
-        if box is None:
+        area = lips_area(face, out.size)
+        if area is None:
             return
-        patch = patch_of(out, box)
-        teeth = region_mask(face, [FaceClass.TEETH], box)
-        mask = np.asarray(cv2.subtract(region_mask(face, [FaceClass.LIPS], box), teeth), np.uint8)
+        patch = patch_of(out, area.box)
+        mask = gated(area.mask, lip_coloured(face, out, area.box))
         tint(patch, mask, ycbcr_of(self._color, out.matrix), strength, patch)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from vcam.effects.eyes import EYES
+from vcam.effects.areas import Area, eye_area, filled, iris_circle
 from vcam.effects.face import FaceEffect
+from vcam.effects.outlines import Points
 from vcam.effects.regions import (
     Patch,
     Tone,
     add,
     patch_of,
     ramp,
-    region_box,
-    region_mask,
     resized,
     skin_tone,
     unit,
@@ -38,14 +37,30 @@ class RedEye(FaceEffect):
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
         tone = skin_tone(face, out)
-        for eye in EYES:
-            box = region_box(face, [eye], out.size, margin=0.1)
-            if box is not None and tone is not None:
-                patch = patch_of(out, box)
-                take_red(patch, region_mask(face, [eye], box), tone, strength, patch)
+        for side in (0, 1):
+            eye = eye_area(face, side, out.size)
+            if eye is not None and tone is not None:
+                patch = patch_of(out, eye.box)
+                pupil = None if face.points is None else _pupil(face.points, side, eye)
+                take_red(patch, eye.mask, tone, strength, patch, pupil)
 
 
-def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -> None:
+def _pupil(points: Points, side: int, eye: Area) -> Plane:
+    """uint8 [h, w], 0..255: where a pupil may be, the iris by the mesh."""
+    x, y, radius = iris_circle(points, side)
+    turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    circle = np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=1)
+    return filled([circle.astype(np.float32)], eye.box, 0.1 * radius)
+
+
+def take_red(
+    patch: Patch,
+    mask: Plane,
+    tone: Tone,
+    strength: float,
+    out: Patch,
+    pupil: Plane | None = None,
+) -> None:
     """Make the red spot of an eye grey and darker; an eye without one stays the very same bytes.
 
     Args:
@@ -54,6 +69,7 @@ def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch)
         tone: of the skin around, whose red is not enough.
         strength: 0..1.
         out: receives the planes; may be `patch`.
+        pupil: uint8 [h, w], 0..255: where it may be; None: anywhere between the lids.
     """
     red = patch.v.astype(np.float32) - 128
     inside = resized(unit(mask), patch.v)
@@ -67,6 +83,8 @@ def take_red(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch)
     share = float(weight.sum() / max(float(inside.sum()), 1))
     if not _SPOT[0] < share < _SPOT[1]:
         return
+    if pupil is not None:
+        weight *= resized(unit(pupil), patch.v)
     weight *= np.float32(strength)
     add(patch.v, -weight * red, out.v)
     add(patch.u, weight * (128 - patch.u.astype(np.float32)), out.u)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.effects.outlines import face_height
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 from vcam.matting.geometry import Box
 
@@ -20,6 +21,10 @@ changes nothing.
 
 _TONE_STEP = 8
 _SURE_SKIN = 0.65
+_BARE = (50, 280, 101, 330, 205, 425, 151, 9, 108, 337)
+"""Points of the mesh on cheeks and forehead."""
+_HAIRLINE = 1.2
+"""Height of a face, chin to hairline, as a share of its mesh's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +94,46 @@ def region_mask(
     Returns:
         uint8 [h / shrink, w / shrink], 0..255, a new array.
     """
-    matrix = face.to_frame.copy()
-    matrix[:, 2] += face.to_frame[:, :2] @ (0.5, 0.5) - (box.left, box.top)
+    return plane_mask(_together(face, classes), face.to_frame, box, shrink)
+
+
+def plane_mask(plane: Plane, to_frame: NDArray[np.float64], box: Box, shrink: int = 1) -> Plane:
+    """A plane of a parse in a box of the frame.
+
+    Args:
+        plane: uint8 [h, w], in the pixels of the parse.
+        to_frame: from those to the frame's; see `FaceRegions`.
+        box: of frame pixels.
+        shrink: 1 for the luma plane, 2 for the chroma planes.
+
+    Returns:
+        uint8 [box height / shrink, box width / shrink], a new array.
+    """
+    matrix = to_frame.copy()
+    matrix[:, 2] += to_frame[:, :2] @ (0.5, 0.5) - (box.left, box.top)
     matrix /= shrink
     matrix[:, 2] -= 0.5
     size = ((box.right - box.left) // shrink, (box.bottom - box.top) // shrink)
-    return np.asarray(
-        cv2.warpAffine(_together(face, classes), matrix, size, flags=cv2.INTER_LINEAR), np.uint8
-    )
+    return np.asarray(cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def is_parsed(face: FaceRegions) -> bool:
+    """Whether a parser has said anything of the face."""
+    return bool(face.probs[FaceClass.SKIN].any())
 
 
 def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
-    """The mean colour where the face is skin, on every eighth point of its planes; None where there
-    is none.
+    """The mean colour where the face is skin, on every eighth point of its planes; of a face that
+    was not parsed yet, at some points of its mesh; None if there is none.
     """
     half = _TONE_STEP // 2
-    rows, columns = np.nonzero(
-        face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN
-    )
-    points = np.stack([columns * _TONE_STEP + half, rows * _TONE_STEP + half, np.ones_like(rows)])
-    x, y = np.rint(face.to_frame @ points).astype(np.intp)
+    sure = face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN
+    rows, columns = np.nonzero(sure)
+    places = np.stack([columns * _TONE_STEP + half, rows * _TONE_STEP + half, np.ones_like(rows)])
+    place = face.to_frame @ places
+    if not rows.size and face.points is not None:
+        place = face.points[list(_BARE), :2].T.astype(np.float64)
+    x, y = np.rint(place).astype(np.intp)
     width, height = frame.size
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     if not inside.any():
@@ -123,9 +148,11 @@ def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
 
 
 def face_height_px(face: FaceRegions) -> float:
-    """Height in frame pixels, chin to hairline: four standard deviations of its rows, as of an
-    ellipse's.
+    """Height in frame pixels, chin to hairline; without a mesh four standard deviations of its
+    rows, as of an ellipse's.
     """
+    if face.points is not None:
+        return _HAIRLINE * face_height(face.points)
     moments = cv2.moments(_together(face, tuple(FaceClass)[FaceClass.SKIN :]))
     if not moments["m00"]:
         return 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vcam.effects.areas import skin_area
 from vcam.effects.face import FaceEffect
 from vcam.effects.regions import (
     Float,
@@ -14,13 +15,11 @@ from vcam.effects.regions import (
     face_height_px,
     patch_of,
     ramp,
-    region_box,
-    region_mask,
     resized,
     skin_tone,
     unit,
 )
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane
+from vcam.frame import FaceRegions, Frame, Plane
 
 _WORK_PX = 120
 """The face's height on which blotches are found; whatever is finer (pores, single hairs) is not
@@ -48,19 +47,12 @@ class Skin(FaceEffect):
         super().__init__(strength)
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
-        box = region_box(face, [FaceClass.SKIN], out.size)
+        area = skin_area(face, out.size)
         tone = skin_tone(face, out)
-        if box is None or tone is None:
+        if area is None or tone is None:
             return
-        patch = patch_of(out, box)
-        smooth(
-            patch,
-            region_mask(face, [FaceClass.SKIN], box),
-            tone,
-            face_height_px(face),
-            strength,
-            patch,
-        )
+        patch = patch_of(out, area.box)
+        smooth(patch, area.mask, tone, face_height_px(face), strength, patch)
 
 
 def smooth(

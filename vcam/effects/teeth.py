@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
+from vcam.effects.areas import mouth_area, mouth_opening
 from vcam.effects.face import FaceEffect
 from vcam.effects.regions import (
+    Float,
     Patch,
     Tone,
     add,
     bright_level,
     patch_of,
     ramp,
-    region_box,
-    region_mask,
     resized,
     skin_tone,
     unit,
 )
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
-_REDNESS = (1.0, 0.7)
-"""Cr / luma as a share of the skin's: lips, gums and tongue (0.85 and more) stay, teeth (0.3 to
-0.6) pass. Measured on the 40 labelled smiles of the test set."""
-_BRIGHTNESS = (0.3, 0.55)
-"""Luma as a share of the brightest teeth's: the dark of an open mouth stays."""
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is tooth; each from not at all to wholly.
+
+    redness: Cr / luma as a share of the skin's. brightness: luma as a share of the brightest
+    teeth's. of_skin: luma as a share of the skin's.
+    """
+
+    redness: tuple[float, float]
+    brightness: tuple[float, float]
+    of_skin: tuple[float, float] = (-1.0, 0.0)
+
+
+BY_PARSER = Rule((1.0, 0.7), (0.3, 0.55))
+"""Parsers call the whole mouth teeth: lips, gums and tongue (0.85 and more) must stay, teeth (0.3
+to 0.6) pass. Measured on the 40 labelled smiles of the test set."""
+BY_MESH = Rule((1.0, 0.9), (0.4, 0.55), (0.3, 0.45))
+"""A mesh leaves the lips out, so that reddish teeth may pass; what is darker than the skin's shadow
+is the dark of the mouth."""
 _BRIGHTER, _LESS_YELLOW, _LESS_RED = 0.4, 0.7, 0.5
 """At full strength: of the head room that is left, and of the way to neutral grey."""
 _OPEN = (0.001, 0.005)
 """Teeth to be seen, as a share of the face's area: below the first no effect, from the second on
 all of it.
 """
+_MESH_OPEN = (0.015, 0.04)
+"""Area between the lips as a share of the mouth's squared width; a closed mouth has less."""
 
 
 class Teeth(FaceEffect):
@@ -41,17 +60,18 @@ class Teeth(FaceEffect):
         super().__init__(strength)
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
-        box = region_box(face, [FaceClass.TEETH], out.size)
+        area = mouth_area(face, out.size)
         tone = skin_tone(face, out)
-        if box is None or tone is None:
+        if area is None or tone is None:
             return
-        patch = patch_of(out, box)
-        whiten(
-            patch, region_mask(face, [FaceClass.TEETH], box), tone, strength * _opening(face), patch
-        )
+        patch = patch_of(out, area.box)
+        rule = BY_PARSER if face.points is None else BY_MESH
+        whiten(patch, area.mask, tone, strength * _opening(face), patch, rule)
 
 
-def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -> None:
+def whiten(
+    patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch, rule: Rule = BY_PARSER
+) -> None:
     """Whiten what is bright and not red inside the mask.
 
     Luma moves up by a parabola that is zero at black and at white: texture stays, highlights do not
@@ -63,17 +83,13 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
         tone: of the skin around, by which "red" is judged under this light.
         strength: 0..1.
         out: receives the planes; may be `patch`.
+        rule: for the kind of mask.
     """
-    light = patch.y.astype(np.float32) - 16
-    sure = light[mask > 127]
-    if not sure.size:
+    gate = tooth_gate(patch, mask, tone, rule)
+    if gate is None:
         return
-    redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, np.float32(8))
-    skin = max(tone.v - 128, 4) / max(tone.y - 16, 8)
-    gate = ramp(np.asarray(redness, np.float32), _REDNESS[0] * skin, _REDNESS[1] * skin)
-    bright = max(bright_level(sure), 8)
-    gate *= ramp(light, _BRIGHTNESS[0] * bright, _BRIGHTNESS[1] * bright)
-    weight = np.asarray(cv2.blur(gate, (3, 3)), np.float32) * unit(mask) * np.float32(strength)
+    light = patch.y.astype(np.float32) - 16
+    weight = gate * np.float32(strength)
     half = resized(weight, patch.u)
     add(patch.y, weight * light * (219 - light) * np.float32(_BRIGHTER / 219), out.y)
     add(
@@ -88,8 +104,31 @@ def whiten(patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch) -
     )
 
 
+def tooth_gate(patch: Patch, mask: Plane, tone: Tone, rule: Rule) -> Float | None:
+    """How much each pixel of a mouth is tooth; for the arguments see `whiten`.
+
+    Returns:
+        float32 [h, w], 0..1; None if the mask is empty.
+    """
+    light = patch.y.astype(np.float32) - 16
+    sure = light[mask > 127]
+    if not sure.size:
+        return None
+    redness = resized(patch.v.astype(np.float32) - 128, patch.y) / np.maximum(light, np.float32(8))
+    skin_light = max(tone.y - 16, 8)
+    skin = max(tone.v - 128, 4) / skin_light
+    gate = ramp(np.asarray(redness, np.float32), *(share * skin for share in rule.redness))
+    bright = max(bright_level(sure), 8)
+    gate *= ramp(light, *(share * bright for share in rule.brightness))
+    gate *= ramp(light, *(share * skin_light for share in rule.of_skin))
+    return np.asarray(np.asarray(cv2.blur(gate, (3, 3)), np.float32) * unit(mask), np.float32)
+
+
 def _opening(face: FaceRegions) -> float:
-    """0..1: fades with the teeth that are to be seen."""
+    """0..1: fades with the teeth that are to be seen, or of a mesh with the mouth's opening."""
+    if face.points is not None:
+        low, high = _MESH_OPEN
+        return float(np.clip((mouth_opening(face.points) - low) / (high - low), 0, 1))
     teeth = float(face.probs[FaceClass.TEETH].sum(dtype=np.int64))
     skin = float(face.probs[FaceClass.SKIN].sum(dtype=np.int64))
     low, high = _OPEN

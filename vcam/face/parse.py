@@ -14,7 +14,6 @@ from vcam.effects.outlines import (
     EYE_CORNERS,
     EYES,
     FOREHEAD,
-    LIPS_INNER,
     LIPS_OUTER,
     MOUTH_CORNERS,
     Points,
@@ -62,14 +61,14 @@ _STABLE = (
 )
 """Points that speech and blinking hardly move: forehead, bridge of the nose, corners of the eyes,
 temples, cheeks."""
-_MOUTH_WIDER, _EYES_WIDER = 0.07, 0.08
+_MOUTH_WIDER, _EYES_WIDER = 0.09, 0.09
 """The gates let pass so much more than the parser's class, as a share of the mouth's and the eye's
 width."""
 _CLOSE = 0.25
 """Gaps of the mouth that belong to it (an open one is dark, which parsers call no mouth), as a
 share of its width."""
 _TRUSTED = (0.15, 0.45)
-"""Share of the mesh's lips, or eyes, that a parser has once called so: below the first it is no
+"""Share of the mesh's mouth, or eyes, that a parser has once called so: below the first it is no
 gate for this face (beards hide lips from it), from the second on it is."""
 _HALF = 127
 
@@ -169,18 +168,15 @@ def _gates(
     eyes = cv2.add(probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE])
     width = apart(inside, MOUTH_CORNERS)
     shape = probs.shape[1:]
-    lips = cv2.subtract(
-        _filled(outline(inside, LIPS_OUTER), shape), _filled(outline(inside, LIPS_INNER), shape)
-    )
     left, right = (_filled(outline(inside, eye), shape) for eye in EYES)
     lids = cv2.add(left, right)
-    seen = _share(mouth, lips), _share(eyes, lids)
+    closed = cv2.morphologyEx(mouth, cv2.MORPH_CLOSE, _disc(_CLOSE * width / 2))
+    seen = _share(closed, _filled(outline(inside, LIPS_OUTER), shape)), _share(eyes, lids)
     low, high = _TRUSTED
     trust = tuple(
         max(b, float(np.clip((s - low) / (high - low), 0, 1)))
         for b, s in zip(best, seen, strict=True)
     )
-    closed = cv2.morphologyEx(mouth, cv2.MORPH_CLOSE, _disc(_CLOSE * width / 2))
     open_mouth = cv2.dilate(closed, _disc(_MOUTH_WIDER * width))
     open_eyes = cv2.dilate(eyes, _disc(_EYES_WIDER * max(eye_width(inside, s) for s in (0, 1))))
     gates = FaceGates(_softened(open_mouth, trust[0]), _softened(open_eyes, trust[1]), seen[0])
