@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import av
 import cv2
 import numpy as np
+from PIL import Image as Pil
+from PIL import ImageOps, UnidentifiedImageError
 
 from export.data.image import Image
 from export.errors import ExportError
@@ -17,9 +18,9 @@ from export.errors import ExportError
 _Item = TypeVar("_Item")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _ASPECT_TOLERANCE = 0.01
-_JPEG, _JPEG_SCAN, _JPEG_END, _FILL = b"\xff\xd8", b"\xff\xda", b"\xff\xd9", b"\xff\xff"
-_PNG, _PNG_COLOUR_TYPE, _PNG_PALETTE, _PNG_END = b"\x89PNG\r\n\x1a\n", 25, 3, b"IEND"
-"""Markers of JPEG (ITU-T T.81, table B.1), signature and chunks of PNG (W3C, third edition, sections 5 and 11.2.1)."""
+_BITS_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+_DAMAGED = (OSError, ValueError, SyntaxError, Pil.DecompressionBombError)
+"""What Pillow raises for files that are cut short, damaged or far too large."""
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
@@ -30,12 +31,12 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
     Raises:
         ExportError: there is no picture, it is cut short, or its aspect ratio is not that of the label.
     """
-    data = _bytes(path)
-    image = _decoded(path, data, cv2.IMREAD_COLOR)
+    stored = _decoded(path)
+    turned = ImageOps.exif_transpose(stored)
+    image = _colours(turned)
     if size and not _alike(image, size):
-        stored = _decoded(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        image = stored if _alike(stored, size) else image
-    image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        unturned = _colours(stored)
+        image = unturned if _alike(unturned, size) else image
     return fitted(path, image, size) if size else image
 
 
@@ -46,16 +47,15 @@ def read_plane(path: Path) -> Image:
         ExportError: there is no picture, it is cut short, its colours differ or it is partly transparent, so that it
             is no mask, or it has values above 255.
     """
-    data = _bytes(path)
-    if data.startswith(_PNG) and data[_PNG_COLOUR_TYPE] == _PNG_PALETTE:
-        return _indices(path, data)
-    plane = _decoded(path, data, cv2.IMREAD_UNCHANGED)
+    picture = _decoded(path)
+    if picture.mode in ("LA", "PA", "RGBA") and picture.getextrema()[-1] != (255, 255):
+        raise ExportError(f"{path}: partly transparent, so not a mask; save it with one channel")
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    plane = np.asarray(picture)
     if plane.ndim == 3:
-        if (plane[..., 3:] != np.iinfo(plane.dtype).max).any():
-            raise ExportError(
-                f"{path}: partly transparent, so not a mask; save it with one channel"
-            )
-        if (plane[..., 1:3] != plane[..., :1]).any():
+        colours = plane[..., : 1 if picture.mode in ("LA", "PA") else 3]
+        if (colours != colours[..., :1]).any():
             raise ExportError(
                 f"{path}: has colours, so not a mask; save it with one channel or a palette"
             )
@@ -87,14 +87,6 @@ def _alike(picture: Any, size: tuple[int, int]) -> bool:
     return bool(1 / (1 + _ASPECT_TOLERANCE) <= ratio <= 1 + _ASPECT_TOLERANCE)
 
 
-def _bytes(path: Path) -> bytes:
-    check(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def check(path: Path) -> None:
     """See that a file is there, without reading it.
 
@@ -111,43 +103,32 @@ def check(path: Path) -> None:
         raise ExportError(f"{path}: empty; get it again, or take its picture out of the set")
 
 
-def _decoded(path: Path, data: bytes, flags: int) -> Any:
-    """What `cv2.imread` gives for these flags."""
-    if not _whole(data):
-        raise ExportError(f"{path}: cut short; get it again, or take its picture out of the set")
+def _decoded(path: Path) -> Pil.Image:
+    """The picture in a file, in memory."""
+    check(path)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise ExportError(f"{path}: cannot be decoded ({error.err})") from error
-    if picture is None:
-        raise ExportError(f"{path}: not a picture; correct it, or take it out of the set")
-    return picture
-
-
-def _indices(path: Path, data: bytes) -> Image:
-    """uint8 [H, W] of a PNG with a palette, whose colours OpenCV would give instead."""
-    try:
-        with av.open(io.BytesIO(data), "r", format="png_pipe") as container:
-            planes: Any = next(container.decode(video=0)).to_ndarray()
-    except (av.FFmpegError, StopIteration) as error:
+        with warnings.catch_warnings(), Pil.open(path) as picture:
+            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)
+            picture.load()
+            return picture
+    except UnidentifiedImageError as error:
         raise ExportError(
             f"{path}: not a picture; correct it, or take it out of the set"
         ) from error
-    return np.ascontiguousarray(planes[0], np.uint8)
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ExportError(
+            f"{path}: cut short or damaged ({error}); get it again, or take its picture out of the set"
+        ) from error
 
 
-def _whole(data: bytes) -> bool:
-    """Whether a JPEG or PNG has its end; decoders fill what is missing with grey. What follows the end is no matter."""
-    if data.startswith(_PNG):
-        return _PNG_END in data
-    if not data.startswith(_JPEG):
-        return True
-    at = 2
-    while (
-        data[at : at + 1] == b"\xff" and (marker := data[at : at + 2]) != _JPEG_SCAN
-    ):  # a preview has its own end
-        at += 1 if marker == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return _JPEG_END in data[at:]
+def _colours(picture: Pil.Image) -> Image:
+    """uint8 [H, W, 3] RGB; of 16 bits the upper 8."""
+    if picture.mode in _BITS_16 or picture.mode == "I":
+        grey = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.stack([grey] * 3, axis=-1)
+    return np.array(picture.convert("RGB"), np.uint8)
 
 
 def pictures_in(folder: Path) -> list[Path]:

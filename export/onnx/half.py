@@ -5,8 +5,10 @@ small a range for what it would save: the normalisation of the pixels before the
 normalisation and softmax (sums of many terms), and everything from the last sigmoid or softmax on. Of networks that
 say so (`ModelSpec.single`), the first convolutions, whose rounding the later ones would enlarge.
 
-onnxconverter-common does nearly the same, but breaks graphs whose kept and converted nodes share a weight, and
-turns a float32 output behind a kept node into float16 (both in 1.16).
+ONNX Runtime's converter (onnxruntime.transformers.float16, 1.32) does nearly the same, and was tried on
+every engine with the same nodes kept: of portraitnet_face 0.9933 of the worst picture's pixels keep
+their class (here 0.9985), an engine with a memory falls to an IoU of 0.52 (here 0.9987), and its
+nodes have to be sorted afterwards.
 """
 
 from __future__ import annotations
