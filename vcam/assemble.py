@@ -38,7 +38,8 @@ from vcam.sinks import Sink, SinkRequest, make_sink
 from vcam.sinks.base import Replacing
 from vcam.sinks.v4l2 import V4l2Sink
 from vcam.sources import file_of, is_endless, is_webcam, make_source
-from vcam.sources.base import SourceRequest
+from vcam.sources.base import Source, SourceRequest
+from vcam.sources.loop import LoopSource
 
 _USUAL_SIZE = (1280, 720)
 _GENERATED_S = 10.0
@@ -71,6 +72,7 @@ class RunRequest:
     always_on: bool = False
     name: str = ""
     strip: bool = False
+    loop: bool = False
 
 
 def open_matter(
@@ -241,13 +243,16 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         size=request.size or _USUAL_SIZE,
         fps=request.fps if sink.live else None,
     )
-    wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=sink.live)
+    repeat = sink.live or request.loop
+    wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=repeat)
     make_source(request.source, wanted)  # a mistake in it is told before anything opens
+    if request.loop:
+        _check_loop(request, source_file, sink)
     endless = is_endless(request.source)
     duration_s = request.duration_s or (_GENERATED_S if endless and not sink.live else None)
     pipeline = Pipeline(
         Parts(
-            make_source=lambda final: make_source(request.source, final),
+            make_source=partial(_open_source, request),
             request=wanted,
             matter=matter,
             effects=effects,
@@ -259,6 +264,24 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         PipelineConfig(duration_s=duration_s),
     )
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
+
+
+def _open_source(request: RunRequest, final: SourceRequest) -> Source:
+    if request.loop:
+        return LoopSource(lambda: make_source(request.source, final))
+    return make_source(request.source, final)
+
+
+def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> None:
+    """Refuse what would never end, or what has no end.
+
+    Raises:
+        UsageError: it is such a run.
+    """
+    if source_file is None:
+        raise UsageError(f"--loop plays a file again and again; {request.source} is none")
+    if not sink.live and request.duration_s is None:
+        raise UsageError(f"--loop never ends and {sink.name} is a file; say how long: --duration")
 
 
 def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:

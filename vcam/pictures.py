@@ -217,6 +217,18 @@ def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
     return _by_pillow(picture, suffix)
 
 
+def lost(picture: Picture, suffix: str) -> str:
+    """What a file of this suffix cannot keep of a picture, in words; empty: nothing."""
+    parts = list(picture.left_out)
+    if picture.pixels.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
+        parts.append("its transparency")
+    if picture.depth == 16 and suffix not in (".png", ".tif", ".tiff"):
+        parts.append("8 of its 16 bits")
+    if suffix == ".bmp" and (picture.exif or picture.icc):
+        parts.append("EXIF and its colour profile")
+    return ", ".join(parts)
+
+
 def _in_srgb(picture: Picture) -> Pixels:
     """[H, W, 3 or 4] in sRGB, 8 bits."""
     pixels = picture.pixels

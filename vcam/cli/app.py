@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,10 +85,6 @@ Feather = Annotated[
 ]
 
 
-DAMAGED = 3
-"""Exit status of a run that is whole but for what could not be read of its source."""
-
-
 def _print_version(on: bool) -> None:
     if on:
         print(f"vcam {__version__}")
@@ -154,7 +151,10 @@ def run(
     source: Annotated[
         str,
         typer.Option(
-            "--source", "-s", help="webcam[:DEVICE], a file, a stream URL, demo or pattern."
+            "--source",
+            "-s",
+            help="webcam[:DEVICE], a file, a folder/ or pattern of files, a stream URL, demo or"
+            " pattern.",
         ),
     ] = "webcam",
     sink: Annotated[
@@ -162,7 +162,7 @@ def run(
         typer.Option(
             "--sink",
             "-o",
-            help="virtual[:DEVICE], a video or picture file, a folder/ of PNGs or null.",
+            help="virtual[:DEVICE], a video or picture file, a folder/ or null.",
         ),
     ] = "virtual",
     effect: EffectList = None,
@@ -188,6 +188,12 @@ def run(
         typer.Option(
             "--strip", help="Write pictures without EXIF and colour profile, in sRGB colours."
         ),
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="With a folder: its folders too.")
+    ] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Play the file again and again, without its sound.")
     ] = False,
     name: Annotated[
         str,
@@ -224,8 +230,14 @@ def run(
     `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
 
     `vcam run --source talk.mp4 --effect remove --sink out.webm` a video with transparency
+
+    `vcam run --source holiday/ --effect redeye --sink out/` every picture and video in a folder
+
+    `vcam run --source talk.mp4 --loop` a video as a camera, for ever
     """
     from vcam.assemble import RunRequest, build_run
+    from vcam.batch import is_batch
+    from vcam.cli.files import DAMAGED, announce_result, run_files
     from vcam.process import set_up_process
 
     set_up_process()
@@ -251,7 +263,11 @@ def run(
         always_on=always_on,
         name=name,
         strip=strip,
+        loop=loop,
     )
+    if is_batch(source):
+        run_files(request, recursive, json, _stop_on_signal)
+        return
     pipeline, total = build_run(request)
     from vcam.cli.display import Status
 
@@ -260,9 +276,11 @@ def run(
         Status(sink, total, pipeline.engine) as status,
         cli_service.announced_run(pipeline, request.effects, status.update) as tick,
     ):
+        start_s = time.monotonic()
         final = pipeline.run(tick)
     if json:
         print_json(final.to_dict())
+    announce_result(sink, pipeline.written, final, time.monotonic() - start_s)
     if pipeline.damage:
         print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
         raise typer.Exit(DAMAGED)

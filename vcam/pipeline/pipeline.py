@@ -212,6 +212,11 @@ class Pipeline:
         return self._stats.snapshot()
 
     @property
+    def written(self) -> str:
+        """After the run: what its sink keeps, in words; empty: nothing."""
+        return str(getattr(self._parts.sink, "written", ""))
+
+    @property
     def damage(self) -> str:
         """After the run: one line about what of the source could not be read; empty: nothing."""
         if self._source is None or (self._manner is not None and self._manner.outlives_source):

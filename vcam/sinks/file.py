@@ -85,6 +85,9 @@ class FileSink:
     alpha in .webm and ProRes 4444 in .mov; other files drop it. The file is written beside its
     final name and moved there by `close`.
 
+    Attributes:
+        written: after `close`: what the file holds, in words.
+
     Args:
         target: the path; its suffix names the container.
         request: `fps`, `overwrite` and `variable_rate` are obeyed.
@@ -98,6 +101,7 @@ class FileSink:
         self._path = Path(target)
         self.alpha = self._path.suffix.lower() in _WITH_ALPHA
         self._request = request
+        self.written = ""
         self._draft: Draft | None = None
         self._writer: _Writer | None = None
 
@@ -171,6 +175,7 @@ class FileSink:
             with finishing:
                 self._writer.finish()
                 draft.commit()
+            self.written = self._writer.about()
         except (av.FFmpegError, OSError) as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
         finally:
@@ -214,6 +219,7 @@ class _Writer:
         self._time_base = Fraction(1, clock_hz) if self._variable else 1 / self._rate
         self._last_pts = -1
         self._end_s = Fraction(0)
+        self._count = 0
         self._first_dts: int | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -277,6 +283,7 @@ class _Writer:
         picture.pts, picture.time_base = self._pts(frame), self._time_base
         length_s = Fraction(frame.duration_ns, 1_000_000_000) if self._variable else 0
         picture.duration = round((length_s or 1 / self._rate) / self._time_base)
+        self._count += 1
         self._end_s = (picture.pts + picture.duration) * self._time_base
         if self._sound is not None:
             self._sound.copy_until(picture.pts * self._time_base)
@@ -293,6 +300,12 @@ class _Writer:
             pts = max(pts, round(passed / self._time_base))
         self._last_pts = pts
         return pts
+
+    def about(self) -> str:
+        """What is written so far, in words."""
+        width, height = self._size
+        length_s = float(self._end_s - self._offset_s)
+        return f"{width}x{height}, {self._count} pictures, {length_s:.1f} s"
 
     def finish(self) -> None:
         """Write what the encoder holds back, and the trailer.

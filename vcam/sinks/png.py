@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ _OPTIONS = {
     ".jpeg": (cv2.IMWRITE_JPEG_QUALITY, 95),
     ".webp": (cv2.IMWRITE_WEBP_QUALITY, 95),
 }
+_log = logging.getLogger(__name__)
 _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
@@ -56,6 +58,7 @@ class PngFolderSink:
         self.alpha = True
         self._folder = Path(target)
         self._request = request
+        self.written = ""
         self._count = 0
         self._open = False
         self._created = False
@@ -150,6 +153,7 @@ class PngFolderSink:
             raise SinkError(
                 f"{self.name}: no frame was sent, so there are no pictures; check the source"
             )
+        self.written = f"{self._count} pictures"
 
     def _discard(self) -> None:
         draft, self._draft = self._draft, None
@@ -160,6 +164,9 @@ class PngFolderSink:
 
 class ImageSink:
     """One picture: the last frame that was sent, written by `close`.
+
+    Attributes:
+        written: after `close`: how large the picture is.
 
     Args:
         target: the path; its suffix names the format, see `vcam.pictures`.
@@ -174,6 +181,7 @@ class ImageSink:
         self._path = Path(target)
         self.alpha = self._path.suffix.lower() in pictures.ALPHA_SUFFIXES
         self._request = request
+        self.written = ""
         self._frame: Frame | None = None
         self._is_open = False
 
@@ -238,6 +246,10 @@ class ImageSink:
                 write_whole(self._path, content, overwrite=self._request.overwrite)
         except (OSError, ValueError, ImportError) as error:
             raise SinkError(f"{self.name}: {reason(error)}") from error
+        picture = frame.picture or pictures.picture_of(frame)
+        self.written = "{}x{}".format(*picture.size)
+        if lost := pictures.lost(picture, self._path.suffix.lower()):
+            _log.warning("%s: left out: %s", self.name, lost)
 
 
 def encode(frame: Frame, suffix: str, strip: bool = False) -> bytes:

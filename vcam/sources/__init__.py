@@ -58,6 +58,15 @@ def file_of(text: str) -> Path | None:
     return Path(argument) if name in ("file", "image") else None
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a still picture, and no film.
+
+    Raises:
+        SourceError: it does not exist, is a directory, is empty or cannot be read.
+    """
+    return _kind_of_path(str(path)) == "image"
+
+
 def make_source(text: str, request: SourceRequest) -> Source:
     """The source that a user means; not opened yet.
 

@@ -21,7 +21,7 @@ from vcam.pictures import cleaned_exif, over_white, pad_to_even, srgb_of
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 from vcam.sources.convert import FrameMaker, rgb_picture
-from vcam.sources.inspect_file import is_heif, is_image, read_head
+from vcam.sources.inspect_file import is_heif, is_image, is_raw, read_head
 from vcam.sources.media import Media
 from vcam.sources.presentation import Notes, Presenter
 from vcam.sources.tone import HLG, PQ
@@ -100,6 +100,8 @@ def read_picture(path: str | Path) -> Picture:
             missing.
     """
     head = read_head(str(path))
+    if is_raw(str(path)):
+        raise SourceError(f"{path}: camera raw files cannot be read; save it as TIFF or JPEG")
     if not is_image(str(path), head):
         raise SourceError(f"{path}: not an image; give a PNG, JPEG, WebP, TIFF, HEIC or BMP file")
     try:
@@ -112,7 +114,9 @@ def read_picture(path: str | Path) -> Picture:
         return _read_heif(path, data)
     if head[4:12] == b"ftypavif" and (picture := _hdr_by_ffmpeg(path)) is not None:
         return picture
-    return _read_by_pillow(path, data) or _read_otherwise(path, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is odd in a file, but can be read
+        return _read_by_pillow(path, data) or _read_otherwise(path, data)
 
 
 def _read_heif(path: str | Path, data: bytes) -> Picture:
@@ -180,16 +184,12 @@ def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
         return None
     _check_size(path, *image.size)
     raw_exif = image.info.get("exif", b"")  # some plug-ins forget it when the pixels are loaded
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of EXIF blocks that are cut off
-        orientation = _orientation(image)
+    orientation = _orientation(image)
     image = _loaded(path, image, data)
     if image.format == "TIFF":  # Pillow and OpenCV turn those themselves
         orientation = 1

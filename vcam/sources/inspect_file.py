@@ -38,6 +38,12 @@ _MOTION_JPEG_SUFFIXES = {
 }  # JPEG after JPEG, the one kind that its first bytes do not tell
 
 
+_RAW_SUFFIXES = frozenset(
+    (".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef")
+    + (".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f")
+)
+
+
 def read_head(path: str) -> bytes:
     """The first 64 bytes of a file that has any; empty for pipes and devices, which are not
     touched.
@@ -73,7 +79,12 @@ def is_image(path: str, head: bytes) -> bool:
     """Whether the first bytes are those of a still image."""
     if Path(path).suffix.lower() in _MOTION_JPEG_SUFFIXES:
         return False
-    return any(head[at:].startswith(magic) for at, magic in _IMAGE_MAGIC)
+    return is_raw(path) or any(head[at:].startswith(magic) for at, magic in _IMAGE_MAGIC)
+
+
+def is_raw(path: str) -> bool:
+    """Whether it is called like what a camera's sensor saw; its first picture is a preview only."""
+    return Path(path).suffix.lower() in _RAW_SUFFIXES
 
 
 def is_heif(head: bytes) -> bool:

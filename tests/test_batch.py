@@ -1,0 +1,110 @@
+"""Folders and patterns of files: what is found, how results are called, what is skipped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.test_cli import vcam, video_info
+from vcam.batch import find_files, is_batch
+from vcam.errors import UsageError
+
+CASES = Path(__file__).parent / "cases"
+
+
+@pytest.fixture
+def holiday(tmp_path: Path) -> Path:
+    folder = tmp_path / "holiday"
+    (folder / "day two").mkdir(parents=True)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 255, (31, 45, 3), np.uint8))
+    for name in ("IMG_1.PNG", "IMG_1.jp2", "b.webp", "day two/c.tiff", ".hidden.png", "._b.png"):
+        kind = {"jp2": "JPEG2000", "tiff": "TIFF", "webp": "WEBP"}.get(name.split(".")[-1], "PNG")
+        picture.save(folder / name, kind)
+    (folder / "Thumbs.db").write_text("x")
+    (folder / "x.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(40))
+    shutil.copy(CASES / "gif_last_picture_1.6s.gif", folder / "dance.gif")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_what_a_folder_and_a_pattern_mean(holiday: Path) -> None:
+    inside = ["IMG_1.PNG", "IMG_1.jp2", "b.webp", "dance.gif", "x.cr2"]
+    assert [str(name) for _, name in find_files(str(holiday), recursive=False)] == inside
+    deep = [str(name) for _, name in find_files(str(holiday), recursive=True)]
+    assert deep == [*inside[:3], "dance.gif", "day two/c.tiff", "x.cr2"][:3] + deep[3:]
+    assert "day two/c.tiff" in deep
+    assert [str(name) for _, name in find_files(f"{holiday}/IMG*", recursive=False)] == inside[:2]
+    assert is_batch(str(holiday))
+    assert is_batch(f"{holiday}/*.png")
+    (holiday / "odd[1].png").write_bytes(b"x")
+    assert not is_batch(str(holiday / "odd[1].png"))
+    assert not is_batch("https://example.org/?v=*")
+    with pytest.raises(UsageError, match="no files there"):
+        find_files(f"{holiday}/*.mkv", recursive=False)
+
+
+def test_every_file_of_a_folder_keeps_its_name_and_a_bad_one_stops_nothing(
+    holiday: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("run", "-s", f"{holiday}/", "-e", "none", "-o", f"{out}/", "--recursive", "--json")
+    done = vcam(*arguments)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "skipped" in done.stderr
+    assert "x.cr2: camera raw files cannot be read" in done.stderr
+    assert names(out) == [
+        "IMG_1.PNG",
+        "IMG_1.jp2.png",
+        "b.webp",
+        "dance.mp4",
+        "day two/c.tiff",
+    ] or (names(out) == ["IMG_1.PNG", "IMG_1.png", "b.webp", "dance.mp4", "day two/c.tiff"])
+    before, after = (np.asarray(Image.open(f / "IMG_1.PNG")) for f in (holiday, out))
+    assert np.array_equal(before, after)
+    assert video_info(out / "dance.mp4")[2] == pytest.approx(2.0, abs=0.01)
+    report = json.loads(done.stdout)
+    assert len(report["files"]) == 5
+    assert [Path(one["source"]).name for one in report["skipped"]] == ["x.cr2"]
+    again = vcam(*arguments)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    (holiday / "x.cr2").unlink()
+    verbose = vcam(*arguments, "-y", "-v")
+    assert verbose.returncode == 0
+    assert "4 pictures and 1 film in" in verbose.stderr
+
+
+def test_results_between_the_sources_are_no_sources(holiday: Path) -> None:
+    (holiday / "x.cr2").unlink()
+    (holiday / "dance.gif").unlink()
+    for _ in range(2):
+        done = vcam(
+            *("run", "-s", holiday, "-e", "none", "-o", f"{holiday}/out/", "--recursive", "-y")
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(names(holiday / "out")) == 4
+    for sink in (holiday, "one.png"):
+        refused = vcam("run", "-s", holiday, "-e", "none", "-o", sink, "-y")
+        assert refused.returncode == 2, sink
+
+
+def test_a_loop_goes_on_for_as_long_as_it_is_told(tmp_path: Path) -> None:
+    source = CASES / "video_with_sound.mp4"
+    done = vcam("run", "-s", source, "--loop", "-e", "none", "-o", tmp_path / "never.mp4")
+    assert done.returncode == 2
+    assert "--duration" in done.stderr
+    out = tmp_path / "out.mkv"
+    done = vcam("run", "-s", source, "--loop", "--duration", 5, "-e", "none", "-o", out)
+    assert done.returncode == 0, done.stderr
+    frames, _, seconds = video_info(out)
+    assert frames == 150
+    assert seconds == pytest.approx(5.0, abs=0.05)

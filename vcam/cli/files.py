@@ -1,0 +1,133 @@
+"""Runs over many files, and what is said of a result."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import typer
+
+from vcam.assemble import RunRequest
+from vcam.batch import Batch, Item, Skipped, plan
+from vcam.cli.display import progress
+from vcam.cli.options import print_json
+from vcam.monitor import Snapshot
+from vcam.sources.base import Source
+
+StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[object]]
+
+DAMAGED = 3
+"""Exit status of a run that is whole but for what could not be read of its sources."""
+
+
+def announce(text: str) -> None:
+    """Say what came of a run: at a terminal, and with --verbose anywhere."""
+    if sys.stderr.isatty() or logging.getLogger("vcam").isEnabledFor(logging.INFO):
+        print(f"vcam: {text}", file=sys.stderr)
+
+
+def size_of(path: Path) -> str:
+    """The size of a file in words."""
+    size: float = path.stat().st_size
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def announce_result(sink: str, written: str, final: Snapshot, seconds: float) -> None:
+    """Say what one run wrote, and how fast.
+
+    Args:
+        sink: as on the command line.
+        written: what the sink says of it; empty: it keeps nothing.
+        final: how the run ended.
+        seconds: how long it took.
+    """
+    if not written:
+        return
+    path = Path(sink)
+    size = f", {size_of(path)}" if path.is_file() else ""
+    rate = final.frames / seconds if seconds else 0.0
+    speed = f", {rate:.0f} pictures a second" if final.frames > 1 else ""
+    announce(f"{sink}: {written}{size}; {seconds:.1f} s{speed}")
+
+
+def run_files(request: RunRequest, recursive: bool, as_json: bool, stopped_by: StoppedBy) -> None:
+    """Run over the files of a folder or pattern; see `vcam.batch`.
+
+    Args:
+        request: of every run.
+        recursive: look into the folders of a folder too.
+        as_json: print what was done as one JSON document.
+        stopped_by: has a function called if the user stops the program.
+
+    Raises:
+        typer.Exit: some could not be read, or not whole; the status is `DAMAGED`.
+        VcamError: nothing can be made at all.
+    """
+    items, skipped = plan(request, recursive)
+    for one in skipped:
+        _say_skipped(one)
+    batch = Batch(request, items)
+    start_s = time.monotonic()
+    done: list[Item] = []
+    with stopped_by(batch.stop), progress(request.sink, len(items)) as step:
+        for item, trouble in batch.run(lambda _: _ignore):
+            step(1)
+            if trouble is None or trouble.is_made:
+                done.append(item)
+            if trouble is not None:
+                skipped.append(trouble)
+                _say_skipped(trouble)
+    seconds = time.monotonic() - start_s
+    if as_json:
+        print_json(_report(done, skipped, seconds))
+    announce(summary(request.sink, done, skipped, seconds))
+    if skipped:
+        raise typer.Exit(DAMAGED)
+
+
+def _ignore(_source: Source, _now: Snapshot) -> None:
+    """The bar counts files."""
+
+
+def _say_skipped(one: Skipped) -> None:
+    print(f"vcam: {one.why}" if one.is_made else f"vcam: skipped {one.why}", file=sys.stderr)
+
+
+def summary(sink: str, done: list[Item], skipped: list[Skipped], seconds: float) -> str:
+    """One line about a run over many files."""
+    pictures = sum(item.is_picture for item in done)
+    films = len(done) - pictures
+    counts = [_count(pictures, "picture")] if pictures or not films else []
+    counts += [_count(films, "film")] if films else []
+    rate = f" ({len(done) / seconds:.1f} a second)" if seconds and len(done) > 1 else ""
+    text = f"{' and '.join(counts)} in {sink}, {seconds:.1f} s{rate}"
+    left = [one for one in skipped if not one.is_made]
+    if left:
+        names = ", ".join(one.source.name for one in left[:3]) + (", ..." if len(left) > 3 else "")
+        text += f"; {len(left)} skipped: {names} cannot be read"
+    partly = [one for one in skipped if one.is_made]
+    if partly:
+        text += f"; {len(partly)} damaged: {', '.join(one.source.name for one in partly[:3])}"
+    return text
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _report(done: list[Item], skipped: list[Skipped], seconds: float) -> dict[str, object]:
+    return {
+        "seconds": seconds,
+        "files": [{"source": str(item.source), "sink": str(item.target)} for item in done],
+        "skipped": [
+            {"source": str(one.source), "why": one.why, "is_made": one.is_made} for one in skipped
+        ],
+    }
