@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,6 +32,11 @@ def holiday(tmp_path: Path) -> Path:
     return folder
 
 
+def length_s(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / 1e6
+
+
 def names(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -39,8 +45,7 @@ def test_what_a_folder_and_a_pattern_mean(holiday: Path) -> None:
     inside = ["IMG_1.PNG", "IMG_1.jp2", "b.webp", "dance.gif", "x.cr2"]
     assert [str(name) for _, name in find_files(str(holiday), recursive=False)] == inside
     deep = [str(name) for _, name in find_files(str(holiday), recursive=True)]
-    assert deep == [*inside[:3], "dance.gif", "day two/c.tiff", "x.cr2"][:3] + deep[3:]
-    assert "day two/c.tiff" in deep
+    assert sorted(deep) == sorted([*inside, "day two/c.tiff"])
     assert [str(name) for _, name in find_files(f"{holiday}/IMG*", recursive=False)] == inside[:2]
     assert is_batch(str(holiday))
     assert is_batch(f"{holiday}/*.png")
@@ -61,16 +66,10 @@ def test_every_file_of_a_folder_keeps_its_name_and_a_bad_one_stops_nothing(
     assert done.stderr.count("\n") == 1
     assert "skipped" in done.stderr
     assert "x.cr2: camera raw files cannot be read" in done.stderr
-    assert names(out) == [
-        "IMG_1.PNG",
-        "IMG_1.jp2.png",
-        "b.webp",
-        "dance.mp4",
-        "day two/c.tiff",
-    ] or (names(out) == ["IMG_1.PNG", "IMG_1.png", "b.webp", "dance.mp4", "day two/c.tiff"])
+    assert names(out) == ["IMG_1.PNG", "IMG_1.png", "b.webp", "dance.mp4", "day two/c.tiff"]
     before, after = (np.asarray(Image.open(f / "IMG_1.PNG")) for f in (holiday, out))
     assert np.array_equal(before, after)
-    assert video_info(out / "dance.mp4")[2] == pytest.approx(2.0, abs=0.01)
+    assert length_s(out / "dance.mp4") == pytest.approx(2.0, abs=0.01)
     report = json.loads(done.stdout)
     assert len(report["files"]) == 5
     assert [Path(one["source"]).name for one in report["skipped"]] == ["x.cr2"]
@@ -105,6 +104,5 @@ def test_a_loop_goes_on_for_as_long_as_it_is_told(tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     done = vcam("run", "-s", source, "--loop", "--duration", 5, "-e", "none", "-o", out)
     assert done.returncode == 0, done.stderr
-    frames, _, seconds = video_info(out)
-    assert frames == 150
-    assert seconds == pytest.approx(5.0, abs=0.05)
+    assert video_info(out)[0] == 150
+    assert length_s(out) == pytest.approx(5.0, abs=0.05)

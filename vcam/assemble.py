@@ -230,7 +230,7 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
             variable_rate=True,
             strip=request.strip,
             name=request.name,
-            sound_of=source_file,
+            sound_of=None if request.loop else source_file,
         ),
     )
     _keep_inputs(sink, [source_file, *(getattr(effect, "path", None) for effect in effects)])
