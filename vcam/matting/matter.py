@@ -105,7 +105,7 @@ class Matter:
         Raises:
             EngineError: the engine failed.
         """
-        height, width = self._size()
+        height, width = self.size
         luma = pyramid.at_least(height, width) or frame
         chroma = pyramid.at_least(height // 2, width // 2) or frame
         planes = luma.y, chroma.u, chroma.v
@@ -116,7 +116,7 @@ class Matter:
         earlier ones.
         """
         self.reset()
-        height, width = self._size()
+        height, width = self.size
         shrinks = image.shape[0] >= height and image.shape[1] >= width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return Matte(
@@ -136,7 +136,9 @@ class Matter:
         alpha, self._states = self._contract.check(outputs)
         return alpha
 
-    def _size(self) -> tuple[int, int]:
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the engine's input, in pixels; while it is open."""
         assert self._contract is not None, "an engine is run inside its context only"
         return self._contract.size
 
