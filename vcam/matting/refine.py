@@ -103,9 +103,6 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
     a, b = _guided(low_luma, alpha)
     if (feather := config.feather_px * low_luma.shape[1] / luma.shape[1]) > 0:
         a, b = np.zeros_like(a), _soften(a * low_luma + b, feather)
-    a *= np.float32(_GAIN)
-    b -= np.float32(_STRETCH)
-    b *= np.float32(_GAIN)
     factor = _whole_factor(luma, low_luma)
     if not factor:
         return _one_tile(a, b, luma, alpha)
@@ -139,7 +136,7 @@ def _one_tile(a: Float, b: Float, luma: Plane, low: Plane) -> Mask:
     size = (luma.shape[1], luma.shape[0])
     slope, offset = (
         np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)[None]
-        for plane in (a, b)
+        for plane in (a * np.float32(_GAIN), (b - np.float32(_STRETCH)) * np.float32(_GAIN))
     )
     height, width = luma.shape
     everything = Tiles(height, width, np.zeros(1, np.intp), np.zeros(1, np.intp))
@@ -221,8 +218,8 @@ def _ends(a: Float, b: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     the ones next to it, so those count, too.
     """
     other_end = np.asarray(cv2.scaleAdd(a, 255, b), np.float32)
-    person = np.maximum(b, other_end) > 0
-    room = np.minimum(b, other_end) < np.float32(255 - 1e-3)
+    person = np.maximum(b, other_end) > np.float32(_STRETCH)
+    room = np.minimum(b, other_end) < np.float32(255 - _STRETCH - 1e-3)
     grid = grid_of(*a.shape, *_TILE)
     around = _ones(grid.tiles.height + 2, grid.tiles.width + 2)
 
@@ -240,24 +237,23 @@ def _tile_alpha(a: Float, b: Float, tiles: Tiles, luma: Plane, factor: int) -> P
     each tile. A few tiles at a time: what is between stays in the processor's cache, and the
     products are so small that NumPy's library does not start threads for them.
     """
-    padded = [cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for plane in (a, b)]
+    around = Tiles(tiles.height + 2, tiles.width + 2, tiles.top, tiles.left)
+    low = np.stack(
+        [around.of(cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE)) for plane in (a, b)]
+    )
+    low[1] -= np.float32(_STRETCH)
     down, across = _bilinear(tiles.height, factor), _bilinear(tiles.width, factor).T
-    shape = (len(tiles), tiles.height * factor, tiles.width * factor)
-    alpha = np.empty(shape, np.uint8)
-    step = max(1, min(_AT_ONCE, _AT_ONCE_PX // (shape[1] * shape[2])))
+    down = down * np.float32(_GAIN)
+    large = tiles.enlarged(factor)
+    alpha = np.empty((len(tiles), large.height, large.width), np.uint8)
+    step = max(1, min(_AT_ONCE, _AT_ONCE_PX // (large.height * large.width)))
     for start in range(0, len(tiles), step):
-        some = tiles.chosen(slice(start, start + step))
-        around = Tiles(tiles.height + 2, tiles.width + 2, some.top, some.left)
-        slope, offset = (_enlarged(around.of(plane), down, across) for plane in padded)
-        _apply(slope, offset, some.enlarged(factor).of(luma), alpha[start : start + step])
+        some = slice(start, start + step)
+        rows = low[:, some].reshape(2, -1, around.width)
+        wide = np.matmul(rows, across).reshape(2, -1, around.height, large.width)
+        slope, offset = np.matmul(down, wide)
+        _apply(slope, offset, large.chosen(some).of(luma), alpha[some])
     return alpha
-
-
-def _enlarged(low: Float, down: Float, across: Float) -> Float:
-    """The products down @ low @ across of several matrices: float32 [n, rows, columns]."""
-    count, rows, columns = low.shape
-    wide = low.reshape(count * rows, columns) @ across  # one product is faster than many
-    return np.asarray(down @ wide.reshape(count, rows, across.shape[1]), np.float32)
 
 
 @lru_cache(maxsize=16)

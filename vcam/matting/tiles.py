@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from vcam.matting.geometry import Box
 
 Index = NDArray[np.intp]
 """intp [n]."""
-_BANDS = 6
-"""Of a head and shoulders, the boxes of six bands hold most."""
+_BANDS = 8
+"""Of a head and shoulders, the boxes of eight bands hold most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,13 @@ class Grid:
         Large boxes are copied several times faster than as many small ones.
         """
         left_over = which.reshape(len(self.rows), len(self.columns)).copy()
-        used = np.flatnonzero(left_over.view(np.uint8).max(axis=1)).tolist()
+        rows = [row.tobytes() for row in left_over]
+        used = [index for index, row in enumerate(rows) if any(row)]
         boxes = []
         for first, last in _bands(used):
-            part = left_over[first : last + 1]
-            start, stop = _longest_run(np.logical_and.reduce(part, axis=0))
+            start, stop = _common_run(rows[first : last + 1])
             if start < stop:
-                part[:, start:stop] = False
+                left_over[first : last + 1, start:stop] = False
                 bottom = self.rows[last] + self.tiles.height
                 right = self.columns[stop - 1] + self.tiles.width
                 boxes.append(
@@ -137,9 +138,12 @@ def _bands(rows: list[int]) -> Iterator[tuple[int, int]]:
         yield group[0], group[-1]
 
 
-def _longest_run(which: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and end of the longest run of true values; the same number where there is none."""
-    values = which.tobytes()
+def _common_run(rows: list[bytes]) -> tuple[int, int]:
+    """Start and end of the longest run of columns that are 1 in all rows; the same number if there
+    is none.
+    """
+    together = reduce(operator.and_, (int.from_bytes(row) for row in rows))
+    values = together.to_bytes(len(rows[0]))
     longest = max(values.split(b"\0"), key=len)
     start = values.index(longest)
     return start, start + len(longest)
