@@ -1,4 +1,21 @@
-"""vcam: a webcam with a better background."""
+"""vcam: a webcam with a better background.
+
+    import vcam
+
+    with vcam.open_engine() as engine:
+        alpha = engine.alpha(rgb)                          # one picture: uint8 [H, W]
+    better = vcam.apply(rgb, ["blur:0.7", "teeth"])        # one picture with effects
+    with vcam.open_pipeline("webcam", "virtual", ["blur"]) as run:
+        run.set_effects(["image:beach.jpg"])               # while it runs
+        run.wait()
+
+Names are imported when they are first used, so that `import vcam` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from vcam import telemetry
 
@@ -6,3 +23,101 @@ __version__ = "0.1.0"
 
 # before anything else of vcam can import a library that reports to its maker
 telemetry.switch_off()
+
+if TYPE_CHECKING:
+    from vcam.api import (
+        ArraySource,
+        CallbackSink,
+        Engine,
+        apply,
+        apply_all,
+        open_engine,
+        open_pipeline,
+    )
+    from vcam.effects import EffectSpec, register_effect
+    from vcam.effects.base import Effect, Scene, Stateless
+    from vcam.effects.params import Param
+    from vcam.errors import (
+        EngineError,
+        MatteMissing,
+        SinkError,
+        SinkLost,
+        SourceError,
+        SourceLost,
+        StageError,
+        UsageError,
+        VcamError,
+    )
+    from vcam.frame import Frame, Matrix
+    from vcam.monitor import Snapshot, State
+    from vcam.pipeline.pipeline import Pipeline
+    from vcam.sinks import register_sink
+    from vcam.sinks.base import Sink, SinkRequest
+    from vcam.sources import register_source
+    from vcam.sources.base import Source, SourceRequest
+    from vcam.sources.image import read_image
+
+__all__ = [
+    "ArraySource",
+    "CallbackSink",
+    "Effect",
+    "EffectSpec",
+    "Engine",
+    "EngineError",
+    "Frame",
+    "Matrix",
+    "MatteMissing",
+    "Param",
+    "Pipeline",
+    "Scene",
+    "Sink",
+    "SinkError",
+    "SinkLost",
+    "SinkRequest",
+    "Snapshot",
+    "Source",
+    "SourceError",
+    "SourceLost",
+    "SourceRequest",
+    "StageError",
+    "State",
+    "Stateless",
+    "UsageError",
+    "VcamError",
+    "apply",
+    "apply_all",
+    "open_engine",
+    "open_pipeline",
+    "read_image",
+    "register_effect",
+    "register_sink",
+    "register_source",
+]
+
+_HOMES = {
+    "api": "ArraySource CallbackSink Engine apply apply_all open_engine open_pipeline",
+    "effects": "EffectSpec register_effect",
+    "effects.base": "Effect Scene Stateless",
+    "effects.params": "Param",
+    "errors": "EngineError MatteMissing SinkError SinkLost SourceError SourceLost StageError"
+    " UsageError VcamError",
+    "frame": "Frame Matrix",
+    "monitor": "Snapshot State",
+    "pipeline.pipeline": "Pipeline",
+    "sinks": "register_sink",
+    "sinks.base": "Sink SinkRequest",
+    "sources": "register_source",
+    "sources.base": "Source SourceRequest",
+    "sources.image": "read_image",
+}
+_HOME = {name: f"vcam.{module}" for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vcam' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

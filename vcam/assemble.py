@@ -11,6 +11,8 @@ from vcam.backends import best_precision, make_backend
 from vcam.backends.base import Backend
 from vcam.catalogue import (
     AUTO_ENGINE,
+    DEFAULT_FACE_ENGINE,
+    DEFAULT_FACE_MESH,
     DETECTORS,
     NO_MESH,
     EngineSpec,
@@ -48,27 +50,28 @@ _GENERATED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One `vcam run`, as the command line describes it; sizes and strokes in pixels, times in
-    seconds.
+    """One run, as the command line describes it; sizes and strokes in pixels, times in seconds.
+
+    source, sink, effects: as users write them, or objects.
     """
 
-    source: str
-    sink: str
-    effects: tuple[str, ...]
-    engine: str
-    face_engine: str
-    face_mesh: str
-    faces: int
-    engines: tuple[Path, ...]
-    backend: str
-    threads: int
-    size: Size | None
-    fps: float
-    mirror: bool
-    grow_px: float
-    feather_px: float
-    duration_s: float | None
-    overwrite: bool
+    source: str | Source
+    sink: str | Sink
+    effects: tuple[str | Effect, ...]
+    engine: str = AUTO_ENGINE
+    face_engine: str = DEFAULT_FACE_ENGINE
+    face_mesh: str = DEFAULT_FACE_MESH
+    faces: int = 2
+    engines: tuple[Path, ...] = ()
+    backend: str = "auto"
+    threads: int = 1
+    size: Size | None = None
+    fps: float = 30.0
+    mirror: bool = False
+    grow_px: float = 0.0
+    feather_px: float = 0.0
+    duration_s: float | None = None
+    overwrite: bool = False
     always_on: bool = False
     name: str = ""
     strip: bool = False
@@ -220,8 +223,9 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         request.backend,
         request.threads,
     )
-    source_file = file_of(request.source)
-    sink = make_sink(
+    source = request.source
+    source_file = file_of(source) if isinstance(source, str) else None
+    sink = _sink_of(
         request.sink,
         SinkRequest(
             request.size,
@@ -245,10 +249,11 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     )
     repeat = sink.live or request.loop
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=repeat)
-    make_source(request.source, wanted)  # a mistake in it is told before anything opens
+    if isinstance(source, str):
+        make_source(source, wanted)  # a mistake in it is found before anything opens
     if request.loop:
         _check_loop(request, source_file, sink)
-    endless = is_endless(request.source)
+    endless = isinstance(source, str) and is_endless(source)
     duration_s = request.duration_s or (_GENERATED_S if endless and not sink.live else None)
     pipeline = Pipeline(
         Parts(
@@ -267,9 +272,12 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
 
 
 def _open_source(request: RunRequest, final: SourceRequest) -> Source:
+    source = request.source
+    if not isinstance(source, str):
+        return source
     if request.loop:
-        return LoopSource(lambda: make_source(request.source, final))
-    return make_source(request.source, final)
+        return LoopSource(lambda: make_source(source, final))
+    return make_source(source, final)
 
 
 def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> None:
@@ -282,6 +290,10 @@ def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> No
         raise UsageError(f"--loop plays a file again and again; {request.source} is none")
     if not sink.live and request.duration_s is None:
         raise UsageError(f"--loop never ends and {sink.name} is a file; say how long: --duration")
+
+
+def _sink_of(sink: str | Sink, request: SinkRequest) -> Sink:
+    return make_sink(sink, request) if isinstance(sink, str) else sink
 
 
 def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:
@@ -302,4 +314,9 @@ def _is_on_demand(request: RunRequest, sink: Sink) -> bool:
     """Whether the source is to be open only while somebody reads the sink: a webcam, into a
     loopback camera.
     """
-    return not request.always_on and isinstance(sink, V4l2Sink) and is_webcam(request.source)
+    return (
+        not request.always_on
+        and isinstance(sink, V4l2Sink)
+        and isinstance(request.source, str)
+        and is_webcam(request.source)
+    )

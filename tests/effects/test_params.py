@@ -15,6 +15,7 @@ from vcam.errors import UsageError
 @pytest.mark.parametrize("name", EFFECTS)
 def test_a_class_takes_what_its_declaration_says_and_has_no_defaults_of_its_own(name: str) -> None:
     spec = EFFECTS[name]
+    assert isinstance(spec.target, str)
     module, _, attribute = spec.target.partition(":")
     taken = inspect.signature(getattr(import_module(module), attribute)).parameters
     assert list(taken) == [param.name for param in spec.params]

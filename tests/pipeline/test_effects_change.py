@@ -27,6 +27,8 @@ GREEN, BLUE = (0, 200, 0), (0, 0, 200)
 class Room(Stateless):
     """One colour instead of the whole picture. open: how often it is."""
 
+    about_room = True
+
     def __init__(self, rgb: tuple[int, int, int], fails: bool = False) -> None:
         self._effect, self._fails, self.open = make_effect(f"color:#{bytes(rgb).hex()}"), fails, 0
 

@@ -274,7 +274,7 @@ def run(
     with (
         _stop_on_signal(pipeline.stop),
         Status(sink, total, pipeline.engine) as status,
-        cli_service.announced_run(pipeline, request.effects, status.update) as tick,
+        cli_service.announced_run(pipeline, tuple(effect or ("blur",)), status.update) as tick,
     ):
         start_s = time.monotonic()
         final = pipeline.run(tick)

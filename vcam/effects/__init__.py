@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vcam.effects.params import COLORS, Param, strength
 from vcam.errors import UsageError
+from vcam.plugins import Plugins
 
 if TYPE_CHECKING:  # the names alone cost no OpenCV
     from vcam.effects.base import Effect
@@ -19,14 +20,17 @@ if TYPE_CHECKING:  # the names alone cost no OpenCV
 class EffectSpec:
     """One effect, declared for the command line, the settings file, the page and the checks alike.
 
-    target: "module:Class"; the class takes the parameters by name. label: for people, two words at
-    most. The first of `params` may be written without its name (`blur:0.8`).
+    target: the class, or "module:Class"; it takes the parameters by name. label: for people, two
+    words at most. The first of `params` may be written without its name (`blur:0.8`). about_room:
+    for effects of other packages, whether it decides what is seen of the room; see
+    `Effect.about_room`.
     """
 
-    target: str
+    target: str | Callable[..., Effect]
     label: str
     about: str
     params: tuple[Param, ...] = ()
+    about_room: bool = False
 
     @property
     def required(self) -> bool:
@@ -195,9 +199,40 @@ FACE_EFFECTS = (
 """Those of EFFECTS that change faces; the others change the room."""
 
 
+PLUGINS: Plugins[EffectSpec] = Plugins("vcam.effects")
+"""Effects of other packages."""
+
+
+def register_effect(name: str, spec: EffectSpec) -> None:
+    """Add an effect, as the entry point group "vcam.effects" does, for this process.
+
+    Raises:
+        UsageError: the name is taken, or is none.
+    """
+    PLUGINS.register(name, spec, taken=name in EFFECTS)
+
+
+def find_effect(name: str) -> EffectSpec:
+    """The effect of that name.
+
+    Raises:
+        UsageError: there is none; the message says which there are.
+    """
+    spec = EFFECTS.get(name) or PLUGINS.find(name)
+    if spec is None:
+        raise UsageError(
+            f"unknown effect {name!r}; known: {', '.join([*EFFECTS, *PLUGINS.names()])}"
+        )
+    return spec
+
+
 def is_about_room(name: str) -> bool:
-    """Whether the effect of that name changes the room."""
-    return name not in FACE_EFFECTS
+    """Whether the effect of that name decides what is seen of the room.
+
+    Raises:
+        UsageError: there is no such effect.
+    """
+    return name not in FACE_EFFECTS if name in EFFECTS else find_effect(name).about_room
 
 
 def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
@@ -209,9 +244,7 @@ def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
             known.
     """
     name, _, rest = text.partition(":")
-    if name not in EFFECTS:
-        raise UsageError(f"unknown effect {name!r}; known: {', '.join(EFFECTS)}")
-    params = {param.name: param for param in EFFECTS[name].params}
+    params = {param.name: param for param in find_effect(name).params}
     texts = _parse_values(name, params, rest)
     values = {key: params[key].plain(value) for key, value in texts.items()}
     for param in params.values():
@@ -228,10 +261,13 @@ def build_effect(name: str, values: Mapping[str, Any]) -> Effect:
     Raises:
         UsageError: a value does not fit.
     """
-    spec = EFFECTS[name]
-    module, _, attribute = spec.target.partition(":")
+    spec = find_effect(name)
     made = {param.name: param.parse(values.get(param.name, param.default)) for param in spec.params}
-    effect: Effect = getattr(importlib.import_module(module), attribute)(**made)
+    target = spec.target
+    if isinstance(target, str):
+        module, _, attribute = target.partition(":")
+        target = getattr(importlib.import_module(module), attribute)
+    effect: Effect = target(**made)
     return effect
 
 
@@ -245,22 +281,30 @@ def make_effect(text: str) -> Effect:
     return build_effect(*parse_effect(text))
 
 
-def make_effects(texts: Sequence[str]) -> list[Effect]:
-    """The effects of a run: those of faces, then those of the room, each in order; the room is
-    blurred where none is.
+def make_effects(effects: Sequence[str | Effect]) -> list[Effect]:
+    """The effects of a run: those of faces, then those of the room, each in order. If none decides
+    what is seen of the room, it is blurred.
 
-    So the raw room leaves only where somebody wrote `none`, and a face in the room is not painted
-    on what replaces it.
+    So the raw room leaves only if somebody wrote `none`, and a face in the room is not painted on
+    what replaces it.
+
+    Args:
+        effects: as users write them, or objects.
 
     Raises:
         UsageError: see `make_effect`.
     """
 
-    def of_room(text: str) -> bool:
-        return is_about_room(text.partition(":")[0])
+    def of_room(effect: str | Effect) -> bool:
+        if isinstance(effect, str):
+            return is_about_room(effect.partition(":")[0])
+        return effect.about_room
 
-    texts = texts if any(map(of_room, texts)) else [*texts, "blur"]
-    return [make_effect(text) for text in sorted(texts, key=of_room)]
+    effects = effects if any(map(of_room, effects)) else [*effects, "blur"]
+    return [
+        make_effect(effect) if isinstance(effect, str) else effect
+        for effect in sorted(effects, key=of_room)
+    ]
 
 
 def _parse_values(name: str, params: Mapping[str, Param], text: str) -> dict[str, str]:

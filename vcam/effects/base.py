@@ -38,6 +38,10 @@ class Effect(Protocol):
 
     needs_matte: bool
     """Whether `Scene.mask` is looked at; with no such effect in the chain no person engine runs."""
+    about_room: bool
+    """Whether it decides what is seen of the room; if no effect of a run does, the room
+    is blurred.
+    """
     needs_face: bool
     """Whether `Scene.faces` is looked at; with no such effect in the chain no face engine runs."""
 
@@ -65,6 +69,7 @@ class Effect(Protocol):
 class Stateless:
     """An effect that holds nothing; base of those."""
 
+    about_room = False
     needs_matte = True
     needs_face = False
 

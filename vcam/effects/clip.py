@@ -29,6 +29,7 @@ class Clip:
     watches live, it is waited for.
     """
 
+    about_room = True
     needs_matte = True
     needs_face = False
 

@@ -25,6 +25,8 @@ the pixel.
 class NoEffect(Stateless):
     """The camera's picture as it is, room and all: asked for by name only."""
 
+    about_room = True
+
     needs_matte = False
 
     def apply(self, scene: Scene) -> Frame:
@@ -33,6 +35,8 @@ class NoEffect(Stateless):
 
 class Blur(Stateless):
     """Blurs the room. strength 0..1, from "recognisable" to "shapes and light"."""
+
+    about_room = True
 
     def __init__(self, strength: float) -> None:
         self._strength = strength
@@ -46,6 +50,8 @@ class Blur(Stateless):
 
 class Color(Stateless):
     """One colour, (R, G, B) 0..255, in place of the room."""
+
+    about_room = True
 
     def __init__(self, color: tuple[int, int, int]) -> None:
         self._color = color
@@ -88,6 +94,7 @@ class Remove(Color):
 class Image:
     """A picture in place of the room, cropped to the frame's aspect ratio. `path`: its file."""
 
+    about_room = True
     needs_matte = True
     needs_face = False
 

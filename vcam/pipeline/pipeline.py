@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from vcam.clock import CLOCK, Clock
+from vcam.effects import make_effects
 from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
 from vcam.errors import SinkLost, StageError, UsageError, VcamError
@@ -182,24 +183,27 @@ class Pipeline:
         """
         self._stop.set()
 
-    def set_effects(self, effects: Sequence[Effect], refine: RefineConfig | None = None) -> None:
+    def set_effects(
+        self, effects: Sequence[str | Effect], refine: RefineConfig | None = None
+    ) -> None:
         """Use other effects from the next captured frame on; no frame sees some of both.
 
-        The new effects are opened in this thread, while the old ones go on. They must be new
-        objects: they belong to the pipeline from here on.
+        The new effects are opened in this thread, while the old ones go on.
 
         Args:
-            effects: in order; at least one.
+            effects: as users write them ("blur:0.8"), or new objects, which belong to the pipeline
+                from here on. If none decides what is seen of the room, it is blurred, too.
             refine: how the matte is refined; None: as before.
 
         Raises:
             VcamError: an effect or the face engine cannot be opened; the old effects go on.
         """
+        made = make_effects(effects)
         with self._swap:
             refine = refine or self._refine
             if self._run is not None:
-                self._run.set_effects(effects, refine)
-            self._effects, self._refine = effects, refine
+                self._run.set_effects(made, refine)
+            self._effects, self._refine = made, refine
 
     @property
     def state(self) -> State:

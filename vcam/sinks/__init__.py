@@ -15,15 +15,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from vcam.errors import UsageError
 from vcam.pictures import HEIF_SUFFIXES, PICTURE_SUFFIXES
+from vcam.plugins import Plugins
 from vcam.sinks.base import Sink, SinkRequest
 
-__all__ = ["SINKS", "Sink", "SinkRequest", "make_sink"]
+__all__ = ["SINKS", "Sink", "SinkRequest", "make_sink", "register_sink"]
 
 SINKS: dict[str, str] = {
     "file": "vcam.sinks.file:FileSink",
@@ -43,6 +45,10 @@ _KNOWN = (
 )
 
 
+PLUGINS: Plugins[Callable[[str, SinkRequest], Sink]] = Plugins("vcam.sinks")
+"""Sinks of other packages, by the name that stands before the colon."""
+
+
 class _SinkClass(Protocol):
     def __call__(self, target: str, request: SinkRequest) -> Sink: ...
 
@@ -58,9 +64,26 @@ def make_sink(text: str, request: SinkRequest) -> Sink:
             f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to"
             " already"
         )
+    prefix, _, argument = text.partition(":")
+    made = None if prefix in (*_PREFIXES, *SINKS) else PLUGINS.find(prefix)
+    if made is not None:
+        return made(argument, request)
     name, target = _parse(text)
     module, _, attribute = SINKS[name].partition(":")
     return cast(_SinkClass, getattr(import_module(module), attribute))(target, request)
+
+
+def register_sink(name: str, make: Callable[[str, SinkRequest], Sink]) -> None:
+    """Add a sink, as the entry point group "vcam.sinks" does, for this process.
+
+    Args:
+        name: what users write, `NAME` or `NAME:ARGUMENT`.
+        make: makes it, not opened yet, of the argument and what the pipeline wants.
+
+    Raises:
+        UsageError: the name is taken, or is none.
+    """
+    PLUGINS.register(name, make, taken=name in (*_PREFIXES, *SINKS))
 
 
 def _parse(text: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import cast
 
 from vcam.containers import SCHEMES
 from vcam.errors import UsageError
+from vcam.plugins import Plugins
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.inspect_file import is_animation, is_image, read_head
 
@@ -28,6 +29,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     }
 )
 """name -> "module:Class"; a class takes what stands behind "name:" and a SourceRequest."""
+
+PLUGINS: Plugins[Callable[[str, SourceRequest], Source]] = Plugins("vcam.sources")
+"""Sources of other packages, by the name that stands before the colon."""
 
 _KNOWN = "demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or image"
 
@@ -81,12 +85,27 @@ def make_source(text: str, request: SourceRequest) -> Source:
         SourceError: a path does not exist, is a directory, is empty or cannot be read.
     """
     name, argument = _parse(text)
-    module, _, attribute = SOURCES[name].partition(":")
-    plug_in = cast(
-        "Callable[[str, SourceRequest], Source]",
-        getattr(importlib.import_module(module), attribute),
-    )
+    plug_in = None if name in SOURCES else PLUGINS.find(name)
+    if plug_in is None:
+        module, _, attribute = SOURCES[name].partition(":")
+        plug_in = cast(
+            "Callable[[str, SourceRequest], Source]",
+            getattr(importlib.import_module(module), attribute),
+        )
     return plug_in(argument, request)
+
+
+def register_source(name: str, make: Callable[[str, SourceRequest], Source]) -> None:
+    """Add a source, as the entry point group "vcam.sources" does, for this process.
+
+    Args:
+        name: what users write, `NAME` or `NAME:ARGUMENT`.
+        make: makes it, not opened yet, of the argument and what the pipeline wants.
+
+    Raises:
+        UsageError: the name is taken, or is none.
+    """
+    PLUGINS.register(name, make, taken=name in SOURCES or name in SCHEMES)
 
 
 def _parse(text: str) -> tuple[str, str]:
@@ -104,12 +123,18 @@ def _parse(text: str) -> tuple[str, str]:
         return "stream", text
     if re.fullmatch(r"/dev/video\d+", text):
         return "webcam", text
+    if not argument.startswith("//") and not _exists(text) and PLUGINS.find(name):
+        return name, argument
     looks_like_name = not colon and re.fullmatch(r"[A-Za-z0-9_-]*", text)
     if not text or (
         not _exists(text) and (looks_like_name or (colon and re.fullmatch(r"[a-z]{2,}", name)))
     ):
-        raise UsageError(f"--source {text}: unknown source '{name}'; known: {_KNOWN}")
+        raise UsageError(f"--source {text}: unknown source '{name}'; known: {_known()}")
     return _kind_of_path(text), text
+
+
+def _known() -> str:
+    return ", ".join([*PLUGINS.names(), _KNOWN])
 
 
 def _exists(text: str) -> bool:
