@@ -195,9 +195,9 @@ def open_pipeline(
         SourceError: a file is missing or no video or picture.
     """
     request = RunRequest(
-        source=source,
-        sink=sink,
-        effects=tuple(effects),
+        source=source if isinstance(source, str) else source.name,
+        sink=sink if isinstance(sink, str) else sink.name,
+        effects=(),
         engine=engine,
         face_engine=face_engine,
         face_mesh=face_mesh,
@@ -215,7 +215,9 @@ def open_pipeline(
         always_on=always_on,
         name=name,
     )
-    return build_run(request)[0]
+    own_source = None if isinstance(source, str) else source
+    own_sink = None if isinstance(sink, str) else sink
+    return build_run(request, own_source, own_sink, effects)[0]
 
 
 def apply(image: Array, effects: Sequence[str | Effect] = ("blur",), **options: Any) -> Array:

@@ -50,14 +50,11 @@ _GENERATED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run, as the command line describes it; sizes and strokes in pixels, times in seconds.
+    """One run, as the command line describes it; sizes and strokes in pixels, times in seconds."""
 
-    source, sink, effects: as users write them, or objects.
-    """
-
-    source: str | Source
-    sink: str | Sink
-    effects: tuple[str | Effect, ...]
+    source: str
+    sink: str
+    effects: tuple[str, ...]
     engine: str = AUTO_ENGINE
     face_engine: str = DEFAULT_FACE_ENGINE
     face_mesh: str = DEFAULT_FACE_MESH
@@ -205,15 +202,26 @@ def open_faces(
     return lambda stats, live: FaceStage(new_tracker()(live), live, stats)
 
 
-def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
-    """A pipeline ready to run, and how many frames it will make, where that is known.
+def build_run(
+    request: RunRequest,
+    own_source: Source | None = None,
+    own_sink: Sink | None = None,
+    own_effects: Sequence[str | Effect] | None = None,
+) -> tuple[Pipeline, int | None]:
+    """A pipeline ready to run, and how many frames it will make, if that is known.
+
+    Args:
+        request: what to run.
+        own_source: instead of the request's.
+        own_sink: instead of the request's.
+        own_effects: instead of the request's.
 
     Raises:
         UsageError: something that was asked for does not exist or does not fit together.
         EngineError: the engine's file is damaged.
         SourceError: the source cannot be a source (a missing file).
     """
-    effects = make_effects(request.effects)
+    effects = make_effects(request.effects if own_effects is None else own_effects)
     make_faces = open_faces(
         effects,
         request.faces,
@@ -223,9 +231,8 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
         request.backend,
         request.threads,
     )
-    source = request.source
-    source_file = file_of(source) if isinstance(source, str) else None
-    sink = _sink_of(
+    source_file = file_of(request.source) if own_source is None else None
+    sink = own_sink or make_sink(
         request.sink,
         SinkRequest(
             request.size,
@@ -249,15 +256,15 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     )
     repeat = sink.live or request.loop
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=repeat)
-    if isinstance(source, str):
-        make_source(source, wanted)  # a mistake in it is found before anything opens
+    if own_source is None:
+        make_source(request.source, wanted)  # a mistake in it is found before anything opens
     if request.loop:
         _check_loop(request, source_file, sink)
-    endless = isinstance(source, str) and is_endless(source)
+    endless = own_source is None and is_endless(request.source)
     duration_s = request.duration_s or (_GENERATED_S if endless and not sink.live else None)
     pipeline = Pipeline(
         Parts(
-            make_source=partial(_open_source, request),
+            make_source=partial(_open_source, request, own_source),
             request=wanted,
             matter=matter,
             effects=effects,
@@ -271,13 +278,12 @@ def build_run(request: RunRequest) -> tuple[Pipeline, int | None]:
     return pipeline, round(duration_s * request.fps) if endless and duration_s else None
 
 
-def _open_source(request: RunRequest, final: SourceRequest) -> Source:
-    source = request.source
-    if not isinstance(source, str):
-        return source
+def _open_source(request: RunRequest, own: Source | None, final: SourceRequest) -> Source:
+    if own is not None:
+        return own
     if request.loop:
-        return LoopSource(lambda: make_source(source, final))
-    return make_source(source, final)
+        return LoopSource(lambda: make_source(request.source, final))
+    return make_source(request.source, final)
 
 
 def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> None:
@@ -290,10 +296,6 @@ def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> No
         raise UsageError(f"--loop plays a file again and again; {request.source} is none")
     if not sink.live and request.duration_s is None:
         raise UsageError(f"--loop never ends and {sink.name} is a file; say how long: --duration")
-
-
-def _sink_of(sink: str | Sink, request: SinkRequest) -> Sink:
-    return make_sink(sink, request) if isinstance(sink, str) else sink
 
 
 def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:
@@ -314,9 +316,4 @@ def _is_on_demand(request: RunRequest, sink: Sink) -> bool:
     """Whether the source is to be open only while somebody reads the sink: a webcam, into a
     loopback camera.
     """
-    return (
-        not request.always_on
-        and isinstance(sink, V4l2Sink)
-        and isinstance(request.source, str)
-        and is_webcam(request.source)
-    )
+    return not request.always_on and isinstance(sink, V4l2Sink) and is_webcam(request.source)
