@@ -8,14 +8,11 @@ from functools import cache, partial
 from pathlib import Path
 
 from vcam.backends import best_precision, make_backend
-from vcam.backends.base import Backend
 from vcam.catalogue import (
     AUTO_ENGINE,
     DEFAULT_FACE_ENGINE,
     DEFAULT_FACE_MESH,
-    DETECTORS,
     NO_MESH,
-    EngineSpec,
     engine_folders,
     find_engine,
     find_face_engine,
@@ -23,9 +20,9 @@ from vcam.catalogue import (
 )
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
-from vcam.errors import EngineError, UsageError
+from vcam.errors import UsageError
+from vcam.face.finder import open_finder
 from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
-from vcam.face.networks import FaceDetector, FaceMesh
 from vcam.face.parser import FaceParser
 from vcam.face.stage import FaceStage, Tracker
 from vcam.face.tracker import FaceTracker
@@ -139,28 +136,9 @@ def open_networks(
             run here.
         EngineError: a damaged file.
     """
-    folders = engine_folders(engines)
-
-    def backend_of(name: str, task: str) -> Backend:
-        return make_backend(backend, find_engine(name, folders, task), threads, patient=False)
-
-    near, far = (
-        FaceDetector(backend_of(name, "detect"), _threshold(find_engine(name, folders, "detect")))
-        for name in DETECTORS
-    )
+    finder = open_finder(face_mesh, engines, backend, threads)
     parser = open_parser(face_engine, engines, backend, threads, patient=False)
-    return FaceNetworks(near, far, FaceMesh(backend_of(face_mesh, "landmarks")), parser)
-
-
-def _threshold(spec: EngineSpec) -> float:
-    """The score from which on a box of this detector counts, by its `engine.toml`."""
-    try:
-        return float(spec.about["detector"]["threshold"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise EngineError(
-            f"{spec.path.parent / 'engine.toml'}: no threshold of the detector; "
-            "reinstall vcam or export the engine again"
-        ) from error
+    return FaceNetworks(finder.near, finder.far, finder.mesh, parser)
 
 
 def open_faces(

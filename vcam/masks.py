@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,13 @@ from vcam.backends import best_precision, make_backend
 from vcam.catalogue import (
     AUTO_ENGINE,
     DEFAULT_FACE_ENGINE,
+    DEFAULT_FACE_MESH,
     engine_folders,
     find_engine,
     person_engines,
 )
 from vcam.errors import SinkError, UsageError
+from vcam.face.finder import FaceFinder, landmarks, open_finder, overlay
 from vcam.face.parser import FaceParser, Parser
 from vcam.face.picture import picture_probs
 from vcam.files import check_target, is_same_file, reason, remove_leftovers, write_whole
@@ -103,11 +106,14 @@ def picture_mask(matter: Matter, image: NDArray[np.uint8], threshold: float | No
     )
 
 
-def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+def face_mask(
+    parser: Parser, finder: FaceFinder, image: NDArray[np.uint8], kind: str
+) -> NDArray[np.uint8]:
     """The classes of a picture, at its own size.
 
     Args:
         parser: open.
+        finder: open.
         image: uint8 [H, W, 3] RGB.
         kind: "labels": uint8 [H, W], the number of the likeliest FaceClass; "palette": uint8 [H, W,
             3] RGB, its colour; else the name of a class: uint8 [H, W], how likely it is, 0..255.
@@ -115,7 +121,7 @@ def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np
     Raises:
         EngineError: the engine failed.
     """
-    probs = picture_probs(parser, image)
+    probs = picture_probs(parser, finder, image)
     if kind in CLASS_NAMES:
         return np.asarray(probs[CLASS_NAMES.index(kind)], np.uint8)
     labels = np.asarray(probs.argmax(axis=0), np.uint8)
@@ -123,19 +129,22 @@ def face_mask(parser: Parser, image: NDArray[np.uint8], kind: str) -> NDArray[np
 
 
 def write_masks(
-    mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    mask_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8] | dict[str, bytes]],
     pictures: Sequence[Path],
     out: Path,
     overwrite: bool = False,
+    suffixes: Sequence[str] = (".png",),
 ) -> Iterator[tuple[Path, Exception | None]]:
     """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
     if anything.
 
     Args:
-        mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB.
+        mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB, or to the bytes
+            of files by suffix.
         pictures: to be read.
         out: a folder; created.
         overwrite: masks that are there already may be replaced.
+        suffixes: of the files that `mask_of` gives.
 
     Raises:
         UsageError: a mask would replace one of the pictures, or is there already; nothing was
@@ -146,7 +155,8 @@ def write_masks(
     from vcam.errors import SourceError
     from vcam.sources.image import read_image
 
-    _check_targets(pictures, out, overwrite)
+    for suffix in suffixes:
+        _check_targets(pictures, out, suffix, overwrite)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -158,14 +168,17 @@ def write_masks(
         except SourceError as error:
             yield picture, error
             continue
-        _write(out / f"{picture.stem}.png", mask_of(image), overwrite)
+        made = mask_of(image)
+        files = made if isinstance(made, dict) else {".png": _png(made)}
+        for suffix, data in files.items():
+            _write(out / f"{picture.stem}{suffix}", data, overwrite)
         yield picture, None
 
 
-def _check_targets(pictures: Sequence[Path], out: Path, overwrite: bool) -> None:
+def _check_targets(pictures: Sequence[Path], out: Path, suffix: str, overwrite: bool) -> None:
     """Refuse before any work what would destroy a picture or an earlier mask."""
     for picture in pictures:
-        mask = out / f"{picture.stem}.png"
+        mask = out / f"{picture.stem}{suffix}"
         if any(is_same_file(mask, other) for other in pictures):
             raise UsageError(
                 f"{picture}: its mask would replace it, or another picture; name another folder "
@@ -177,12 +190,16 @@ def _check_targets(pictures: Sequence[Path], out: Path, overwrite: bool) -> None
             raise UsageError(f"{mask}: {reason(error)}") from error
 
 
-def _write(path: Path, mask: NDArray[np.uint8], overwrite: bool) -> None:
-    """Write a PNG, grey or RGB, whole or not at all."""
+def _png(mask: NDArray[np.uint8]) -> bytes:
+    """A PNG of uint8 [H, W], grey, or [H, W, 3] RGB."""
     image = mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", image)
+    return bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def _write(path: Path, data: bytes, overwrite: bool) -> None:
+    """Write a file whole or not at all."""
     try:
-        write_whole(path, data.tobytes(), overwrite=overwrite)
+        write_whole(path, data, overwrite=overwrite)
     except OSError as error:
         raise SinkError(f"{path}: {reason(error)}") from error
 
@@ -214,8 +231,8 @@ def open_masks(
         spec = find_engine(engine, engine_folders(engines))
     if spec.task not in ("person", "face"):
         raise UsageError(
-            f"{spec.name} is a {spec.task} engine and makes no masks; "
-            f"choose a person or face engine, such as --engine {DEFAULT_FACE_ENGINE}"
+            f"{spec.name} is a {spec.task} engine and makes no masks; give --landmarks or "
+            f"--overlay, or choose a person or face engine, such as --engine {DEFAULT_FACE_ENGINE}"
         )
     is_face = spec.task == "face"
     known = (*CLASS_NAMES, "labels", "palette") if is_face else ("person",)
@@ -230,10 +247,50 @@ def open_masks(
         )
     made = make_backend(backend, spec, threads, patient=False)
     if is_face:
-        with FaceParser(made) as parser:
-            yield lambda image: face_mask(parser, image, kind or "labels")
+        with (
+            FaceParser(made) as parser,
+            open_finder(DEFAULT_FACE_MESH, engines, backend, threads) as finder,
+        ):
+            yield lambda image: face_mask(parser, finder, image, kind or "labels")
     else:
         with Matter(made) as matter:
             yield lambda image: picture_mask(
                 matter, image, None if kind else 0.5 if threshold is None else threshold
             )
+
+
+@contextmanager
+def open_landmarks(
+    engine: str,
+    engines: tuple[Path, ...],
+    backend: str,
+    threads: int,
+    suffixes: Sequence[str],
+) -> Iterator[Callable[[NDArray[np.uint8]], dict[str, bytes]]]:
+    """What makes the files of a picture's faces, by suffix: ".json" their points, ".png" the
+    picture with their outlines.
+
+    Args:
+        engine: a mesh, or AUTO_ENGINE; see `open_finder`, and so for the rest.
+        engines: folders.
+        backend: its name.
+        threads: on a CPU.
+        suffixes: of the files that are wanted.
+
+    Raises:
+        UsageError: unknown engine or backend, or the engine is no mesh.
+        EngineError: a damaged file.
+    """
+    name = DEFAULT_FACE_MESH if engine == AUTO_ENGINE else engine
+    with open_finder(name, engines, backend, threads) as finder:
+
+        def files_of(image: NDArray[np.uint8]) -> dict[str, bytes]:
+            faces = finder.meshes_of(image)
+            files = {}
+            if ".json" in suffixes:
+                files[".json"] = f"{json.dumps(landmarks(image, faces))}\n".encode()
+            if ".png" in suffixes:
+                files[".png"] = _png(overlay(image, faces))
+            return files
+
+        yield files_of

@@ -342,6 +342,12 @@ def mask(
     palette: Annotated[
         bool, typer.Option("--palette", help="With a face engine: a colour for each class.")
     ] = False,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="The 478 points of each face, as JSON.")
+    ] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="The picture with the outlines of its faces.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace masks that exist.")
     ] = False,
@@ -361,26 +367,36 @@ def mask(
     `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0
     background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
     teeth
+
+    `vcam mask photo.jpg --out faces --landmarks --overlay` the points of faces in faces/photo.json,
+    and the picture with their outlines in faces/photo.png
     """
     from vcam.cli.display import progress
-    from vcam.masks import find_pictures, open_masks, write_masks
+    from vcam.masks import find_pictures, open_landmarks, open_masks, write_masks
 
     wanted = {
         "--labels": labels,
         "--palette": palette,
         "--heatmap": heatmap,
         "--threshold": threshold is not None,
+        "--overlay": overlay,
     }
+    if landmarks and (others := [name for name, on in list(wanted.items())[:-1] if on]):
+        raise UsageError(f"--landmarks goes with --overlay alone, not with {' and '.join(others)}")
     if len(given := [name for name, on in wanted.items() if on]) > 1:
         raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
     kind = "labels" if labels else "palette" if palette else heatmap
     pictures = find_pictures(images)
     failed = 0
+    suffixes = [".json"] * landmarks + [".png"] * (overlay or not landmarks)
+    folders = tuple(engines or ())
     with (
-        open_masks(engine, tuple(engines or ()), backend, threads, kind, threshold) as mask_of,
+        open_landmarks(engine, folders, backend, threads, suffixes)
+        if landmarks or overlay
+        else open_masks(engine, folders, backend, threads, kind, threshold) as mask_of,
         progress("masks", len(pictures)) as step,
     ):
-        for _, error in write_masks(mask_of, pictures, out, overwrite):
+        for _, error in write_masks(mask_of, pictures, out, overwrite, suffixes):
             step(1)
             if error is not None:
                 failed += 1

@@ -29,13 +29,18 @@ _FITS = 2
 """Live, meshes that are fitted in one frame: the largest face's, and another one in turn."""
 _LARGER = 1.3
 """A new face takes the place of the smallest one that is followed if it is so much larger."""
-_SAME = 0.4
+SAME_FACE = 0.4
 """Two faces of which one covers so much of the other are one."""
 _PARSED_SCORE, _PARSED_SCALE = 0.6, 2.2
 """A box without a mesh is parsed from this score on, in a square of so many times its longer side.
 """
 _PARSED_MISSES = 2
+_LEAST_SEEN = 0.1
+"""Of a new mesh the parser must call so much of the oval a part of a face: of a dog's it calls
+nothing so."""
 _NOWHERE = Crop(0, 0, 0)
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class _Face:
     alone: FaceRegions | None = None
     misses: int = 0
     parsed_ns: int | None = None
+    is_refused: bool = False
 
     @property
     def size(self) -> float:
@@ -69,7 +75,7 @@ class _Face:
     def box(self) -> tuple[float, float, float, float]:
         """left, top, right, bottom."""
         if self.mesh is not None:
-            return _box_of(self.mesh.points)
+            return box_of(self.mesh.points)
         half = self.crop.side / 4
         x, y = self.crop.x, self.crop.y
         return x - half, y - half, x + half, y + half
@@ -77,7 +83,7 @@ class _Face:
     @property
     def is_lost(self) -> bool:
         if self.mesh is not None:
-            return self.mesh.is_lost
+            return self.mesh.is_lost or self.is_refused
         return self.misses >= _PARSED_MISSES
 
     def regions(self) -> FaceRegions | None:
@@ -153,6 +159,7 @@ class MeshTracker:
         if not self._live:
             for face in self._faces:
                 self._parse(face, frame, pyramid)
+            self._faces = [face for face in self._faces if not face.is_refused]
         self._faces.sort(key=lambda face: -face.size)
         self._before = pyramid.low.y
         shown = [(face.number, face.regions()) for face in self._faces]
@@ -215,7 +222,7 @@ class MeshTracker:
         """
         for found in by_size(self._seeker.look(frame, pyramid, time_ns)):
             box = _box_of_detection(found)
-            known = next((f for f in self._faces if _overlap(f.box, box) > _SAME), None)
+            known = next((f for f in self._faces if boxes_overlap(f.box, box) > SAME_FACE), None)
             if known is None:
                 if self._has_room(max(found.width, found.height)):
                     self._admit(found, frame, pyramid)
@@ -237,7 +244,7 @@ class MeshTracker:
                 return
         else:
             return
-        others = [f for f in self._faces if _overlap(f.box, face.box) > _SAME]
+        others = [f for f in self._faces if boxes_overlap(f.box, face.box) > SAME_FACE]
         if any(f.mesh is not None for f in others):
             return
         left = sorted((f for f in self._faces if f not in others), key=lambda f: -f.size)
@@ -252,7 +259,10 @@ class MeshTracker:
 
     def _parse(self, face: _Face, frame: Frame, pyramid: Pyramid) -> None:
         if face.mesh is not None:
-            face.parsed = self._regions.parse(frame, pyramid, face.mesh.points, face.parsed)
+            parsed = self._regions.parse(frame, pyramid, face.mesh.points, face.parsed)
+            if face.parsed is None and parsed.seen < _LEAST_SEEN:
+                face.is_refused = True
+            face.parsed = parsed
         else:
             self._parse_alone(face, frame, pyramid)
 
@@ -286,7 +296,8 @@ def _has_features(probs: np.ndarray) -> bool:
     return bool(min(mouth, eyes) > 127)
 
 
-def _box_of(points: Points) -> tuple[float, float, float, float]:
+def box_of(points: Points) -> Box:
+    """left, top, right and bottom of a mesh."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
@@ -296,10 +307,7 @@ def _box_of_detection(found: Detection) -> tuple[float, float, float, float]:
     return found.x - half_x, found.y - half_y, found.x + half_x, found.y + half_y
 
 
-Box = tuple[float, float, float, float]
-
-
-def _overlap(one: Box, other: Box) -> float:
+def boxes_overlap(one: Box, other: Box) -> float:
     """The share of the smaller box that the larger one covers."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
@@ -311,6 +319,6 @@ def _apart(faces: list[_Face]) -> list[_Face]:
     """Of faces that cover each other, the one that is more present."""
     kept: list[_Face] = []
     for face in sorted(faces, key=lambda f: -(f.mesh.presence if f.mesh is not None else 0.0)):
-        if not any(_overlap(face.box, other.box) > _SAME for other in kept):
+        if not any(boxes_overlap(face.box, other.box) > SAME_FACE for other in kept):
             kept.append(face)
     return kept

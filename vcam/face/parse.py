@@ -78,12 +78,13 @@ class ParsedMesh:
     """What a parser said of a face whose mesh was `points` then.
 
     trust: 0..1, how much the parser's mouth and eyes are gates, by the best it has said of this
-        face.
+        face. seen: the share of the oval that it calls a part of a face.
     """
 
     regions: FaceRegions
     points: Points
     trust: tuple[float, float]
+    seen: float
 
     def on(self, points: Points) -> FaceRegions:
         """The same where the mesh is now."""
@@ -123,7 +124,10 @@ class RegionParser:
             regions = replace(regions, probs=mixed(regions, last.on(points)))
         best = last.trust if last is not None else (0.0, 0.0)
         gates, trust = _gates(regions.probs, inside, best)
-        return ParsedMesh(replace(regions, gates=gates), points, trust)
+        whole = _filled(raised_oval(inside), probs.shape[1:])
+        face = np.clip(regions.probs[FaceClass.SKIN :].sum(axis=0, dtype=np.int32), 0, 255)
+        seen = _share(face.astype(np.uint8), whole)
+        return ParsedMesh(replace(regions, gates=gates), points, trust, seen)
 
 
 def unparsed(points: Points) -> FaceRegions:

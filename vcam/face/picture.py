@@ -6,20 +6,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam.colour import from_rgb
+from vcam.face.finder import FaceFinder, padded_frame
+from vcam.face.parse import RegionParser
 from vcam.face.parser import Parser
 from vcam.face.tracker import FaceTracker, windows
-from vcam.frame import FaceClass, Matrix
+from vcam.frame import FaceClass
 from vcam.matting.pyramid import Pyramid
 
 _FACES = 16
 
 
-def picture_probs(parser: Parser, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def picture_probs(
+    parser: Parser, finder: FaceFinder, image: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     """The classes of a picture: parsed as a whole, and again around each face.
 
     Args:
         parser: open.
+        finder: open; faces that it does not find are looked for in the parse itself.
         image: uint8 [H, W, 3] RGB.
 
     Returns:
@@ -28,8 +32,7 @@ def picture_probs(parser: Parser, image: NDArray[np.uint8]) -> NDArray[np.uint8]
     Raises:
         EngineError: the engine failed.
     """
-    down, across = (side % 2 for side in image.shape[:2])
-    frame = from_rgb(np.pad(image, ((0, down), (0, across), (0, 0)), mode="edge"), Matrix.BT601)
+    frame = padded_frame(image)
     pyramid = Pyramid.of(frame)
     out = np.zeros((len(FaceClass), *image.shape[:2]), np.uint8)
     for window in reversed(windows(frame.size)):
@@ -38,6 +41,10 @@ def picture_probs(parser: Parser, image: NDArray[np.uint8]) -> NDArray[np.uint8]
     tracker = FaceTracker(parser, _FACES, live=False)
     for face in reversed(tracker.follow(frame, pyramid).faces):
         _lay(face.regions.probs, face.regions.to_frame, out)
+    regions = RegionParser(parser)
+    for fit in reversed(finder.meshes(frame, pyramid)):
+        parsed = regions.parse(frame, pyramid, fit.points, None).regions
+        _lay(parsed.probs, parsed.to_frame, out)
     return out
 
 
