@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -108,8 +109,19 @@ def shipped_engines() -> Path:
 
 
 def engine_folders(extra: Iterable[Path]) -> list[Path]:
-    """The catalogues to look in, the user's own first."""
-    return [*extra, shipped_engines()]
+    """The catalogues to look in: the user's own, the shipped one, that of vcam-engines."""
+    return [*extra, shipped_engines(), *_more_engines()]
+
+
+def _where_more_are() -> str:
+    is_source = (shipped_engines().parent / "pyproject.toml").exists()
+    return "" if is_source or _more_engines() else "; more: pip install 'vcam-background[engines]'"
+
+
+def _more_engines() -> list[Path]:
+    """The folder of the package vcam-engines, if it is installed."""
+    spec = importlib.util.find_spec("vcam_engines")
+    return [Path(folder) for folder in (spec.submodule_search_locations if spec else None) or ()]
 
 
 def read_catalogue(folder: Path) -> list[EngineSpec]:
@@ -199,7 +211,7 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
         ", ".join(sorted(known))
         or f"no {task} engine at all; name a folder that has one with --engines"
     )
-    raise UsageError(f"unknown engine {name!r}; known: {listed}")
+    raise UsageError(f"unknown engine {name!r}; known: {listed}{_where_more_are()}")
 
 
 def person_engines(folders: Iterable[Path], precision: str) -> list[EngineSpec]:

@@ -8,6 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from vcam import __version__
+
 _PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
 
@@ -20,7 +22,7 @@ def describe_machine() -> dict[str, object]:
         else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("vcam", *_PACKAGES)},
+        "versions": {"vcam": __version__} | {name: _version(name) for name in _PACKAGES},
     }
 
 
