@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from tests.catalogues import write_catalogue
+from tests.data import SHARED, why_absent
 from vcam.backends.probe import probe_gpu
 from vcam.effects import EFFECTS
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 Done = subprocess.CompletedProcess[str]
@@ -538,7 +539,7 @@ def test_the_help_of_run_says_what_every_effect_does() -> None:
 def test_the_real_clip_keeps_its_length_and_loses_its_room(tmp_path: Path) -> None:
     clip = DATA / "video" / "webcam_a" / "webcam_a_720p.mp4"
     if not clip.exists():
-        pytest.skip("the real webcam clip is not here")
+        pytest.skip(why_absent(clip))
     out = tmp_path / "out.mp4"
     assert vcam("run", "-s", clip, "-e", "color:#00ff00", "-o", out).returncode == 0
     assert video_info(out) == video_info(clip)

@@ -5,13 +5,13 @@ hand.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.data import SHARED, why_absent
 from vcam.colour import from_rgb
 from vcam.effects import make_effect
 from vcam.effects.base import Scene
@@ -23,7 +23,7 @@ from vcam.matting.refine import Mask
 from vcam.pictures import pad_to_even
 from vcam.sources.image import read_image
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "face" / "real"
+DATA = SHARED / "data" / "face" / "real"
 
 ROOM, HAIR, SKIN, BROW, WHITE, IRIS = (
     (70, 90, 120),
@@ -156,7 +156,7 @@ def photographs(*names: str) -> list[tuple[str, Frame, Plane]]:
     Skips the test where they are not at hand.
     """
     if not DATA.is_dir():
-        pytest.skip(f"{DATA} is not there")
+        pytest.skip(why_absent(DATA))
     found = sorted(path for name in names for path in (DATA / "images").glob(f"{name}*.jpg"))
     assert found
     result = []

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.data import SHARED, why_absent
 from tests.sources.media_files import (
     QUADRANTS,
     assert_quadrants,
@@ -33,7 +34,7 @@ from vcam.sources.inspect_file import missing_bytes
 from vcam.sources.media import MediaClock
 
 SIZE = (96, 64)
-WEBCAM_A = Path(__file__).parents[3] / "shared/data/video/webcam_a"
+WEBCAM_A = SHARED / "data/video/webcam_a"
 
 
 def read_all(path: Path, request: SourceRequest | None = None) -> list[Frame]:
@@ -353,7 +354,7 @@ def test_closing_is_harmless_at_any_time(tmp_path: Path) -> None:
 def test_a_real_clip(name: str) -> None:
     path = WEBCAM_A / name
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(why_absent(path))
     with VideoFile(str(path), SourceRequest(size=(640, 360))) as source:
         assert (source.fps, source.frames) == (30.0, 100)
         frames = list(iter(source.read, None))

@@ -9,7 +9,7 @@ import pytest
 from export.data.manifest import read_face, read_manifest, read_person, read_set, rows_of
 from export.data.notes import Notes
 from export.errors import ExportError
-from tests.export.conftest import SHARED
+from tests.data import SHARED, why_absent
 
 
 def test_notes_are_remarks() -> None:
@@ -89,7 +89,7 @@ def test_the_shared_sets(name: str, train: int, test: int) -> None:
     """Some pictures of each are read, too."""
     folder = SHARED / "data" / name
     if not folder.is_dir():
-        pytest.skip(f"no shared data of {name}")
+        pytest.skip(why_absent(folder))
     rows = rows_of(folder, "train")
     assert len(rows) + len(rows_of(folder, "development")) == train
     assert len(rows_of(folder, "test")) == test

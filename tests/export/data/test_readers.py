@@ -13,7 +13,8 @@ from export.data.readers.celeba import CelebAMaskHq
 from export.data.readers.easyportrait import EasyPortrait
 from export.data.readers.manifest import ManifestSet
 from export.errors import ExportError
-from tests.export.conftest import SHARED, make_faces
+from tests.data import SHARED, why_absent
+from tests.export.conftest import make_faces
 from tests.export.tiny_sets import SIZE, block, write
 
 
@@ -193,7 +194,7 @@ def test_sets_with_a_manifest(data: Path) -> None:
 
 def test_the_shared_sets() -> None:
     if not (SHARED / "data").is_dir():
-        pytest.skip("no shared data")
+        pytest.skip(why_absent(SHARED / "data"))
     wild = detect(SHARED / "data/person/wild")
     assert len(wild.chosen("train", "clear")) < len(wild.chosen("train")) == 940
     ignored = next(x for x in wild.people("train") if not x.valid.all())

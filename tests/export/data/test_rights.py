@@ -8,7 +8,7 @@ from export.data.manifest import rows_of
 from export.data.notes import Notes
 from export.data.provenance import SOURCES
 from export.data.rights import CLEAR, NON_COMMERCIAL, UNCLEAR, rights_of
-from tests.export.conftest import SHARED
+from tests.data import SHARED, why_absent
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_filter(tmp_path: Path) -> None:
 
 def test_the_shared_photos() -> None:
     if not (SHARED / "data").is_dir():
-        pytest.skip("no shared data")
+        pytest.skip(why_absent(SHARED / "data"))
     data: Path = SHARED / "data"
     for name, count in (("person/wild", 241), ("backgrounds_rooms", 14)):
         rows = [row for split in ("train", "test") for row in rows_of(data / name, split, "clear")]

@@ -12,15 +12,15 @@ from export.errors import ExportError
 from export.models.selfie import Selfie, from_published
 from export.weights.files import read_weights
 from export.weights.tflite import parse_tflite, read_tflite
+from tests.data import SHARED, why_absent
 
-_SHARED = Path(__file__).resolve().parents[4] / "shared"
 _FILES = ("selfie_segmentation_landscape.tflite", "selfie_segmentation.tflite")
 
 
 def _published(name: str) -> Path:
-    path = _SHARED / "data" / "teachers" / name
+    path = SHARED / "data" / "teachers" / name
     if not path.is_file():
-        pytest.skip(f"no published model {name} in shared/data/teachers")
+        pytest.skip(why_absent(path))
     return path
 
 
@@ -35,7 +35,7 @@ def test_the_published_weights_answer_as_in_their_own_runtime(name: str) -> None
     interpreter.allocate_tensors()
     image, share = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     height, width = (int(x) for x in image["shape"][1:3])
-    photos = sorted((_SHARED / "data/person/webcam_people/images").glob("*.jpg"))[:24:3]
+    photos = sorted((SHARED / "data/person/webcam_people/images").glob("*.jpg"))[:24:3]
     assert len(photos) == 8
     for photo in photos:
         picture = cv2.resize(read_image(photo), (width, height))

@@ -27,9 +27,10 @@ from export.onnx.face_engines import FACE_ENGINES, anchor_centres
 from export.onnx.from_tflite import GraphWriter, Translation
 from export.onnx.parity import cpu_session
 from export.weights.tflite import TfliteGraph, TfliteOperator, TfliteTensor
+from tests.data import SHARED, why_absent
 from vcam.catalogue import read_catalogue, shipped_engines
 
-TASK_FILE = Path(__file__).parents[4] / "shared" / "data" / "teachers" / "face_landmarker_v2.task"
+TASK_FILE = SHARED / "data" / "teachers" / "face_landmarker_v2.task"
 _CONV = {"StrideH": 2, "StrideW": 2, "Padding": 0, "FusedActivationFunction": 0}
 
 
@@ -153,7 +154,7 @@ def test_anchors_go_row_by_row_and_those_of_a_cell_lie_together() -> None:
 @pytest.mark.parametrize("name", ["face_detector", "face_mesh"])
 def test_the_shipped_engines_answer_as_the_published_files_in_litert(name: str) -> None:
     if not TASK_FILE.is_file():
-        pytest.skip(f"{TASK_FILE} is not there")
+        pytest.skip(why_absent(TASK_FILE))
     pytest.importorskip("ai_edge_litert")
     engine = FACE_ENGINES[name]
     (spec,) = (s for s in read_catalogue(shipped_engines()) if s.name == f"{name}_fp32")
@@ -166,7 +167,7 @@ def test_the_shipped_engines_answer_as_the_published_files_in_litert(name: str) 
 
 def test_a_conversion_gives_the_shipped_bytes(tmp_path: Path) -> None:
     if not TASK_FILE.is_file():
-        pytest.skip(f"{TASK_FILE} is not there")
+        pytest.skip(why_absent(TASK_FILE))
     pytest.importorskip("ai_edge_litert")
     out = convert_faces(
         FaceConvertConfig(FACE_ENGINES["face_detector"], TASK_FILE, tmp_path / "face_detector")
