@@ -15,6 +15,10 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines."
 )
 
+data_app = typer.Typer(no_args_is_help=True, help="Look at data folders.")
+app.add_typer(data_app, name="data")
+_PROBLEMS_SHOWN = 20
+
 _Model = Annotated[str, typer.Argument(help="Name of the network, for example sinet.")]
 _Folder = Annotated[Path, typer.Argument(help="An engine folder.")]
 _Images = Annotated[
@@ -247,15 +251,30 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores there, too.")
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many pictures of each set; no clips.")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write the 24 worst pictures there (PNG or JPEG): answer, and errors."),
+    ] = None,
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="Write a CSV file with a line for each picture.")
+    ] = None,
 ) -> None:
     """Measure an engine on the test splits of data folders."""
     from export.evaluation.engines import open_engine
+    from export.evaluation.pictures import Pictures
     from export.evaluation.still import evaluate as run
 
-    if json_file and not json_file.resolve().parent.is_dir():
-        raise ExportError(f"--json {json_file}: no such folder; make it first")
+    for option, path in (("json", json_file), ("sheet", sheet), ("list", list_file)):
+        if path and not path.resolve().parent.is_dir():
+            raise ExportError(f"--{option} {path}: no such folder; make it first")
+    if sheet and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ExportError(f"--sheet {sheet}: give a name that ends with .png or .jpg")
     opened = open_engine(engine)
-    scores = [score for folder in data for score in run(opened, folder)]
+    pictures = Pictures() if sheet or list_file else None
+    scores = [score for folder in data for score in run(opened, folder, limit, pictures)]
     for x in scores:
         where = f"{x.set} ({x.condition})" if x.condition else x.set
         pooled = "" if x.pooled is None else f"  pooled {x.pooled:.4f}"
@@ -265,6 +284,50 @@ def evaluate(
     if json_file:
         text = json.dumps({"engine": engine.name, "scores": [x.row() for x in scores]}, indent=1)
         json_file.write_text(text + "\n", encoding="utf-8")
+    if pictures and list_file:
+        pictures.write_list(list_file)
+    if pictures and sheet:
+        pictures.write_sheet(sheet)
+
+
+@app.command()
+def info(
+    engine: Annotated[Path, typer.Argument(help="An engine folder, or an .onnx file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what an engine is: size, parameters, multiply-adds, classes, origin."""
+    from export.engine.info import info as run
+    from export.engine.info import lines_of
+
+    found = run(engine)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(lines_of(found)))
+
+
+@data_app.command("check")
+def check_data(
+    folder: Annotated[Path, typer.Argument(help="A data folder, or one set.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write pictures with their labels there (PNG or JPEG).")
+    ] = None,
+) -> None:
+    """Read every picture and label of a data folder; count them, and name what is wrong.
+
+    The exit status is 1 if something is wrong.
+    """
+    from export.data.check import check_folder, write_problem_sheet
+
+    found = []
+    for one in check_folder(folder):
+        print(one.line(), flush=True)
+        for problem in one.problems[:_PROBLEMS_SHOWN]:
+            print(f"  {problem}")
+        if len(one.problems) > _PROBLEMS_SHOWN:
+            print(f"  and {len(one.problems) - _PROBLEMS_SHOWN} more")
+        found.append(one)
+    if sheet:
+        write_problem_sheet(sheet, found)
+    if any(one.problems for one in found):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.data.files import read_image, read_plane, text_of
+from export.data.files import evenly, read_image, read_plane, text_of
 from export.data.image import Image, u8
 from export.data.items import LONGEST_PX, Labelled, LabelledFace, shrunk
 from export.data.notes import Notes
@@ -137,14 +137,22 @@ def rows_of(folder: Path, split: str, licence: str = "any") -> list[Row]:
 
 
 def read_set(
-    folder: Path, split: str, longest_px: int = LONGEST_PX, licence: str = "any"
+    folder: Path,
+    split: str,
+    longest_px: int = LONGEST_PX,
+    licence: str = "any",
+    most: int | None = None,
 ) -> list[Labelled]:
     """The people of one set of a data folder, pictures and labels shrunk to `longest_px`.
+
+    most: how many of them, evenly chosen; None: all.
 
     Raises:
         ExportError: no manifest in the folder, or a picture that it names is missing.
     """
-    return [shrunk(read_person(row), longest_px) for row in rows_of(folder, split, licence)]
+    rows = rows_of(folder, split, licence)
+    chosen = rows if most is None else evenly(rows, most)
+    return [shrunk(read_person(row), longest_px) for row in chosen]
 
 
 def read_person(row: Row) -> Labelled:

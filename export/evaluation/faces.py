@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from export.data.files import fitted, read_plane
+from export.data.files import evenly, fitted, read_plane
 from export.data.image import Image
 from export.data.items import LabelledFace
 from export.data.manifest import Row, read_face, rows_of
@@ -20,8 +20,12 @@ _SIDE_OF_FACE = 1.7
 _SEED = 21
 
 
-def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
-    """The test split of a face set, one by one, at its own resolution.
+def test_faces(
+    data: Path,
+    name: str,
+    most: int | None = None,  # noqa: PT028 - no test of pytest
+) -> Iterator[LabelledFace]:
+    """The test split of a face set, one by one, at its own resolution; at most `most`, evenly chosen.
 
     Pictures with an alpha of their own, which are rendered, are set before a test room: one per picture, drawn by a
     generator seeded with (21, place among the test pictures), covering the picture with its middle.
@@ -33,7 +37,8 @@ def test_faces(data: Path, name: str) -> Iterator[LabelledFace]:
     if not rows:
         raise ExportError(f"{data / name}: no test pictures")
     rooms = [room.image for room in test_rooms(data)] if any(map(_is_render, rows)) else []
-    for index, row in enumerate(rows):
+    numbered = list(enumerate(rows))
+    for index, row in numbered if most is None else evenly(numbered, most):
         face = read_face(row)
         if _is_render(row):
             room = rooms[int(np.random.default_rng([_SEED, index]).integers(len(rooms)))]

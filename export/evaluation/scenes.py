@@ -33,13 +33,17 @@ _VIEWS = (
 """Side, top and left of square views, pixels of the photo."""
 
 
-def test_set(data: Path, name: str) -> list[Labelled]:
-    """The test split of a set at its own resolution.
+def test_set(
+    data: Path,
+    name: str,
+    most: int | None = None,  # noqa: PT028 - no test of pytest
+) -> list[Labelled]:
+    """The test split of a set at its own resolution; at most `most` of it, evenly chosen.
 
     Raises:
         ExportError: the set is missing, damaged or empty.
     """
-    items = read_set(data / name, "test", _WHOLE_PX)
+    items = read_set(data / name, "test", _WHOLE_PX, most=most)
     if not items:
         raise ExportError(f"{data / name}: no test pictures")
     return items

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.data.image import Image
+from export.data.files import evenly
+from export.data.image import Image, u8
 from export.data.items import Labelled, LabelledFace
 from export.data.manifest import read_manifest
 from export.data.notes import Notes
@@ -33,6 +34,7 @@ from export.evaluation.measures import (
     ratio,
     summarise,
 )
+from export.evaluation.pictures import Pictures
 from export.evaluation.scenes import composited, test_rooms, test_set
 from export.evaluation.video import evaluate_video
 from export.models import V1_CLASSES
@@ -60,38 +62,56 @@ class _Seen:
     conditions: tuple[str, ...] = ()
 
 
-def evaluate(engine: Matting | Parsing, data: Path) -> list[Score]:
+def evaluate(
+    engine: Matting | Parsing, data: Path, most: int | None = None, pictures: Pictures | None = None
+) -> list[Score]:
     """Score an engine on the test splits of a data folder, or on that of one set in a layout that can be read.
+
+    most: of each set, evenly chosen; clips are left out then. pictures: is shown every picture.
 
     Raises:
         ExportError: a set is missing, damaged, has no test pictures, or is not known.
     """
     if not any((data / name).is_dir() for name in ("person", "face")):
-        return _one_set(engine, detect(data))
+        return _one_set(engine, detect(data), most, pictures)
     if isinstance(engine, Parsing):
-        return evaluate_faces(engine, data)
-    return [*evaluate_people(engine, data), *evaluate_video(engine, data)]
+        return evaluate_faces(engine, data, most, pictures)
+    clips = evaluate_video(engine, data) if most is None else []
+    return [*evaluate_people(engine, data, most, pictures), *clips]
 
 
-def _one_set(engine: Matting | Parsing, reader: Reader) -> list[Score]:
+def _one_set(
+    engine: Matting | Parsing, reader: Reader, most: int | None, pictures: Pictures | None
+) -> list[Score]:
     name = reader.folder.resolve().name
+    task = "face" if isinstance(engine, Parsing) else "person"
+    entries = reader.chosen("test", task=task)
+    entries = entries if most is None else evenly(entries, most)
     if not isinstance(engine, Parsing):
-        return _people_or_nobody(name, engine, reader.people("test"), {})
-    faces = (face_crop(face) for face in reader.faces("test"))
-    return _scores(name, [_face(engine, face, only_checked=False) for face in faces if face])
+        return _people_or_nobody(name, engine, map(reader.person, entries), {}, pictures)
+    faces = (face_crop(reader.face(entry)) for entry in entries)
+    seen = [_face(name, engine, face, False, pictures) for face in faces if face]
+    return _scores(name, seen)
 
 
-def evaluate_people(engine: Matting, data: Path) -> list[Score]:
-    """IoU, mIoU and boundary F-score of the person, by condition too; where nobody is, the share called person.
+def evaluate_people(
+    engine: Matting, data: Path, most: int | None = None, pictures: Pictures | None = None
+) -> list[Score]:
+    """IoU, mIoU and boundary F-score of the person, by condition too; without people, the share called person.
 
     Raises:
         ExportError: a set is missing, damaged or has no test pictures.
     """
     sets = ["person/ccp", "person/wild"]
     sets += [name for name in _NEWER if (data / name).is_dir()]
-    ccp, *others = (_people_or_nobody(x, engine, test_set(data, x), _notes(data / x)) for x in sets)
-    cutouts = _people_or_nobody("person/cutouts composited", engine, composited(data), {})
-    rooms = _people_or_nobody("rooms", engine, test_rooms(data), {})
+    ccp, *others = (
+        _people_or_nobody(x, engine, test_set(data, x, most), _notes(data / x), pictures)
+        for x in sets
+    )
+    scenes = composited(data) if most is None else evenly(list(composited(data)), most)
+    cutouts = _people_or_nobody("person/cutouts composited", engine, scenes, {}, pictures)
+    empty = test_rooms(data) if most is None else evenly(test_rooms(data), most)
+    rooms = _people_or_nobody("rooms", engine, empty, {}, pictures)
     return [*ccp, *cutouts, *chain.from_iterable(others), *rooms]
 
 
@@ -100,16 +120,26 @@ def _notes(folder: Path) -> dict[str, Notes]:
 
 
 def _people_or_nobody(
-    name: str, engine: Matting, items: Iterable[Labelled], notes: dict[str, Notes]
+    name: str,
+    engine: Matting,
+    items: Iterable[Labelled],
+    notes: dict[str, Notes],
+    pictures: Pictures | None = None,
 ) -> list[Score]:
     """Scores of the pictures with people, then of those without."""
     people, nobody = [], []
     for item in items:
         alpha = engine.alpha(item.image)
         if item.alpha.any():
-            people.append(_person(alpha, item, notes.get(item.name, Notes())))
+            seen = _person(alpha, item, notes.get(item.name, Notes()))
+            people.append(seen)
         else:
-            nobody.append(_empty(alpha, item))
+            seen = _empty(alpha, item)
+            nobody.append(seen)
+        if pictures is not None:
+            found, wanted = (u8(plane >= PERSON) for plane in (alpha, item.alpha))
+            where = (name, item.name)
+            pictures.saw(where, item.image, found, wanted, item.valid, _values(seen))
     if not nobody:
         return _scores(name, people)
     without = _scores(f"{name} without people", nobody)
@@ -133,7 +163,9 @@ def _empty(alpha: Image, item: Labelled) -> _Seen:
     return _Seen({"person_share": overlap(alpha >= PERSON, counts, counts)}, (light(item.image),))
 
 
-def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
+def evaluate_faces(
+    engine: Parsing, data: Path, most: int | None = None, pictures: Pictures | None = None
+) -> list[Score]:
     """MIoU over the engine's classes and IoU of the parts of a face, on square crops around test faces.
 
     Teeth are scored, alone and in the mean over the classes, on the pictures of face/real whose teeth were checked, and
@@ -144,14 +176,20 @@ def evaluate_faces(engine: Parsing, data: Path) -> list[Score]:
     """
     scores = []
     for name in ("face/real", "face/avatars"):
-        faces = (face_crop(face) for face in test_faces(data, name))
-        scores += _scores(
-            name, [_face(engine, face, only_checked=name == "face/real") for face in faces if face]
-        )
+        faces = (face_crop(face) for face in test_faces(data, name, most))
+        checked = name == "face/real"
+        seen = [_face(name, engine, face, checked, pictures) for face in faces if face]
+        scores += _scores(name, seen)
     return scores
 
 
-def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
+def _face(
+    name: str,
+    engine: Parsing,
+    face: LabelledFace,
+    only_checked: bool,
+    pictures: Pictures | None,
+) -> _Seen:
     """An engine that lacks a class calls it background; so does the label then, and the class is not scored."""
     unknown = [name for name in engine.classes if name not in V1_CLASSES]
     if unknown:
@@ -170,9 +208,18 @@ def _face(engine: Parsing, face: LabelledFace, only_checked: bool) -> _Seen:
     if unchecked:
         all_classes[np.isin(known, _PARTS["teeth"])] = 0  # as if neither side showed any
     measured = {"miou": all_classes} | {
-        f"iou {name}": x for name, x in zip(parts, each, strict=True)
+        f"iou {part}": x for part, x in zip(parts, each, strict=True)
     }
-    return _Seen(measured, (skin(face.image, face.label), light(face.image)))
+    seen = _Seen(measured, (skin(face.image, face.label), light(face.image)))
+    if pictures is not None:
+        pictures.saw((name, face.name), face.image, found, wanted, face.valid, _values(seen))
+    return seen
+
+
+def _values(seen: _Seen) -> dict[str, float]:
+    """The measures of one picture; a part of a face that neither side sees has none."""
+    counted = {x: y for x, y in seen.counts.items() if " " not in x or y[1]}
+    return {x: _VALUES[x.split()[0]](y) for x, y in counted.items()}
 
 
 def _scores(name: str, seen: Sequence[_Seen]) -> list[Score]:

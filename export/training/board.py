@@ -8,18 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_COLOURS = (
-    (0, 0, 0),
-    (0, 160, 0),
-    (230, 190, 150),
-    (230, 60, 60),
-    (230, 120, 60),
-    (60, 120, 230),
-    (60, 200, 230),
-    (220, 60, 180),
-    (255, 255, 255),
-)
-"""Of the classes, RGB; the first two serve for room and person, too."""
+from export.data.sheet import COLOURS
+
 _SHOWN = 6
 
 
@@ -53,6 +43,6 @@ def overlays(image: Tensor, logits: Tensor) -> Tensor:
         logits, image.shape[1:3], mode="bilinear", align_corners=False
     )
     classes = large.argmax(1)
-    colours = torch.tensor(_COLOURS, dtype=torch.float32)[classes]
+    colours = torch.tensor(COLOURS, dtype=torch.float32)[classes]
     mixed = torch.where((classes > 0)[..., None], (image.float() + colours) / 2, image.float())
     return mixed.to(torch.uint8)
