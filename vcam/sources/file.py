@@ -73,7 +73,11 @@ class VideoFile(SourceBase):
         time_s, duration_s = media.time_s(picture), media.duration_s(picture)
         self._next = self._following()
         if self._next is None:
-            duration_s = max(duration_s, self._rest_s(time_s))
+            duration_s = self._rest_s(time_s) or duration_s
+        elif time_s is not None and (next_s := media.time_s(self._next)) is not None:
+            # Durations in files belong to the order of decoding.
+            until_next_s = next_s - time_s
+            duration_s = until_next_s if until_next_s > 0 else duration_s
         period_ns = round(duration_s * 1e9) or self._period_ns()
         pts_ns = self._clock.pts_ns(time_s, period_ns)
         self._end_ns = pts_ns + period_ns
@@ -93,7 +97,7 @@ class VideoFile(SourceBase):
         """How long the last picture stays in a container that says so of the whole only."""
         if not self._media.prolongs_last or time_s is None or self._is_cut_off():
             return 0.0
-        return (self._media.end_s or 0.0) - time_s
+        return max(0.0, (self._media.end_s or 0.0) - time_s)
 
     def _is_cut_off(self) -> bool:
         return missing_bytes(self._path) > 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _Filters = tuple[tuple[str, str], ...]
 
 _SQUARE = Fraction(1)
+_UPSIDE_DOWN: _Filters = (("vflip", ""), ("copy", ""))  # vflip leaves lines that run backwards
 _ODDEST = 20  # pixels longer than this in one direction are a mistake of the writer
 _NEAREST_DEGREES = 1.0  # matrices of whole quarter turns are rounded, as FFmpeg's command does
 
@@ -221,9 +222,9 @@ def _turned(matrix: tuple[int, ...]) -> _Filters:
     if _is_near(degrees, 270):
         return (("transpose", "clock_flip" if c < 0 else "cclock"),)
     if _is_near(degrees, 180):
-        return ((("hflip", ""),) if a < 0 else ()) + ((("vflip", ""),) if d < 0 else ())
+        return ((("hflip", ""),) if a < 0 else ()) + (_UPSIDE_DOWN if d < 0 else ())
     if _is_near(degrees, 0):
-        return (("vflip", ""),) if d < 0 else ()
+        return _UPSIDE_DOWN if d < 0 else ()
     return (("rotate", f"{math.radians(degrees):.9f}"),)
 
 
