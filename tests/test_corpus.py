@@ -140,8 +140,6 @@ RAW_FORMATS = (
         "yuv422p12le",
         "yuv444p12le",
         "yuv420p16le",
-        "p010le",
-        "p016le",
     ),
     *("gray", "gray10le", "gray12le", "gray16le", "rgb24", "bgr24", "bgr0", "rgb0"),
     *(
