@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vcam.assemble import RunRequest, build_run
+from vcam.assemble import RunRequest, build_run, open_matter
 from vcam.errors import UsageError
 from vcam.linux.viewers import LoopbackReaders
 from vcam.masks import write_masks
+from vcam.matting.auto import AutoMatter
+from vcam.matting.matter import Matter
 
 
 def request(**changes: Any) -> RunRequest:
@@ -115,3 +117,39 @@ def test_masks_replace_neither_pictures_nor_masks(tmp_path: Path, earlier: str) 
         with pytest.raises(UsageError):
             write(overwrite=True)
         assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("threads", "fps", "cores", "names"),
+    [
+        (0, 30.0, 2, ["sinet_fp32", "sinet_fp32, 2 threads"]),
+        (0, 30.0, 1, []),
+        (0, None, 2, []),
+        (2, 30.0, 2, []),
+    ],
+)
+def test_threads_are_open_if_there_are_cores_and_a_rate_to_keep(
+    threads: int,
+    fps: float | None,
+    cores: int,
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vcam.assemble.usable_cores", lambda: cores)
+    made = open_matter("sinet_fp32", (), "onnxruntime", threads, fps=fps)
+    found = [candidate.name for candidate in made.candidates] if names else []  # type: ignore[attr-defined]
+    assert isinstance(made, AutoMatter if names else Matter)
+    assert found == names
+
+
+def test_openvino_is_tried_before_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("vcam.assemble.usable_cores", lambda: 2)
+    made = open_matter("sinet_fp32", (), "auto", 0, fps=30)
+    assert isinstance(made, AutoMatter)
+    assert [candidate.name for candidate in made.candidates] == [
+        "sinet_fp32",
+        "sinet_fp32 on openvino",
+        "sinet_fp32, 2 threads",
+        "sinet_fp32 on openvino, 2 threads",
+    ]

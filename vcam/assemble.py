@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
-from vcam.backends import best_precision, make_backend
+from vcam.backends import AUTO, OPENVINO, best_precision, make_backend, why_not
 from vcam.catalogue import (
     AUTO_ENGINE,
     DEFAULT_FACE_ENGINE,
@@ -33,6 +34,7 @@ from vcam.matting.matter import MatteEngine, Matter
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
 from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
+from vcam.process import usable_cores
 from vcam.sinks import Sink, SinkRequest, make_sink
 from vcam.sinks.base import Replacing
 from vcam.sinks.v4l2 import V4l2Sink
@@ -87,7 +89,8 @@ def open_matter(
         engine: its name, or "auto": the best that this machine can afford.
         engines: folders to look in before the shipped one.
         backend: its name.
-        threads: that one image is computed with, on a CPU.
+        threads: that one image is computed with, on a CPU; 0: as many as the rate needs, and
+            OpenVINO if that helps.
         patient: wait where a plan must be built first; else another backend serves meanwhile.
         size: (width, height) of the frames, for "auto".
         fps: the rate that "auto" has to keep; None if it may take its time.
@@ -96,20 +99,52 @@ def open_matter(
         UsageError: unknown engine or backend, or one that cannot run here.
         EngineError: a damaged file.
     """
+    if engine == AUTO_ENGINE:
+        specs = person_engines(engine_folders(engines), best_precision(backend))
+    else:
+        specs = [find_engine(engine, engine_folders(engines), "person")]
+    ways = _ways(backend, threads, fps)
     if engine != AUTO_ENGINE:
-        spec = find_engine(engine, engine_folders(engines), "person")
-        return Matter(make_backend(backend, spec, threads, patient=patient))
-    specs = person_engines(engine_folders(engines), best_precision(backend))
+        made = make_backend(backend, specs[0], ways[0].threads, patient=patient)
+        if len(ways) == 1:
+            return Matter(made)
     quality = quality_of(specs)
     candidates = [
         Candidate(
-            spec.name,
+            spec.name + way.suffix,
             quality[spec.name],
-            partial(make_backend, backend, spec, threads, patient=patient),
+            partial(make_backend, way.backend, spec, way.threads, patient=patient),
         )
         for spec in specs
+        for way in ways
+        if way.backend == backend or not why_not(way.backend, spec)
     ]
     return AutoMatter(candidates, size, fps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How an engine may be run. suffix: what is added to its name in reports."""
+
+    backend: str
+    threads: int
+    suffix: str = ""
+
+
+def _ways(backend: str, threads: int, fps: float | None) -> list[_Way]:
+    """What to try for an engine until it keeps the rate, the least demanding first.
+
+    threads: 0 if that is open. fps: None if there is no rate to keep.
+    """
+    if threads or fps is None or usable_cores() < 2:
+        return [_Way(backend, threads or 1)]
+    faster = [OPENVINO] if backend == AUTO and find_spec(OPENVINO) else []
+    names = [(backend, ""), *((name, f" on {name}") for name in faster)]
+    return [
+        _Way(name, count, suffix + (f", {count} threads" if count > 1 else ""))
+        for count in (1, 2)
+        for name, suffix in names
+    ]
 
 
 def open_parser(
@@ -207,7 +242,7 @@ def build_run(
         request.face_mesh,
         request.engines,
         request.backend,
-        request.threads,
+        request.threads or 1,
     )
     source_file = file_of(request.source) if own_source is None else None
     sink = own_sink or make_sink(

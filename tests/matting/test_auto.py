@@ -57,6 +57,17 @@ def _auto(machine: _Machine, fps: float | None = 30, **taken_ms: float) -> AutoM
     return AutoMatter(candidates[::-1], (64, 64), fps, lambda: machine.now)
 
 
+def test_more_threads_are_tried_before_an_engine_of_lower_quality(machine: _Machine) -> None:
+    candidates = [
+        machine.candidate("good", 0.9, 0.030),
+        machine.candidate("good, 2 threads", 0.9, 0.018),
+        machine.candidate("small", 0.8, 0.005),
+    ]
+    with AutoMatter(candidates, (64, 64), 30, lambda: machine.now) as auto:
+        assert machine.open == ["good, 2 threads"]
+        assert "good, 2 threads" in str(auto.about()["choice"])
+
+
 def _frame() -> tuple[Frame, Pyramid]:
     frame = Frame.empty((64, 64), Matrix.BT709)
     frame.data[:] = 128

@@ -18,8 +18,9 @@ BACKENDS = {
     "openvino": "vcam.backends.openvino:OpenVinoBackend",
 }
 AUTO = "auto"
+OPENVINO = "openvino"
 _ORDER = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
-_ON_CPU = ("onnxruntime", "openvino")
+_ON_CPU = ("onnxruntime", OPENVINO)
 _SINGLE, _HALF = "fp32", "fp16"
 
 

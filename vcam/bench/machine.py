@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from vcam import __version__
+from vcam.process import usable_cores
 
 _PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
@@ -17,9 +18,7 @@ def describe_machine() -> dict[str, object]:
     """Processor, cores, system and versions, as JSON takes them; no host or user names."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {"vcam": __version__} | {name: _version(name) for name in _PACKAGES},

@@ -64,6 +64,15 @@ Backend = Annotated[
 Threads = Annotated[
     int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")
 ]
+RunThreads = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=64,
+        help="Threads that one image is computed with, on a CPU. "
+        "0: as many as the frame rate needs.",
+    ),
+]
 
 
 def print_json(value: object) -> None:

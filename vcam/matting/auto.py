@@ -76,6 +76,9 @@ class AutoMatter:
         size: (width, height) of the frames.
         fps: their rate; None if they may take as long as they want, which takes the best engine.
         clock: seconds that never go back.
+
+    Attributes:
+        candidates: in the order in which they are tried.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class AutoMatter:
         fps: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._candidates = sorted(candidates, key=lambda x: x.quality, reverse=True)
+        self.candidates = sorted(candidates, key=lambda x: x.quality, reverse=True)
         self._frame_size, self._clock = size, clock
         self._budget_s = None if fps is None else (1 - _RESERVE) / fps
         self._chosen: _Measured | None = None
@@ -108,7 +111,7 @@ class AutoMatter:
             return self
         slow: list[_Measured] = []
         failure: EngineError | None = None
-        for index in range(len(self._candidates)):
+        for index in range(len(self.candidates)):
             try:
                 found = self._measured(index)
             except EngineError as error:
@@ -167,7 +170,7 @@ class AutoMatter:
     def _settle(self, found: _Measured, because: str = "") -> None:
         self._chosen = found
         limit = "" if self._budget_s is None else f" of {self._budget_s * 1e3:.1f}"
-        name = self._candidates[found.index].name
+        name = self.candidates[found.index].name
         self._why = f"auto: {name}, {found.taken_s * 1e3:.1f}{limit} ms a frame{because}"
         _log.info("%s", self._why)
 
@@ -177,7 +180,7 @@ class AutoMatter:
         Raises:
             EngineError: it does not open or run.
         """
-        matter = Matter(self._candidates[index].make())
+        matter = Matter(self.candidates[index].make())
         matter.__enter__()
         try:
             times = list(self._times_s(matter))
@@ -203,11 +206,11 @@ class AutoMatter:
     def _step_down(self) -> None:
         """Take the best of the engines of lower quality that is faster than the one that runs."""
         assert self._chosen is not None, "an engine is run inside its context only"
-        for index in range(self._chosen.index + 1, len(self._candidates)):
+        for index in range(self._chosen.index + 1, len(self.candidates)):
             try:
                 found = self._measured(index)
             except EngineError as error:
-                _log.warning("%s cannot take over: %s", self._candidates[index].name, error)
+                _log.warning("%s cannot take over: %s", self.candidates[index].name, error)
                 continue
             if found.taken_s < self._chosen.taken_s:
                 self._running.__exit__(None, None, None)
