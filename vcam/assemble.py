@@ -33,6 +33,7 @@ from vcam.matting.auto import AutoMatter, Candidate, quality_of
 from vcam.matting.matter import MatteEngine, Matter
 from vcam.matting.refine import RefineConfig
 from vcam.monitor import Stats
+from vcam.pipeline.output import Shown
 from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.process import usable_cores
 from vcam.sinks import Sink, SinkRequest, make_sink
@@ -42,7 +43,8 @@ from vcam.sources import file_of, is_endless, is_webcam, make_source
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.loop import LoopSource
 
-_USUAL_SIZE = (1280, 720)
+USUAL_SIZE = (1280, 720)
+"""Of frames, where nobody asks for another one."""
 _GENERATED_S = 10.0
 """Length of a file that is made of a source without an end, where the user names none."""
 
@@ -80,7 +82,7 @@ def open_matter(
     backend: str,
     threads: int,
     patient: bool = True,
-    size: Size = _USUAL_SIZE,
+    size: Size = USUAL_SIZE,
     fps: float | None = None,
 ) -> MatteEngine:
     """The person engine of that name, its file verified, not opened yet.
@@ -220,6 +222,7 @@ def build_run(
     own_source: Source | None = None,
     own_sink: Sink | None = None,
     own_effects: Sequence[str | Effect] | None = None,
+    on_sent: Shown | None = None,
 ) -> tuple[Pipeline, int | None]:
     """A pipeline ready to run, and how many frames it will make, if that is known.
 
@@ -228,6 +231,7 @@ def build_run(
         own_source: instead of the request's.
         own_sink: instead of the request's.
         own_effects: instead of the request's.
+        on_sent: see Parts.
 
     Raises:
         UsageError: something that was asked for does not exist or does not fit together.
@@ -264,7 +268,7 @@ def build_run(
         request.backend,
         request.threads,
         patient=False,
-        size=request.size or _USUAL_SIZE,
+        size=request.size or USUAL_SIZE,
         fps=request.fps if sink.live else None,
     )
     repeat = sink.live or request.loop
@@ -285,6 +289,7 @@ def build_run(
             sink=sink,
             watch=LoopbackReaders if _is_on_demand(request, sink) else None,
             make_faces=make_faces,
+            on_sent=on_sent,
         ),
         PipelineConfig(duration_s=duration_s),
     )

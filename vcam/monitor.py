@@ -17,14 +17,15 @@ import numpy as np
 STARTING = "starting"
 RUNNING = "running"
 IDLE = "idle"
+PAUSED = "paused"
 WAITING = "waiting"
 EFFECT_FAILED = "effect failed"
 NO_CAMERA = "no camera"
 NO_ENGINE = "no engine"
 NO_SINK = "no sink"
 
-_LEAST_FIRST = (RUNNING, WAITING, STARTING, IDLE, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
-_HEALTHY = (RUNNING, WAITING, STARTING, IDLE)
+_HEALTHY = (RUNNING, WAITING, STARTING, IDLE, PAUSED)
+_LEAST_FIRST = (*_HEALTHY, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
 
 _WINDOW = 2048
 """Percentiles speak of this many latest events (about one minute at 30 frames per second)."""
@@ -38,6 +39,7 @@ class State:
         "starting"       no picture has come yet, and nothing is wrong
         "running"        pictures come in and go out
         "idle"           nobody looks, so the camera is off
+        "paused"         a card goes out, because somebody asked for it; a camera is off
         "waiting"        no new picture for a while: the engine is busy, or the camera is silent
         "effect failed"  an effect cannot do its work
         "no camera"      the source cannot be opened, or broke off; it is tried again

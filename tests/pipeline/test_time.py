@@ -62,7 +62,7 @@ def test_the_last_picture_stays_for_a_while_and_then_a_card_says_why() -> None:
     with sink:
         output = Output(sink, stats, card_after_s=2.0, clock=clock)
         stats.board.say("capture", RUNNING)
-        output.send(picture, 0)
+        output.send(picture, picture)
         shown = []
         for _ in range(4):
             clock.s += 0.9

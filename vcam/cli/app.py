@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from vcam import __version__
 from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
+from vcam.cli import control as cli_control
 from vcam.cli import doctor as cli_doctor
 from vcam.cli import engines as cli_engines
 from vcam.cli import service as cli_service
@@ -56,6 +57,7 @@ app.command()(cli_doctor.doctor)
 app.command()(cli_doctor.setup)
 app.add_typer(cli_service.app, name="service")
 app.command()(cli_service.status)
+cli_control.register(app)
 EffectList = Annotated[
     list[str] | None,
     typer.Option(
@@ -149,6 +151,7 @@ def _settings(
 
 @app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))
 def run(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Option(
@@ -163,7 +166,7 @@ def run(
         typer.Option(
             "--sink",
             "-o",
-            help="virtual[:DEVICE], a video or picture file, a folder/ or null.",
+            help="virtual[:DEVICE], a video or picture file, a folder/, page or null.",
         ),
     ] = "virtual",
     effect: EffectList = None,
@@ -209,6 +212,15 @@ def run(
             help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).",
         ),
     ] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Open a page with preview and controls in the browser.")
+    ] = False,
+    ui_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1; 0: a free one.")
+    ] = 0,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Serve /metrics for Prometheus, on 127.0.0.1.")
+    ] = False,
     backend: Backend = "auto",
     threads: RunThreads = 0,
     engines: Engines = None,
@@ -235,10 +247,13 @@ def run(
     `vcam run --source holiday/ --effect redeye --sink out/` every picture and video in a folder
 
     `vcam run --source talk.mp4 --loop` a video as a camera, for ever
+
+    `vcam run --ui` with a page to see yourself and to change everything
     """
-    from vcam.assemble import RunRequest, build_run
+    from vcam.assemble import RunRequest
     from vcam.batch import is_batch
     from vcam.cli.files import DAMAGED, announce_result, run_files
+    from vcam.control.build import controlled_run
     from vcam.process import set_up_process
 
     set_up_process()
@@ -269,14 +284,25 @@ def run(
     if is_batch(source):
         run_files(request, recursive, json, _stop_on_signal)
         return
-    pipeline, total = build_run(request)
+    pipeline, total, control = controlled_run(request)
+    ui = ui or sink == "page"
+    if (ui or metrics) and not pipeline.is_live and sink != "null":
+        raise UsageError(
+            f"--sink {sink}: a file is made by the options alone; the page is for virtual cameras"
+        )
     from vcam.cli.display import Status
 
-    with (
-        _stop_on_signal(pipeline.stop),
-        Status(sink, total, pipeline.engine) as status,
-        cli_service.announced_run(pipeline, tuple(effect or ("blur",)), status.update) as tick,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(_stop_on_signal(pipeline.stop))
+        status = stack.enter_context(Status(sink, total, pipeline.engine))
+        tick: cli_service.Tick = status.update
+        tick = stack.enter_context(cli_service.announced_run(pipeline, control, tick))
+        if pipeline.is_live or ui or metrics:
+            tick = stack.enter_context(
+                cli_control.controlled(
+                    context, control, request, tick, page=ui, port=ui_port, metrics=metrics
+                )
+            )
         start_s = time.monotonic()
         final = pipeline.run(tick)
     if json:

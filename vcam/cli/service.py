@@ -19,6 +19,7 @@ from vcam.linux.systemd import UNIT, program_words, unit_path, unit_text
 from vcam.service.instances import SILENT_S, instances_folder, list_instances
 
 if TYPE_CHECKING:
+    from vcam.control.control import Control
     from vcam.monitor import Snapshot
     from vcam.pipeline.pipeline import Pipeline
     from vcam.sources.base import Source
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 
 @contextmanager
-def announced_run(pipeline: Pipeline, effects: Sequence[str], tell: Tick) -> Iterator[Tick]:
+def announced_run(pipeline: Pipeline, control: Control, tell: Tick) -> Iterator[Tick]:
     """What a pipeline is to call while it runs: `tell`, and what says how it is to `vcam status`
     and systemd.
     """
@@ -44,7 +45,11 @@ def announced_run(pipeline: Pipeline, effects: Sequence[str], tell: Tick) -> Ite
 
         def tick(source: Source, now: Snapshot) -> None:
             tell(source, now)
-            announcer.update(source, now, {**pipeline.about(), "effects": list(effects)})
+            about = {
+                "effects": [worn.text for worn in control.wanted.effects],
+                "settings_error": control.settings_error,
+            }
+            announcer.update(source, now, {**pipeline.about(), **about})
 
         yield tick
 
@@ -146,8 +151,13 @@ def _line(record: dict[str, Any]) -> str:
         f" {' '.join(record['effects'])}  {engine.get('engine', '')} on"
         f" {engine.get('backend', '')}{choice}\n    {record['fps']:.1f} fps  latency"
         f" {record['latency']['p50_ms']:.0f}/{record['latency']['p95_ms']:.0f} ms p50/p95  drops"
-        f" {drops}  {record['seconds'] / 60:.0f} min"
+        f" {drops}  {record['seconds'] / 60:.0f} min" + _settings_line(record)
     )
+
+
+def _settings_line(record: dict[str, Any]) -> str:
+    error = record.get("settings_error")
+    return f"\n    settings file: {error}; the settings of before stay" if error else ""
 
 
 def _unit() -> Path:

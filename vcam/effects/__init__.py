@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -224,6 +225,15 @@ def find_effect(name: str) -> EffectSpec:
             f"unknown effect {name!r}; known: {', '.join([*EFFECTS, *PLUGINS.names()])}"
         )
     return spec
+
+
+def all_effects() -> dict[str, EffectSpec]:
+    """Every effect by its name; those of other packages that cannot be imported are left out."""
+    known = dict(EFFECTS)
+    for name in PLUGINS.names():
+        with suppress(UsageError):
+            known[name] = find_effect(name)
+    return known
 
 
 def is_about_room(name: str) -> bool:

@@ -31,6 +31,9 @@ class Composer:
         live: effects that move follow the clock instead of the frames' own timeline, and wait for
             nothing.
         smoother: of mattes; None: one of its own.
+
+    Attributes:
+        mask: of the frame that was composed last; None if no effect looked for the person.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Composer:
         self._live = live
         self._smoother = smoother or MatteSmoother()
         self._resources = ExitStack()
+        self.mask: Mask | None = None
 
     @property
     def needs_matte(self) -> bool:
@@ -130,4 +134,6 @@ class Composer:
         if matte is None:
             raise MatteMissing
         with self._stats.stage("refine"):
-            return refine(self._smoother.smooth(matte, low.y), frame.y, low.y, self._config)
+            smooth = self._smoother.smooth(matte, low.y)
+            self.mask = refine(smooth, frame.y, low.y, self._config)
+        return self.mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from vcam.frame import Frame, Matrix, Size
-from vcam.monitor import IDLE, State
+from vcam.monitor import IDLE, PAUSED, State
 
 _GREY_LUMA = 40
 _TEXT_LUMA = 160
@@ -35,6 +35,8 @@ def state_card(size: Size, matrix: Matrix, state: State) -> Frame:
     """The card that tells those who watch how the run is: with the reason, without the advice that
     follows it.
     """
+    if state.name == PAUSED:
+        return make_card(size, matrix, "Paused")
     if state.name == IDLE:
         return make_card(size, matrix, "vcam: the camera is off, nobody watches")
     return make_card(size, matrix, f"vcam: {state.name}", state.reason.partition(";")[0])

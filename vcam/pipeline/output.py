@@ -4,15 +4,25 @@ a card.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vcam.clock import CLOCK, Clock
 from vcam.frame import Frame, Matrix, Size
-from vcam.monitor import IDLE, RUNNING, WAITING, State, Stats
+from vcam.matting.refine import Mask
+from vcam.monitor import IDLE, PAUSED, RUNNING, WAITING, State, Stats
 from vcam.pipeline.card import make_card, state_card
 from vcam.sinks.base import Sink
 
 _CARD_EVERY_S = 0.1
 _IDLE_CARD_EVERY_S = 1.0
 _OFF_CARD = "vcam is off"
+_OFF = (IDLE, PAUSED)
+"""States in which the last picture is not shown any more."""
+
+Shown = Callable[[Frame, Frame | None, Mask | None], None]
+"""Called with what the sink was sent, and for a new picture with the frame and mask behind it; in
+the thread that composes, so it must not wait.
+"""
 
 
 class Output:
@@ -24,11 +34,19 @@ class Output:
             "compose" is.
         card_after_s: how long the last frame may be repeated.
         clock: tells the time.
+        on_sent: sees all that is sent.
     """
 
-    def __init__(self, sink: Sink, stats: Stats, card_after_s: float, clock: Clock = CLOCK) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        stats: Stats,
+        card_after_s: float,
+        clock: Clock = CLOCK,
+        on_sent: Shown | None = None,
+    ) -> None:
         self._sink, self._stats, self._board, self._clock = sink, stats, stats.board, clock
-        self._card_after_s = card_after_s
+        self._card_after_s, self._on_sent = card_after_s, on_sent
         self._last: Frame | None = None
         self._last_ns = 0
         self._card: tuple[State, Frame] | None = None
@@ -39,12 +57,12 @@ class Output:
         """
         if not self._sink.live:
             return None
-        if self._board.now.name == IDLE:
+        if self._board.now.name in _OFF:
             return _IDLE_CARD_EVERY_S
         return 2.0 / fps if self._last is not None else max(_CARD_EVERY_S, 1.0 / fps)
 
-    def send(self, composed: Frame, t_capture_ns: int) -> None:
-        """Send a new frame, captured at that time.
+    def send(self, composed: Frame, frame: Frame, mask: Mask | None = None) -> None:
+        """Send a new picture; `frame` and `mask` are what it was made of.
 
         Raises:
             SinkLost: the sink no longer takes frames.
@@ -53,21 +71,29 @@ class Output:
         with self._stats.stage("send"):
             self._sink.send(composed)
         self._board.say("compose", RUNNING)
-        self._stats.sent(t_capture_ns)
+        self._stats.sent(frame.t_capture_ns)
+        if self._on_sent is not None:
+            self._on_sent(composed, frame, mask)
 
-    def send_again(self) -> None:
-        """Send the last frame, or the card where there is none that may still be shown.
+    def send_again(self, hide: bool = False) -> None:
+        """Send the last frame, or the card if there is none that may still be shown.
+
+        Args:
+            hide: the last frame may not be shown any more.
 
         Raises:
             SinkLost: the sink no longer takes frames.
         """
         old = self._clock.now_ns() - self._last_ns > self._card_after_s * 1e9
-        if old or self._board.now.name == IDLE:
+        if old or hide or self._board.now.name in _OFF:
             self._last = None
         if old and self._last_ns and self._board.now.name == RUNNING:
             self._board.say("compose", WAITING, "no new picture comes")
-        self._sink.send(self._last or self._state_card())
+        shown = self._last or self._state_card()
+        self._sink.send(shown)
         self._stats.repeated()
+        if self._on_sent is not None:
+            self._on_sent(shown, None, None)
 
     def send_off_card(self) -> None:
         """Send what a virtual camera goes on showing when nobody writes to it any more.

@@ -22,16 +22,17 @@ from vcam.clock import CLOCK, Clock
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
-from vcam.errors import SinkLost, StageError, UsageError, VcamError
+from vcam.errors import EngineError, SinkLost, StageError, UsageError, VcamError
 from vcam.face.stage import FaceStage
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import MatteEngine
 from vcam.matting.refine import RefineConfig
 from vcam.matting.smooth import MatteSmoother
-from vcam.monitor import NO_SINK, STARTING, Snapshot, State, Stats
+from vcam.monitor import IDLE, NO_SINK, PAUSED, RUNNING, STARTING, Snapshot, State, Stats
+from vcam.pipeline.change import Change, entered
 from vcam.pipeline.demand import Demand
 from vcam.pipeline.manner import Manner, manner_of
-from vcam.pipeline.output import Output
+from vcam.pipeline.output import Output, Shown
 from vcam.pipeline.reopen import Backoff, Reopening
 from vcam.pipeline.stages import Capture, Compose, Face, Infer, Looks, Shared
 from vcam.sinks.base import Sink
@@ -80,6 +81,7 @@ class Parts:
         open.
     make_faces: called with (stats, live) if an effect looks at faces, as often as `make_source`;
         None: no effect may look at faces.
+    on_sent: sees all that is sent; see `vcam.pipeline.output.Shown`.
     """
 
     make_source: Callable[[SourceRequest], Source]
@@ -90,6 +92,7 @@ class Parts:
     sink: Sink
     watch: Callable[[str], Readers] | None = None
     make_faces: Callable[[Stats, bool], FaceStage] | None = None
+    on_sent: Shown | None = None
 
 
 class Pipeline:
@@ -114,7 +117,7 @@ class Pipeline:
     ) -> None:
         self._parts, self._config = parts, config or PipelineConfig()
         self._stats, self._clock = stats or Stats(), clock
-        self._effects, self._refine = parts.effects, parts.refine
+        self._paused = False
         self._stop = threading.Event()
         self._source: Source | None = None
         self._manner: Manner | None = None
@@ -198,12 +201,31 @@ class Pipeline:
         Raises:
             VcamError: an effect or the face engine cannot be opened; the old effects go on.
         """
-        made = make_effects(effects)
+        self.change(Change(effects=make_effects(effects), refine=refine))
+
+    def change(self, change: Change) -> None:
+        """Do something else from now on: all of it, or nothing if a part does not open.
+
+        What is new is opened in this thread or one of its own, while the old goes on, and takes
+        over between two frames. No picture of the room is sent after this has returned if the
+        change hides the room, and no picture at all if it pauses the run.
+
+        Raises:
+            VcamError: an effect, an engine or the source cannot be opened; all is as before.
+        """
         with self._swap:
-            refine = refine or self._refine
+            parts = change.applied(self._parts)
+            paused = self._paused if change.paused is None else change.paused
             if self._run is not None:
-                self._run.set_effects(made, refine)
-            self._effects, self._refine = made, refine
+                self._run.change(change, parts, paused)
+            else:
+                self._stats.board.say("control", PAUSED if paused else RUNNING)
+            self._parts, self._paused = parts, paused
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody may watch the sink now."""
+        return self._parts.sink.live
 
     @property
     def state(self) -> State:
@@ -280,7 +302,7 @@ class Pipeline:
                 demand = Demand(parts.watch(sink.name), self._config.linger_s, self._clock)
                 wanted = stack.enter_context(demand).wanted
             with self._swap:
-                run = _Run(self, source, sink, manner, wanted, continues)
+                run = _Run(self, source, request, sink, manner, wanted, continues)
                 self._run = self._last_run = run
             stack.callback(self._close_run, run)
             run.work(on_tick)
@@ -324,6 +346,7 @@ class _Run:
         self,
         pipeline: Pipeline,
         source: Source,
+        source_request: SourceRequest,
         sink: Sink,
         manner: Manner,
         wanted: threading.Event | None,
@@ -333,17 +356,20 @@ class _Run:
         self._smoother = MatteSmoother()
         parts, config, stats = pipeline._parts, pipeline._config, pipeline._stats
         self._stats, self._clock = stats, pipeline._clock
-        effects, refine = pipeline._effects, pipeline._refine
+        self._request = source_request
+        effects, refine = parts.effects, parts.refine
         faces = self._new_faces(effects)
         looks = Looks(self._new_composer(effects, refine).__enter__())
         self._shared = Shared(manner, stats, self._clock, pipeline._new_backoff, looks)
+        if pipeline._paused:
+            self._shared.resumed.clear()
         self._finished = threading.Event()
         self._failure: StageError | None = None
         self._failure_lock = threading.Lock()
-        output = Output(sink, stats, config.card_after_s, self._clock)
-        compose = Compose(self._shared, source, output)
-        infer = Infer(self._shared, parts.matter, continues)
-        capture = Capture(
+        output = Output(sink, stats, config.card_after_s, self._clock, parts.on_sent)
+        self._compose = compose = Compose(self._shared, source, output)
+        self._infer = infer = Infer(self._shared, parts.matter, continues)
+        self._capture = capture = Capture(
             self._shared,
             source,
             wanted,
@@ -403,13 +429,83 @@ class _Run:
             if stage == "compose":
                 self._finished.set()
 
-    def set_effects(self, effects: Sequence[Effect], refine: RefineConfig) -> None:
-        """See `Pipeline.set_effects`."""
-        faces = self._new_faces(effects) if self._shared.faces is None else None
-        composer = self._new_composer(effects, refine).__enter__()
-        if faces is not None:
-            self._add_faces(faces, continues=True).start()
-        self._shared.looks.add(composer)
+    def change(self, change: Change, parts: Parts, paused: bool) -> None:
+        """See `Pipeline.change`. parts: those of after the change."""
+        shared = self._shared
+        with ExitStack() as undo:
+            faces = self._new_faces(parts.effects) if shared.faces is None else None
+            composer = infer = source = None
+            if change.effects is not None or change.refine is not None:
+                composer = undo.enter_context(self._new_composer(parts.effects, parts.refine))
+            if self._needs_engine(composer or shared.looks.newest, parts.matter):
+                infer = self._opened_engine(parts.matter, must=change.matter is not None)
+                if infer is not None:
+                    undo.callback(infer.over.set)
+            if change.make_source is not None:
+                source = self._opened_source(change.make_source, parts, paused)
+            undo.pop_all()
+        with shared.between:
+            if infer is not None:
+                self._infer.over.set()
+                infer.go.set()
+                self._infer = infer
+            if faces is not None:
+                self._add_faces(faces, continues=True).start()
+            if composer is not None:
+                shared.looks.add(composer)
+            shared.flip = parts.request.mirror != self._request.mirror
+            if paused:
+                shared.resumed.clear()
+            else:
+                shared.resumed.set()
+            self._stats.board.say("control", PAUSED if paused else RUNNING)
+            if source is not None:
+                self._switch(source)
+
+    def _needs_engine(self, composer: Composer, matter: MatteEngine) -> bool:
+        """Whether an engine has to be opened before the change: another one, or the first."""
+        at_work = self._infer.matter is matter and self._infer.opened.done()
+        return composer.needs_matte and not at_work
+
+    def _opened_engine(self, matter: MatteEngine, must: bool) -> Infer | None:
+        """What is to take over inference, its engine open.
+
+        None if the engine of the run does not open, unless it `must`: the room is hidden all the
+        same, by a card, until the engine opens.
+
+        Raises:
+            EngineError: it does not open, and must.
+        """
+        infer = Infer(self._shared, matter, continues=True, before=self._infer)
+        thread = self._new_thread("infer", infer.run)
+        kept = [other for other in self._threads[1:] if other.is_alive()]
+        self._threads = [self._threads[0], thread, *kept]
+        thread.start()
+        try:
+            infer.opened.result()
+        except EngineError:
+            if must:
+                raise
+            return None
+        return infer
+
+    def _opened_source(
+        self, make: Callable[[SourceRequest], Source], parts: Parts, paused: bool
+    ) -> Source:
+        """The source that is to take over; open, unless none is now because nobody looks.
+
+        Raises:
+            SourceError: it does not open, or gives no picture.
+        """
+        size = self._request.size or (self._source.size if all(self._source.size) else None)
+        source = make(replace(self._request, size=size))
+        is_off = paused or self._stats.board.now.name in (IDLE, PAUSED)
+        return source if is_off and source.live else entered(source)
+
+    def _switch(self, source: Source) -> None:
+        self._source = self._pipeline._source = source
+        self._compose.take_up(source)
+        self._capture.switch(source, manner_of(source.live, self._sink.live))
 
     def work(self, on_tick: Tick | None) -> None:
         """Start the threads, wait for their end or a stop, end them; raise the first failure."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vcam.clock import Clock
 from vcam.effects.composer import Composer
@@ -31,6 +32,7 @@ from vcam.monitor import (
     STARTING,
     Stats,
 )
+from vcam.pipeline.change import flipped
 from vcam.pipeline.manner import Manner
 from vcam.pipeline.output import Output
 from vcam.pipeline.pace import Pace
@@ -110,6 +112,9 @@ class Shared:
     """What the stages of a run have in common.
 
     engine_ready: the source may open; its light comes on last. ending: the run is told to end.
+    between: held while a frame is composed and sent, so that a change takes place between two of
+    them. resumed: cleared while the run is paused: a card goes out, and a live source is closed.
+    flip: exchange left and right of what the source gives.
     """
 
     manner: Manner
@@ -119,6 +124,9 @@ class Shared:
     looks: Looks
     engine_ready: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
+    between: threading.Lock = field(default_factory=threading.Lock)
+    resumed: threading.Event = field(default_factory=threading.Event)
+    flip: bool = False
     faces: FaceStage | None = None
     captured: Slot[Captured] = field(init=False)
     inferred: Slot[Inferred] = field(init=False)
@@ -126,6 +134,7 @@ class Shared:
     def __post_init__(self) -> None:
         policy = Policy.NEWEST_WINS if self.manner.live else Policy.WAIT
         self.captured, self.inferred = Slot(policy), Slot(policy)
+        self.resumed.set()
 
     def pause(self, seconds: float) -> bool:
         """Wait so long; return whether the run is ending."""
@@ -170,13 +179,24 @@ class Capture:
         self._numbers: Iterator[int] = (
             itertools.count() if max_frames is None else iter(range(max_frames))
         )
-        self._pace = Pace(shared.ending, shared.clock)
-        self._opening = 0
+        self._opening = self._count = self._first = 0
         self._done = False
-        outlives = shared.manner.outlives_source
+        self._next: tuple[Source, Manner] | None = None
+        self._take_up(source, shared.manner)
+
+    def _take_up(self, source: Source, manner: Manner) -> None:
+        shared, outlives = self._shared, manner.outlives_source
+        self._source, self._manner = source, manner
+        self._pace = Pace(shared.ending, shared.clock)
+        self._first = self._count
         self._again = shared.reopening(
             "capture", NO_CAMERA, lambda error: outlives and isinstance(error, SourceError)
         )
+
+    def switch(self, source: Source, manner: Manner) -> None:
+        """Go on with another source, in its manner; from any thread. The old one is closed."""
+        self._next = source, manner
+        self._source.interrupt()
 
     def run(self) -> None:
         """Read until the source ends or the run does.
@@ -191,38 +211,74 @@ class Capture:
                 return shared.captured.close()
         self._on_open()
         self._board.say("capture", STARTING)
-        while not self._done and self._is_wanted() and not shared.ending.is_set():
-            self._again.run(self._source, self._read_all, shared.pause)
+        while not self._done and not shared.ending.is_set():
+            if self._next is not None:
+                following, self._next = self._next, None
+                self._take_up(*following)
+                self._board.say("capture", STARTING)
+            if self._is_wanted():
+                self._again.run(self._source, self._read_all, self._pause)
         return shared.captured.close()
 
+    def _pause(self, seconds: float) -> bool:
+        """Wait so long; return whether to give up the source."""
+        deadline_s = self._shared.clock.now_s() + seconds
+        while (left_s := deadline_s - self._shared.clock.now_s()) > 0 and not self._is_left():
+            if self._shared.pause(min(_LOOK_S, left_s)):
+                break
+        return self._is_left()
+
+    def _is_left(self) -> bool:
+        return self._next is not None or self._shared.ending.is_set()
+
+    def _holds(self) -> threading.Event | None:
+        """What has to be set before the source may be open; None if it may be."""
+        if self._manner.outlives_source:
+            for event in (self._shared.resumed, self._wanted):
+                if event is not None and not event.is_set():
+                    return event
+        return None
+
     def _is_wanted(self) -> bool:
-        """Wait until the source is wanted; False if the run ends first."""
-        if self._wanted is None or self._wanted.is_set():
+        """Wait until the source is wanted; False if it is given up first."""
+        event = self._holds()
+        if event is None:
             return True
         self._board.say("capture", IDLE)
-        while not self._shared.clock.wait(self._wanted, _LOOK_S):
-            if self._shared.ending.is_set():
-                return False
-        self._board.say("capture", STARTING)
-        return True
+        while event is not None and not self._is_left():
+            self._shared.clock.wait(event, _LOOK_S)
+            event = self._holds()
+        if event is None:
+            self._board.say("capture", STARTING)
+        return event is None
 
     def _read_all(self, source: Source) -> None:
         """Pass frames on until the source ends, the run does, or the source is not wanted."""
         shared = self._shared
         self._opening += 1
-        while self._wanted is None or self._wanted.is_set():
+        while self._holds() is None and self._next is None:
             self._done = shared.ending.is_set() or next(self._numbers, None) is None
             frame = None if self._done else self._read(source)
-            if frame is None and shared.manner.outlives_source and not self._is_over():
+            if frame is None and self._next is not None:
+                return
+            if frame is None and self._manner.outlives_source and not self._is_over():
                 raise SourceLost(f"{source.name}: it has ended")
             if frame is None or (self._end_ns is not None and frame.pts_ns >= self._end_ns):
                 self._done = True
                 return
             self._again.worked()
             self._board.say("capture", RUNNING)
-            due = self._pace.wait_until_due(frame) if shared.manner.paced else frame
+            frame = self._own(frame)
+            due = self._pace.wait_until_due(frame) if self._manner.paced else frame
             shared.captured.put(Captured(due, self._opening))
             shared.stats.set_drops("engine busy", shared.captured.dropped)
+
+    def _own(self, frame: Frame) -> Frame:
+        """The frame as this run has it: no number comes twice, though sources change."""
+        if self._first:
+            frame = replace(frame, index=frame.index + self._first)
+        self._count = max(self._count, frame.index + 1)
+        return flipped(frame) if self._shared.flip else frame
 
     def _is_over(self) -> bool:
         return self._done or self._shared.ending.is_set()
@@ -241,10 +297,23 @@ class Infer:
         shared: of the run.
         matter: opened when a composer first needs a matte.
         continues: the run goes on after another one; an engine that does not open is outlived.
+        before: takes the frames until `go`; its engine is another, or is not open.
+
+    Attributes:
+        matter: the engine.
+        opened: done when the engine is open; or failed, if it takes over from another.
+        go: set when it is to take over.
+        over: set when another has taken over.
+        left: set when it takes no more frames.
     """
 
-    def __init__(self, shared: Shared, matter: MatteEngine, continues: bool) -> None:
-        self._shared, self._matter = shared, matter
+    def __init__(
+        self, shared: Shared, matter: MatteEngine, continues: bool, before: Infer | None = None
+    ) -> None:
+        self.opened: Future[None] = Future()
+        self.go, self.over, self.left = threading.Event(), threading.Event(), threading.Event()
+        self.matter = matter
+        self._shared, self._before = shared, before
         self._continues = continues
         self._held: Captured | None = None
         self._opening = 0
@@ -254,11 +323,12 @@ class Infer:
         return (
             self._shared.manner.outlives
             and isinstance(error, EngineError)
-            and (self._continues or self._matter.has_worked)
+            and (self._before is None or self.opened.done())
+            and (self._continues or self.matter.has_worked)
         )
 
     def run(self) -> None:
-        """Work until `captured` is closed.
+        """Work until `captured` is closed, or another has taken over.
 
         Raises:
             EngineError: the engine fails, and is not outlived.
@@ -266,26 +336,51 @@ class Infer:
         """
         shared = self._shared
         try:
-            if not shared.looks.newest.needs_matte:
+            if self._before is None and not shared.looks.newest.needs_matte:
                 self._continues = True
                 shared.engine_ready.set()
                 self._pass_all(None)
-            self._again.run(self._matter, self._pass_all, shared.pause)
+            if not self.over.is_set():
+                self._again.run(self.matter, self._pass_all, self._pause)
+        except Exception as error:
+            if self._before is None or self.opened.done():
+                raise
+            self.over.set()
+            self.opened.set_exception(error)
         finally:
-            shared.inferred.close()
-            if shared.faces is not None:
-                shared.faces.close()
+            self.left.set()
+            if not self.over.is_set():
+                shared.inferred.close()
+                if shared.faces is not None:
+                    shared.faces.close()
+
+    def _pause(self, seconds: float) -> bool:
+        return self._shared.pause(seconds) or self.over.is_set()
+
+    def _is_due(self) -> bool:
+        """Say that the engine is open, and wait until it may take frames; False if it never may."""
+        if not self.opened.done():
+            self.opened.set_result(None)
+        for event in (self.go, self._before.left) if self._before is not None else ():
+            while not self._shared.clock.wait(event, 0.05):
+                if self.over.is_set() or self._shared.ending.is_set():
+                    return False
+        return True
 
     def _pass_all(self, matter: MatteEngine | None) -> None:
         """Pass frames on; without an engine only until a composer needs one."""
         shared = self._shared
+        if matter is not None and not self._is_due():
+            return
         shared.engine_ready.set()
-        while True:
+        while not self.over.is_set():
             captured = self._held = self._held or shared.captured.take()
             composer = shared.looks.newest
             if composer.needs_matte and matter is None:
                 return
             self._held = None
+            if not shared.resumed.is_set():
+                continue  # nothing is shown, so nothing need be known
             shared.inferred.put(self._infer(captured, composer, matter))
             shared.stats.board.say("infer", RUNNING)
             shared.stats.set_drops("compose busy", shared.inferred.dropped)
@@ -355,6 +450,7 @@ class Compose:
     def __init__(self, shared: Shared, source: Source, output: Output) -> None:
         self._shared, self._source, self._output = shared, source, output
         self._opening = 0
+        self._shows_room = False
         self._composer: Composer | None = None
         self._again = self._new_reopening()
 
@@ -381,15 +477,28 @@ class Compose:
 
     def _compose_all(self) -> None:
         while True:
-            composed, inferred = None, None
+            inferred = None
             with suppress(SlotTimeout):
                 patience_s = self._output.patience_s(self._source.fps)
                 inferred = self._shared.inferred.take(patience_s)
-                composed = self._compose(inferred)
-            if inferred is None or composed is None:
-                self._output.send_again()
-            else:
-                self._output.send(composed, inferred.frame.t_capture_ns)
+            with self._shared.between:
+                self._show(inferred)
+
+    def take_up(self, source: Source) -> None:
+        """Another source has taken over."""
+        self._source = source
+
+    def _show(self, inferred: Inferred | None) -> None:
+        """Send the frame; or the last one again, or a card, if it may not be shown."""
+        resumed = self._shared.resumed.is_set()
+        hides = self._shared.looks.newest.needs_matte
+        composed = None
+        if inferred is not None and resumed and (inferred.composer.needs_matte or not hides):
+            composed = self._compose(inferred)
+        if inferred is None or composed is None:
+            return self._output.send_again(not resumed or (hides and self._shows_room))
+        self._shows_room = not inferred.composer.needs_matte
+        return self._output.send(composed, inferred.frame, inferred.composer.mask)
 
     def _compose(self, inferred: Inferred) -> Frame | None:
         """The composed frame; None if an effect failed."""

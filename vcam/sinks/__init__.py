@@ -10,6 +10,7 @@
     photo.png .jpg .webp .tiff .bmp .avif .heic    one picture: the last frame that was sent
     folder/ or png:FOLDER            a folder of frame_000000.png and so on
     null                    nowhere; frames are counted
+    page                    nowhere, in a camera's time, for the page alone
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ SINKS: dict[str, str] = {
     "file": "vcam.sinks.file:FileSink",
     "image": "vcam.sinks.png:ImageSink",
     "null": "vcam.sinks.null:NullSink",
+    "page": "vcam.sinks.null:PageSink",
     "png": "vcam.sinks.png:PngFolderSink",
     "pyvirtualcam": "vcam.sinks.pyvirtualcam:PyvirtualcamSink",
     "v4l2": "vcam.sinks.v4l2:V4l2Sink",
 }
 
-_PREFIXES = ("null", "png", "pyvirtualcam", "virtual")
+_PREFIXES = ("null", "page", "png", "pyvirtualcam", "virtual")
 _VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
 _PICTURES = (*PICTURE_SUFFIXES, *HEIF_SUFFIXES)
 _KNOWN = (
-    "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, png:FOLDER, a"
-    f" folder ending in /, and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"
+    "known are: virtual, virtual:DEVICE, /dev/videoN, pyvirtualcam[:DEVICE], null, page,"
+    f" png:FOLDER, a folder ending in /, and files ending in {' '.join((*_VIDEOS, *_PICTURES))}"
 )
 
 

@@ -41,3 +41,11 @@ class NullSink:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class PageSink(NullSink):
+    """For somebody who looks at the page only: as a virtual camera, but no program can read it."""
+
+    def __init__(self, target: str, request: SinkRequest) -> None:
+        super().__init__(target, request)
+        self.name, self.live = "page", True

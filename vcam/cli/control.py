@@ -1,0 +1,353 @@
+"""Commands that change a running vcam, show its page, and keep its settings."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vcam import __version__
+from vcam.cli import quick
+from vcam.cli.options import AsJson, Verbose, known_settings, print_json
+from vcam.cli.quick import runtime_folder
+from vcam.config import config_file, read_defaults
+from vcam.control.lines import ask
+from vcam.effects import all_effects, is_about_room
+from vcam.errors import UsageError, VcamError
+
+if TYPE_CHECKING:
+    from vcam.assemble import RunRequest
+    from vcam.cli.service import Tick
+    from vcam.control.control import Control
+    from vcam.control.settings import Settings
+    from vcam.monitor import Snapshot
+    from vcam.sources.base import Source
+
+profile_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Profiles of the settings file: list, save and use them while a run lasts.",
+)
+config_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="The settings file: show, check, edit."
+)
+Key = Annotated[str, typer.Argument(help="An effect, mirror or paused.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(name="set")(set_)
+    for command in (effects, pause, resume, toggle, snapshot, stop, ui):
+        app.command()(command)
+    app.command(name="preview")(ui)
+    app.add_typer(profile_app, name="profile")
+    app.add_typer(config_app, name="config")
+
+
+def set_(
+    changes: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE...", show_default=False, help="What to change."),
+    ],
+    verbose: Verbose = False,
+) -> None:
+    """Change the running vcam between two frames.
+
+    Examples:
+
+    `vcam set blur.strength=0.7 teeth=on` several at once
+
+    `vcam set image=beach.jpg blur=off` another room
+
+    `vcam set engine=portraitnet` or source, mirror, grow, feather, order=skin,teeth,blur
+    """
+    print(quick.set_values(changes))
+
+
+def pause(verbose: Verbose = False) -> None:
+    """Send a card in place of the picture, and switch the camera off.
+
+    Example: `vcam pause`
+    """
+    print(quick.pause(True))
+
+
+def resume(verbose: Verbose = False) -> None:
+    """Send pictures again.
+
+    Example: `vcam resume`
+    """
+    print(quick.pause(False))
+
+
+def toggle(key: Key, verbose: Verbose = False) -> None:
+    """Switch an effect of the running vcam on or off.
+
+    Examples:
+
+    `vcam toggle teeth`
+
+    `vcam toggle paused` one key for pause and resume
+    """
+    print(quick.toggle(key))
+
+
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="A new PNG file.", show_default=False)],
+    verbose: Verbose = False,
+) -> None:
+    """Save the next picture that the running vcam sends.
+
+    Example: `vcam snapshot me.png`
+    """
+    print(quick.snapshot(file))
+
+
+def stop(verbose: Verbose = False) -> None:
+    """End the running vcam in order.
+
+    Example: `vcam stop`
+    """
+    quick.stop()
+
+
+def effects(json: AsJson = False, verbose: Verbose = False) -> None:
+    """List the effects with their parameters, and those that are on in the running vcam.
+
+    Example: `vcam effects --json`
+    """
+    now: dict[str, Any] = {}
+    with suppress(VcamError):  # no run, then
+        wanted = ask(runtime_folder(), "about")["wanted"]
+        now = {one["name"]: one for one in wanted["effects"] if one["on"]}
+    if json:
+        rows = {
+            name: {**spec.schema(), "x-room": is_about_room(name), "on": name in now}
+            | ({"values": now[name]["values"]} if name in now else {})
+            for name, spec in all_effects().items()
+        }
+        print_json(rows)
+        return
+    for name, spec in all_effects().items():
+        print(f"{'*' if name in now else ' '} {name:<8} {spec.help}")
+    if now:
+        print("* is on")
+
+
+def ui(
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address instead of opening it.")
+    ] = False,
+    start: Annotated[
+        bool, typer.Option("--start", help="Start `vcam run --ui` if none runs.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Open the page of the running vcam: preview, effects, backgrounds, health.
+
+    Examples:
+
+    `vcam ui`
+
+    `vcam ui --no-open` for another browser; the address works once, within a minute
+    """
+    try:
+        address = str(ask(runtime_folder(), "ui", page=True))
+    except UsageError:
+        if not start:
+            raise
+        os.execv(sys.executable, [sys.executable, "-m", "vcam", "run", "--ui"])  # noqa: S606
+    if no_open:
+        print(address)
+    else:
+        open_browser(address)
+
+
+def open_browser(address: str) -> None:
+    """Open an address, or print it if there is no browser."""
+    if not webbrowser.open(address):
+        print(f"open this address in a browser: {address}")
+
+
+@contextmanager
+def controlled(
+    context: typer.Context,
+    control: Control,
+    request: RunRequest,
+    tick: Tick,
+    *,
+    page: bool,
+    port: int,
+    metrics: bool,
+) -> Iterator[Tick]:
+    """While the block runs: what a pipeline must call so that it can be controlled."""
+    from vcam.cli.devices import find_devices
+    from vcam.control.build import actions_of
+    from vcam.control.serve import Server
+    from vcam.control.settings import Reloader
+
+    settings = settings_of(context)
+    reloader = Reloader(settings, control)
+    actions = actions_of(control, request, settings, lambda: find_devices().to_dict(), __version__)
+    with Server(actions, runtime_folder(), port, metrics=metrics) as server:
+        if page or metrics:
+            address = server.open_page()
+            if page:
+                open_browser(address)
+
+        def ticking(source: Source, now: Snapshot) -> None:
+            tick(source, now)
+            control.tick(now)
+            reloader.tick()
+
+        yield ticking
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings file of this command line, for `vcam run`."""
+    from vcam.control.settings import Settings
+
+    root = context.find_root()
+    file, profile = root.params.get("config"), root.params.get("profile")
+    known = known_settings(context)
+    fixed = {}
+    if context.info_name == "run":
+        given = {name: context.get_parameter_source(name) for name in context.params}
+        names = {"COMMANDLINE", "ENVIRONMENT"}
+        fixed = {
+            name: context.params[name]
+            for name, where in given.items()
+            if where is not None and where.name in names
+        }
+
+    def read(name: str | None) -> dict[str, Any]:
+        return dict(read_defaults(file, name, known).get("run", {}))
+
+    return Settings(file or config_file(), read, fixed, profile)
+
+
+@profile_app.command(name="list")
+def list_profiles(context: typer.Context, json: AsJson = False, verbose: Verbose = False) -> None:
+    """List the profiles of the settings file.
+
+    Example: `vcam profile list`
+    """
+    settings = settings_of(context)
+    names = settings.profiles()
+    if json:
+        print_json({"file": str(settings.path), "profiles": names})
+    else:
+        print(
+            "\n".join(names) or f"no profile in {settings.path}; `vcam profile save NAME` adds one"
+        )
+
+
+@profile_app.command(name="use")
+def use_profile(
+    name: Annotated[str, typer.Argument(help="Of the settings file.", show_default=False)],
+    verbose: Verbose = False,
+) -> None:
+    """Have the running vcam do as a profile says, in one step.
+
+    Example: `vcam profile use meeting`
+    """
+    print(quick.use_profile(name))
+
+
+@profile_app.command(name="save")
+def save_profile(
+    name: Annotated[
+        str | None, typer.Argument(help="Without it: the usual settings.", show_default=False)
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Save what the running vcam does into the settings file; comments in it stay.
+
+    Examples:
+
+    `vcam profile save meeting`
+
+    `vcam profile save` as the usual settings
+    """
+    saved = ask(runtime_folder(), "save_profile", name=name)
+    print(f"wrote {saved['file']}")
+
+
+@config_app.command(name="show")
+def show_config(context: typer.Context, json: AsJson = False, verbose: Verbose = False) -> None:
+    """Print where the settings file is, and what it says of `vcam run`.
+
+    Example: `vcam config show`
+    """
+    settings = settings_of(context)
+    options = settings.read(settings.profile)
+    if json:
+        print_json({"file": str(settings.path), "run": options})
+        return
+    print(settings.path if settings.path.exists() else f"{settings.path} (not there)")
+    for key, value in options.items():
+        print(f"  {key.replace('_', '-')} = {value!r}")
+
+
+@config_app.command(name="check")
+def check_config(context: typer.Context, verbose: Verbose = False) -> None:
+    """Check the settings file, with all its profiles: names, values, effects.
+
+    Example: `vcam config check`
+    """
+    settings = settings_of(context)
+    settings.check()
+    print(f"{settings.path}: in order" if settings.path.exists() else f"{settings.path}: not there")
+
+
+@config_app.command(name="edit")
+def edit_config(context: typer.Context, verbose: Verbose = False) -> None:
+    """Edit a copy of the settings file with $VISUAL or $EDITOR; it takes its place if it is right.
+
+    Example: `vcam config edit`
+    """
+    from vcam.files import write_whole
+
+    settings = settings_of(context)
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "nano"
+    before = settings.path.read_text(encoding="utf-8") if settings.path.exists() else _FIRST_TEXT
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / settings.path.name
+        draft.write_text(before, encoding="utf-8")
+        try:
+            subprocess.run([*shlex.split(editor), str(draft)], check=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UsageError(f"{editor}: {error}; set EDITOR to an editor") from error
+        after = draft.read_text(encoding="utf-8")
+        try:
+            settings.at(draft, known_settings(context)).check()
+        except UsageError as error:
+            kept = settings.path.with_suffix(".toml.rejected")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, after, 0o600)
+            raise UsageError(f"{error}; what you wrote is kept in {kept}") from error
+    if after != before or not settings.path.exists():
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(settings.path.resolve(), after)
+    print(f"wrote {settings.path}")
+
+
+_FIRST_TEXT = """\
+# Settings of vcam; `vcam run --help` lists the options. A running vcam takes up what is saved.
+
+[run]
+# effect = ["blur:0.6"]
+# mirror = true
+
+# [profile.meeting.run]
+# effect = ["image:/home/me/office.jpg", "teeth:0.4"]
+"""

@@ -1,0 +1,231 @@
+"""One layer between whoever asks for a change (page, command line, settings file, Python) and the
+pipeline.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vcam.control.events import EventBoard, Events
+from vcam.control.tap import Tap
+from vcam.control.wanted import Changes, Wanted, Worn, changed
+from vcam.effects import build_effect
+from vcam.effects.base import Effect
+from vcam.errors import SinkError, VcamError
+from vcam.frame import Frame
+from vcam.matting.matter import MatteEngine
+from vcam.matting.refine import RefineConfig
+from vcam.monitor import Snapshot, State
+from vcam.pipeline.change import Change, Shared
+from vcam.pipeline.pipeline import Pipeline
+from vcam.sources.base import Source, SourceRequest
+
+_KEPT_S = 60
+"""Samples that are kept, one a second."""
+_SNAPSHOT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One second of a run. at: Unix time. latency_ms: median. cpu: seconds of processor per
+    second, all threads.
+    """
+
+    at: float
+    fps: float
+    latency_ms: float
+    drops: int
+    cpu: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How the parts of a run are made by what users write; each raises VcamError."""
+
+    matter: Callable[[str], MatteEngine]
+    source: Callable[[str, SourceRequest], Source]
+
+
+class Control:
+    """Changes a run between two frames. Every method may be called from any thread.
+
+    Args:
+        pipeline: runs, or will.
+        wanted: what it does at the start.
+        effects: made of `wanted.effects`, in order; those that the pipeline starts with.
+        parts: how others are made.
+        tap: what the pipeline shows its pictures to.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, wanted: Wanted, effects: Sequence[Effect], parts: Parts, tap: Tap
+    ) -> None:
+        self.tap = tap
+        self.board = EventBoard()
+        self._pipeline, self._parts = pipeline, parts
+        self._lock = threading.Lock()
+        self._wanted = wanted
+        self._effects = list(zip(wanted.effects, effects, strict=True))
+        self._state = State()
+        self._samples: deque[Sample] = deque(maxlen=_KEPT_S)
+        self._second = _Second()
+        self._settings_error = ""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the run does."""
+        return self._wanted
+
+    def set(self, key: str | Changes, value: object = None) -> Wanted:
+        """Change one thing, `set("blur.strength", 0.7)`, or several at once with a mapping.
+
+        Returns when the change is in effect: every frame that is captured from now on is made with
+        all of it. Nothing of a room that it hides is sent any more.
+
+        Raises:
+            UsageError: an unknown key or a value that does not fit.
+            VcamError: what was asked for does not open. Nothing has changed then.
+        """
+        changes: Mapping[str, object] = {key: value} if isinstance(key, str) else key
+        with self._lock:
+            try:
+                wanted = changed(self._wanted, changes)
+                self._reach(wanted)
+            except VcamError as error:
+                self.board.say(
+                    "refused", error=str(error), changes={k: str(v) for k, v in changes.items()}
+                )
+                raise
+        self.board.say("changed", **wanted.to_dict())
+        return wanted
+
+    def toggle(self, key: str) -> Wanted:
+        """Switch an effect, "mirror" or "paused" to the other way; see `set`."""
+        now = self._wanted
+        on = getattr(now, key) if key in ("mirror", "paused") else key in now.ids()
+        return self.set(key, not on)
+
+    def events(self) -> Events:
+        """What happens from now on, as an iterator that waits."""
+        return self.board.listen()
+
+    def snapshot(self) -> Frame:
+        """The next picture that the sink is sent.
+
+        Raises:
+            SinkError: none is sent within five seconds.
+        """
+        with self.tap.looking():
+            shot = self.tap.after(self.tap.newest(), _SNAPSHOT_S)
+        if shot is None:
+            raise SinkError(f"no picture was sent within {_SNAPSHOT_S:g} s; see `vcam status`")
+        return shot.sent
+
+    def stop(self) -> None:
+        """End the run in order."""
+        self._pipeline.stop()
+
+    def about(self) -> dict[str, Any]:
+        """The run at this moment, as JSON takes it."""
+        return {
+            "wanted": self._wanted.to_dict(),
+            "state": asdict(self._pipeline.state),
+            "healthy": self._pipeline.state.healthy,
+            "settings_error": self._settings_error,
+            "samples": [asdict(sample) for sample in list(self._samples)],
+            **self._pipeline.about(),
+        }
+
+    def say_settings(self, error: str = "", changes: Sequence[str] = ()) -> None:
+        """The settings file was read again: what is wrong with it, or what changed."""
+        self._settings_error = error
+        self.board.say("settings", error=error, changes=list(changes))
+
+    @property
+    def settings_error(self) -> str:
+        """What is wrong with the settings file; empty if nothing is."""
+        return self._settings_error
+
+    def tick(self, now: Snapshot) -> None:
+        """Note how the run is; for the pipeline's ticks."""
+        if now.state != self._state:
+            self._state = now.state
+            self.board.say("state", **asdict(now.state))
+        sample = self._second.sample(now)
+        if sample is not None:
+            self._samples.append(sample)
+            self.board.say("sample", **asdict(sample))
+
+    def _reach(self, wanted: Wanted) -> None:
+        old = self._wanted
+        effects = self._made(wanted.effects) if wanted.effects != old.effects else self._effects
+        refine = RefineConfig(wanted.grow, wanted.feather)
+        matter = self._parts.matter(wanted.engine) if wanted.engine != old.engine else None
+        source = wanted.source
+
+        def make_source(request: SourceRequest) -> Source:
+            return self._parts.source(source, request)
+
+        self._pipeline.change(
+            Change(
+                effects=[effect for _, effect in effects] if effects is not self._effects else None,
+                refine=refine if refine != RefineConfig(old.grow, old.feather) else None,
+                matter=matter,
+                make_source=make_source if source != old.source else None,
+                mirror=wanted.mirror,
+                paused=wanted.paused,
+            )
+        )
+        self._wanted, self._effects = wanted, effects
+
+    def _made(self, chain: Sequence[Worn]) -> list[tuple[Worn, Effect]]:
+        """The effects of a chain; those that are the same as before are the same objects."""
+        left = list(self._effects)
+        made = []
+        for worn in chain:
+            same = next((pair for pair in left if pair[0] == worn), None)
+            if same is not None:
+                left.remove(same)
+            made.append(same or (worn, made_effect(worn)))
+        return made
+
+
+def made_effect(worn: Worn) -> Effect:
+    """The effect, not opened yet, such that later chains can share it.
+
+    Raises:
+        UsageError: a value does not fit.
+    """
+    return Shared(build_effect(worn.name, worn.values))
+
+
+class _Second:
+    """Makes a sample of each second that passes."""
+
+    def __init__(self) -> None:
+        self._at_s = time.monotonic()
+        self._cpu_s = time.process_time()
+        self._frames = self._drops = 0
+
+    def sample(self, now: Snapshot) -> Sample | None:
+        at_s = time.monotonic()
+        passed_s = at_s - self._at_s
+        if passed_s < 1:
+            return None
+        cpu_s, drops = time.process_time(), sum(now.drops.values())
+        sample = Sample(
+            time.time(),
+            (now.frames - self._frames) / passed_s,
+            now.latency.p50_ms,
+            max(0, drops - self._drops),
+            (cpu_s - self._cpu_s) / passed_s,
+            now.state.name,
+        )
+        self._at_s, self._cpu_s, self._frames, self._drops = at_s, cpu_s, now.frames, drops
+        return sample

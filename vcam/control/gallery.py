@@ -1,0 +1,241 @@
+"""Backgrounds at hand: those that vcam draws, and those that the user uploaded.
+
+An uploaded picture is decoded, shrunk and written again before anything uses it, so nothing of the
+uploaded bytes is kept, metadata included. Its file is called by the hash of its content; the
+user's name for it is only shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagesize
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam.control.scenes import SCENES, draw_scene
+from vcam.errors import UsageError
+from vcam.files import write_whole
+
+MOST_BYTES = 20 * 1024 * 1024
+_MOST_PIXELS = 50_000_000
+_LONGEST_PX = 2560
+"""Of what is kept; a camera's picture is seldom wider."""
+_THUMB = (320, 180)
+_MOST_PICTURES = 200
+_KINDS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP"}
+_INDEX = "names.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """One picture. id: of letters, digits and dashes. own: the user's, so that it can be
+    removed.
+    """
+
+    id: str
+    label: str
+    path: Path
+    own: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+class Gallery:
+    """The pictures of one user. Every method may be called from any thread.
+
+    Args:
+        own: folder of the uploaded pictures; made when the first comes.
+        cache: folder of what can be made again.
+    """
+
+    def __init__(self, own: Path, cache: Path) -> None:
+        self._own, self._cache = own, cache
+        self._lock = threading.Lock()
+
+    def list(self) -> list[Background]:
+        """All of them, the user's own first."""
+        names = self._names()
+        own = [
+            Background(name, str(label), self._own / f"{name}.jpg", True)
+            for name, label in names.items()
+            if (self._own / f"{name}.jpg").is_file()
+        ]
+        drawn = [
+            Background(f"vcam-{name}", label, self._cache / f"vcam-{name}.jpg", False)
+            for name, (label, _) in SCENES.items()
+        ]
+        return own + drawn
+
+    def find(self, name: str) -> Background:
+        """The picture of that id; its file is there.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = next((b for b in self.list() if b.id == name), None)
+        if found is None:
+            raise UsageError(f"background {name!r}: not in the gallery; upload it again")
+        if not found.own:
+            self._draw(found)
+        return found
+
+    def add(self, label: str, data: bytes) -> Background:
+        """Check a picture, and keep it.
+
+        Args:
+            label: the name to show; never part of a path.
+            data: the file's bytes: PNG, JPEG or WebP.
+
+        Raises:
+            UsageError: too large, no such picture, or damaged; nothing is kept.
+        """
+        picture = _checked(data)
+        label = _shown(label)
+        ok, encoded = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]
+        )
+        if not ok:
+            raise UsageError(f"{label}: cannot be kept; save it as PNG and upload that")
+        name = hashlib.sha256(encoded.tobytes()).hexdigest()[:16]
+        with self._lock:
+            names = self._names()
+            if len(names) >= _MOST_PICTURES and name not in names:
+                raise UsageError(f"the gallery holds {_MOST_PICTURES} pictures; remove one first")
+            try:
+                self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _write(self._own / f"{name}.jpg", encoded.tobytes())
+                write_whole(
+                    self._own / _INDEX, json.dumps({name: label, **names}, indent=1) + "\n", 0o600
+                )
+            except OSError as error:
+                raise UsageError(
+                    f"{self._own}: {error.strerror}; free some space or its permissions"
+                ) from error
+        return self.find(name)
+
+    def remove(self, name: str) -> None:
+        """Remove one of the user's own pictures.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = self.find(name)
+        if not found.own:
+            raise UsageError(f"background {name!r} comes with vcam; only your own can be removed")
+        with self._lock:
+            names = {key: label for key, label in self._names().items() if key != name}
+            write_whole(self._own / _INDEX, json.dumps(names, indent=1) + "\n", 0o600)
+            for path in (found.path, self._cache / f"{name}-thumb.jpg"):
+                with suppress(OSError):
+                    path.unlink()
+
+    def thumbnail(self, name: str) -> bytes:
+        """A JPEG of 320x180.
+
+        Raises:
+            UsageError: there is no such picture.
+        """
+        path = self._cache / f"{self.find(name).id}-thumb.jpg"
+        with suppress(OSError):
+            return path.read_bytes()
+        picture = cv2.imread(str(self.find(name).path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UsageError(f"background {name!r} is damaged; upload it again")
+        height, width = picture.shape[:2]
+        scale = max(_THUMB[0] / width, _THUMB[1] / height)
+        size = (max(_THUMB[0], round(width * scale)), max(_THUMB[1], round(height * scale)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        left, top = (size[0] - _THUMB[0]) // 2, (size[1] - _THUMB[1]) // 2
+        small = small[top : top + _THUMB[1], left : left + _THUMB[0]]
+        data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        with suppress(OSError):  # it is drawn again next time
+            self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(path, data)
+        return data
+
+    def _draw(self, scene: Background) -> None:
+        if scene.path.is_file():
+            return
+        picture = cv2.cvtColor(draw_scene(scene.id.removeprefix("vcam-")), cv2.COLOR_RGB2BGR)
+        try:
+            self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(
+                scene.path,
+                cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 93])[1].tobytes(),
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{scene.path}: {error.strerror}; see that its folder can be written to"
+            ) from error
+
+    def _names(self) -> dict[str, str]:
+        try:
+            names = json.loads((self._own / _INDEX).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {k: v for k, v in names.items() if k.isalnum()} if isinstance(names, dict) else {}
+
+
+def _checked(data: bytes) -> NDArray[np.uint8]:
+    """The picture uint8 [H, W, 3] RGB, at most `_LONGEST_PX` wide or high."""
+    if len(data) > MOST_BYTES:
+        raise UsageError(
+            f"the picture has {len(data) >> 20} MB; {MOST_BYTES >> 20} are allowed: save it smaller"
+        )
+    kind = next((kind for magic, kind in _KINDS.items() if data.startswith(magic)), None)
+    if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
+        raise UsageError("this is no PNG, JPEG or WebP picture; save it as one of those")
+    width, height = _size_of(data)
+    if width <= 0 or height <= 0:
+        raise UsageError(f"the {kind} picture is damaged; save it again")
+    if width * height > _MOST_PIXELS:
+        most = _MOST_PIXELS // 1_000_000
+        raise UsageError(
+            f"the picture is {width}x{height}; up to {most} megapixels are allowed: save it smaller"
+        )
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        decoded = None
+    if decoded is None:
+        raise UsageError(f"the {kind} picture is damaged; save it again")
+    scale = _LONGEST_PX / max(decoded.shape[:2])
+    if scale < 1:
+        size = (max(1, round(decoded.shape[1] * scale)), max(1, round(decoded.shape[0] * scale)))
+        decoded = cv2.resize(decoded, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    """(width, height) from the header alone; (-1, -1) if it makes no sense."""
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+        return int(width), int(height)
+    except Exception:  # noqa: BLE001 - what a damaged header makes the library raise is not documented
+        return -1, -1
+
+
+def _shown(label: str) -> str:
+    """A name to show: its last part without the suffix, printable, at most 60 characters."""
+    last = label.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
+    clean = "".join(c for c in stem if c.isprintable()).strip()
+    return clean[:60] or "Picture"
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(data)
+    partial.chmod(0o600)
+    partial.replace(path)

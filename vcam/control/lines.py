@@ -1,0 +1,66 @@
+"""The command line's way to a running vcam: one JSON object a line, over a Unix socket. Imports
+little: it is in haste.
+
+A request: {"do": NAME, ...}; an answer: {"result": ...} or {"error": TEXT}.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from vcam.errors import UsageError, VcamError
+
+_PATIENCE_S = 60.0
+"""A change of the engine may have to load one."""
+MOST_BYTES = 64 * 1024
+
+
+def socket_path(folder: Path, pid: int) -> Path:
+    """Where the run of that process listens."""
+    return folder / f"{pid}.sock"
+
+
+def find_run(folder: Path) -> Path:
+    """The socket of the run that listens; of several the one that started last.
+
+    Raises:
+        UsageError: none does.
+    """
+    found = sorted(folder.glob("*.sock"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in found:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:  # left behind by a process that is gone
+                continue
+            return path
+    raise UsageError("no vcam runs that could be changed; start one with `vcam run`")
+
+
+def ask(folder: Path, do: str, **more: Any) -> Any:
+    """Ask the run and return its result.
+
+    Raises:
+        UsageError: no run listens.
+        VcamError: it refuses, with its reason.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise UsageError("this needs Unix sockets; on this system use the page: `vcam run --ui`")
+    path = find_run(folder)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(_PATIENCE_S)
+        try:
+            line.connect(str(path))
+            line.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
+            with line.makefile("rb") as answers:
+                answer = json.loads(answers.readline() or b"{}")
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path}: the run does not answer ({error}); see `vcam status`"
+            ) from error
+    if "error" in answer:
+        raise VcamError(str(answer["error"]))
+    return answer.get("result")

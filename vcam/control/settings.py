@@ -1,0 +1,243 @@
+"""The settings file while a run lasts: its profiles, what is saved into it, and what its changes
+change.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vcam.config import Known, read_defaults
+from vcam.control.wanted import SETTINGS, Wanted, wanted_of
+from vcam.errors import UsageError, VcamError
+from vcam.files import write_whole
+
+if TYPE_CHECKING:
+    from vcam.control.control import Control
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 1.0
+
+Options = Mapping[str, Any]
+"""Options of `vcam run`, by name."""
+_LIVE = ("effect", "source", "engine", "mirror", "grow", "feather")
+"""Those that can change while a run lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings file of a run.
+
+    path: of the file, which need not exist. read: what it says of `vcam run` with a profile, or
+    None for none; raises UsageError. fixed: options that the command line or the environment gave,
+    which outrank the file. profile: the one that the run was started with.
+    """
+
+    path: Path
+    read: Callable[[str | None], Options]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    profile: str | None = None
+
+    def profiles(self) -> list[str]:
+        """Their names, in the order of the file.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        return list(_tables(self.path).get("profile", {}))
+
+    def changes_to(self, name: str) -> dict[str, object]:
+        """What a run must change to be as a profile says; options that cannot change while it runs
+        stay.
+
+        Raises:
+            UsageError: there is no such profile, or the file is wrong.
+        """
+        return _changes(self.read(name))
+
+    def save(self, name: str | None, wanted: Wanted) -> Path:
+        """Write what a run does into a profile, or without a name into [run]; all else in the file
+        stays as it is.
+
+        Raises:
+            UsageError: the name is no name, or the file is wrong or cannot be written.
+        """
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+            raise UsageError(
+                f"profile {name!r}: use up to 40 letters, digits, - and _, for instance meeting"
+            )
+        try:
+            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            document = tomlkit.parse(text)
+        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+            raise UsageError(
+                f"{self.path}: not readable ({error}); see `vcam config check`"
+            ) from error
+        table: Any = document
+        for word in ("profile", name, "run") if name is not None else ("run",):
+            if word not in table:
+                table[word] = tomlkit.table(is_super_table=word != "run")
+            table = table[word]
+        for key, value in wanted.options().items():
+            is_default = key in SETTINGS and value == SETTINGS[key].default
+            if is_default and key not in table and name is None:
+                continue
+            table[key] = value
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644
+            write_whole(self.path.resolve(), tomlkit.dumps(document), mode)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: {error.strerror}; see that it can be written to"
+            ) from error
+        return self.path
+
+    def check(self) -> None:
+        """Read the file with every profile and what effects and values it names.
+
+        Raises:
+            UsageError: it is wrong; the message has the line and key if it can be told.
+        """
+        try:
+            for name in (None, *self.profiles()):
+                _changes(self.read(name))
+        except UsageError as error:
+            raise UsageError(located(self.path, str(error))) from error
+
+    def at(self, path: Path, known: Known) -> Settings:
+        """The same, of another file."""
+        return replace(
+            self, path=path, read=lambda name: read_defaults(path, name, known).get("run", {})
+        )
+
+    def live(self) -> dict[str, object]:
+        """What the file, below the command line, says of a run now.
+
+        Raises:
+            UsageError: the file is wrong.
+        """
+        return _changes({**self.read(self.profile), **self.fixed})
+
+
+def _changes(options: Options) -> dict[str, object]:
+    said = wanted_of({key: value for key, value in options.items() if key in _LIVE})
+    changes: dict[str, object] = (
+        {"effects": [worn.text for worn in said.effects]} if "effect" in options else {}
+    )
+    return {
+        **changes,
+        **{key: getattr(said, key) for key in _LIVE if key != "effect" and key in options},
+    }
+
+
+class Watch:
+    """Notices that the settings file was saved. Belongs to one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stamp = self._stamped()
+        self._said: dict[str, object] | None = None
+        try:
+            self._said = settings.live()
+        except VcamError:  # the run has started with what was right then
+            self._said = None
+
+    def look(self) -> dict[str, object] | None:
+        """What changed in it since the last look: changes of a run; None if the file is as it was.
+
+        Raises:
+            UsageError: the file is wrong; the message has its line and key.
+        """
+        stamp = self._stamped()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            now = self._settings.live()
+        except UsageError as error:
+            raise UsageError(located(self._settings.path, str(error))) from error
+        before, self._said = self._said or {}, now
+        defaults = {
+            "effects": ["blur"],
+            **{key: SETTINGS[key].default for key in _LIVE if key != "effect"},
+        }
+        gone = {key: defaults[key] for key in before if key not in now}
+        return {**gone, **{key: value for key, value in now.items() if before.get(key) != value}}
+
+    def _stamped(self) -> tuple[int, int, int]:
+        try:
+            found = self._settings.path.stat()
+        except OSError:
+            return 0, 0, 0
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Reloader:
+    """Has a run take up what is saved into the settings file; for the pipeline's ticks.
+
+    A file that is wrong changes nothing: the run keeps the settings of before, and says why.
+    """
+
+    def __init__(self, settings: Settings, control: Control) -> None:
+        self._watch, self._control = Watch(settings), control
+        self._due_s = 0.0
+
+    def tick(self) -> None:
+        """Look about once a second."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + _LOOK_S
+        try:
+            changes = self._watch.look()
+            if changes:
+                self._control.set(changes)
+        except VcamError as error:
+            _log.warning("settings file: %s; the settings of before stay", error)
+            self._control.say_settings(str(error))
+        else:
+            if changes is not None:
+                self._control.say_settings("", list(changes))
+
+
+def located(path: Path, message: str) -> str:
+    """The message with the line that it speaks of, if the file names that key or value once."""
+    if re.search(r"at line \d+", message):
+        return message
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return message
+    for word in re.findall(r"'([^']{1,80})'", message):
+        near = rf"(?<![\w-]){re.escape(word.rpartition('.')[2])}(?![\w-])"
+        found = [
+            number
+            for number, line in enumerate(lines, 1)
+            if re.search(near, line.partition(" #")[0])
+        ]
+        if len(found) == 1:
+            return (
+                message.replace(f"{path}: ", f"{path}:{found[0]}: ")
+                if f"{path}: " in message
+                else (f"{path}:{found[0]}: {message}")
+            )
+    return message if str(path) in message else f"{path}: {message}"
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not readable ({error}); see `vcam config check`") from error

@@ -1,0 +1,78 @@
+"""The newest pictures of a run, for previews and snapshots; nothing is kept while nobody looks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vcam.frame import Frame
+from vcam.matting.refine import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One moment.
+
+    number: counts. sent: what the sink was sent. before: the frame that it was made of; None for a
+    card and for a picture that is sent again. mask: of that frame, if an effect looked for the
+    person.
+    """
+
+    number: int
+    sent: Frame
+    before: Frame | None = None
+    mask: Mask | None = None
+
+
+class Tap:
+    """Holds the newest moment while somebody looks. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lookers = 0
+        self._count = 0
+        self._shot: Shot | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody looks."""
+        return self._lookers > 0
+
+    def offer(self, sent: Frame, before: Frame | None = None, mask: Mask | None = None) -> None:
+        """A picture was sent; costs nothing if nobody looks."""
+        if not self._lookers:
+            return
+        with self._changed:
+            if self._lookers:
+                self._count += 1
+                self._shot = Shot(self._count, sent, before, mask)
+                self._changed.notify_all()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Have pictures kept while the block runs."""
+        with self._changed:
+            self._lookers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._lookers -= 1
+                if not self._lookers:
+                    self._shot = None
+
+    def after(self, number: int, timeout_s: float) -> Shot | None:
+        """The newest moment later than `number`; None if none comes in time."""
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: self._shot is not None and self._shot.number > number, timeout_s
+            ):
+                return None
+            return self._shot
+
+    def newest(self) -> int:
+        """The number of the newest moment; 0 before the first."""
+        with self._changed:
+            return self._count
