@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vcam.backends.fake import FakeBackend
 from vcam.errors import EngineError
+from vcam.face.networks import FaceDetector
 from vcam.face.parser import FaceParser
 from vcam.frame import FaceClass
 from vcam.matting.matter import Matter
@@ -128,3 +129,21 @@ def test_shapes_that_the_contract_does_not_allow_are_refused(
     with pytest.raises(EngineError, match="cannot be used"), Matter(engine):
         pass
     assert (engine.runs, engine.open) == (0, False)
+
+
+@pytest.mark.parametrize("wrong", ["0..1 as float", "-1 as int8", "flat", "nothing", "empty"])
+def test_boxes_of_another_type_or_shape_are_an_error(wrong: str) -> None:
+    class Boxes(Engine):
+        def run(self, inputs: Any) -> dict[str, Any]:
+            self.runs += 1
+            right = np.zeros((1, 4, 9), np.float32)
+            given = right if self.runs == 1 else WRONG[wrong](right)
+            if wrong == "0..1 as float":
+                given = right.astype(np.float64) if self.runs > 1 else right
+            return {} if given is None else {"faces": given}
+
+    engine = Boxes("alpha", None)
+    engine.outputs = {"faces": (1, 4, 9)}
+    image = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(EngineError, match="as faces and not float32"), FaceDetector(engine) as it:
+        it.answer(image)

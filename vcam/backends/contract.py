@@ -67,7 +67,7 @@ class Contract:
             raise EngineError(
                 f"not a {wanted} (it has {found}); choose one that `vcam engines` lists as {kind}"
             )
-        image = _fixed("image", inputs["image"])
+        image = fixed("image", inputs["image"])
         size = image[1:3]
         if (
             len(image) != 4
@@ -77,7 +77,7 @@ class Contract:
             raise _no_engine(
                 f"its input image is {_words(image)} and not 1 x HEIGHT x WIDTH x 3, both even"
             )
-        shape = _fixed(output, outputs[output])
+        shape = fixed(output, outputs[output])
         if shape[:1] + shape[-2:] != (1, *size) or len(shape) != (3 if output == "alpha" else 4):
             raise _no_engine(
                 f"its output {output} is {_words(shape)} for pictures of {_words(size)}"
@@ -94,9 +94,9 @@ class Contract:
         Raises:
             EngineError: it is not what the engine declared.
         """
-        output = _checked(outputs, self.output, np.uint8, self.shape)[0]
+        output = checked(outputs, self.output, np.uint8, self.shape)[0]
         states = {
-            name: _checked(outputs, name.replace(_STATE_IN, _STATE_OUT), np.float32, shape)
+            name: checked(outputs, name.replace(_STATE_IN, _STATE_OUT), np.float32, shape)
             for name, shape in self.states.items()
         }
         return output, states
@@ -110,8 +110,8 @@ def _states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> dict[s
         other = name.replace(_STATE_IN, _STATE_OUT)
         if not name.startswith(_STATE_IN) or other not in outputs:
             raise _no_engine(f"its input {name!r} is neither image nor a state that it gives back")
-        states[name] = _fixed(name, inputs[name])
-        if states[name] != _fixed(other, outputs[other]):
+        states[name] = fixed(name, inputs[name])
+        if states[name] != fixed(other, outputs[other]):
             raise _no_engine(
                 f"{name} is {_words(inputs[name])}, and {other} is {_words(outputs[other])}"
             )
@@ -120,14 +120,19 @@ def _states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> dict[s
     return states
 
 
-def _fixed(name: str, shape: tuple[Any, ...]) -> Shape:
+def fixed(name: str, shape: tuple[Any, ...]) -> Shape:
     """A shape whose every length is known."""
     if not shape or not all(isinstance(n, int) and 0 < n < 1 << 31 for n in shape):
         raise _no_engine(f"the shape of {name} is not fixed ({_words(shape)})")
     return shape
 
 
-def _checked(outputs: Tensors, name: str, dtype: type, shape: Shape) -> NDArray[Any]:
+def checked(outputs: Tensors, name: str, dtype: type, shape: Shape) -> NDArray[Any]:
+    """One output of a run, which must be exactly of this type and shape.
+
+    Raises:
+        EngineError: it is not, or it is missing.
+    """
     value = outputs.get(name)
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
         found = (

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
+from vcam.backends.contract import checked, fixed
 from vcam.effects.outlines import Points
 from vcam.errors import EngineError
 from vcam.face.motion import Affine
@@ -137,6 +138,7 @@ class _Network:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._side = 0
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def __enter__(self) -> Self:
         """Open the backend and run it once.
@@ -153,7 +155,12 @@ class _Network:
                 f"no engine for {self.task} (it has {found}); see `vcam engines` for those that are"
             )
         self._side = shape[1]
-        self.answer(np.zeros((self._side, self._side, 3), np.uint8))
+        try:
+            self._shapes = {name: fixed(name, self._backend.outputs[name]) for name in self.outputs}
+            self.answer(np.zeros((self._side, self._side, 3), np.uint8))
+        except BaseException:
+            self._backend.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -173,7 +180,7 @@ class _Network:
         has them.
         """
         answer = self._backend.run({"image": image[None]})
-        return [np.asarray(answer[name], np.float32) for name in self.outputs]
+        return [checked(answer, name, np.float32, shape) for name, shape in self._shapes.items()]
 
     def _look(self, frame: Frame, pyramid: Pyramid, square: Crop) -> list[NDArray[np.float32]]:
         return self.answer(cut_rgb(frame, pyramid, square, (self._side, self._side)))
