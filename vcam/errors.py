@@ -16,6 +16,8 @@ A message is one line: the thing, the value, the next step.
 
 from __future__ import annotations
 
+from vcam.text import one_line
+
 
 class VcamError(Exception):
     """Base of all errors that the command line shows as one line."""
@@ -54,7 +56,7 @@ class StageError(VcamError):
     """
 
     def __init__(self, stage: str, cause: BaseException) -> None:
-        super().__init__(f"{stage}: {cause}")
+        super().__init__(f"{stage}: {explained(cause)}")
         self.stage = stage
         self.__cause__ = cause
 
@@ -64,3 +66,23 @@ class MatteMissing(Exception):  # noqa: N818
 
     def __init__(self) -> None:
         super().__init__("a frame came without its matte; it is not shown; please report this bug")
+
+
+MachineError = OSError | MemoryError
+"""What the machine refuses, not the program: no memory, no more open files. It may pass."""
+
+
+def explained(error: BaseException) -> str:
+    """What an exception means for the user: one line with the next step."""
+    if isinstance(error, VcamError):
+        return one_line(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; close other programs, or use a smaller --size"
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        said = error.strerror or str(error) or type(error).__name__
+        return one_line(f"{name}{said}; run it again with --verbose to see where")
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return one_line(
+        f"a mistake in vcam ({said}); run it again with --verbose and report what it shows"
+    )

@@ -234,6 +234,18 @@ finishing = threading.RLock()
 """Held while a file is completed and gets its name; see `discard_all`."""
 
 
+def is_recording() -> bool:
+    """Whether a draft of this process holds something that would be lost with it."""
+    return any(_holds_something(name) for name in list(_OPEN))
+
+
+def _holds_something(name: Path) -> bool:
+    try:
+        return any(name.iterdir()) if name.is_dir() else name.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def discard_all(patience_s: float) -> None:
     """Remove every draft of this process, which is about to end. Files that are being finished are
     waited for.

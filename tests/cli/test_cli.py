@@ -474,9 +474,9 @@ def test_engines_are_verified(tmp_path: Path) -> None:
 
 def test_a_thread_that_hangs_in_a_library_does_not_keep_vcam_from_ending() -> None:
     program = (
-        "import threading; from vcam.cli import app\n"
+        "import threading; from vcam.cli import program\n"
         "threading.Thread(target=threading.Event().wait, args=(60,), name='vcam-infer').start()\n"
-        "print('said'); app._leave(3)"
+        "print('said'); program._leave(3)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30

@@ -170,7 +170,9 @@ def test_a_file_that_breaks_off_stays_an_error_and_so_does_a_camera_that_is_reco
 def test_a_mistake_in_the_program_ends_a_live_run_too() -> None:
     source = FakeSource([*camera(3), ZeroDivisionError("a mistake")], live=True)
     sink = live_sink()
-    with pytest.raises(StageError, match="capture: a mistake"):
+    with pytest.raises(
+        StageError, match=r"capture: a mistake in vcam .ZeroDivisionError: a mistake"
+    ):
         pipeline_of(source, sink).run()
     assert_nothing_raw(sink)
 
@@ -322,7 +324,7 @@ def test_an_effect_that_fails_is_opened_again(refuse: int) -> None:
 
 def test_a_mistake_in_an_effect_ends_the_run() -> None:
     sink = live_sink()
-    with pytest.raises(StageError, match="compose: index"):
+    with pytest.raises(StageError, match=r"compose: a mistake in vcam .IndexError: index"):
         with_effect(FragileEffect(IndexError("index")), sink).run()
     assert_nothing_raw(sink)
     off = make_card(SIZE, Matrix.BT601, "vcam is off")

@@ -10,6 +10,6 @@ __all__ = ["main"]
 def main() -> None:
     """The program `vcam`."""
     try_quick(sys.argv[1:])
-    from vcam.cli.app import main as whole  # takes longer than a hotkey may
+    from vcam.cli.program import main as whole  # takes longer than a hotkey may
 
     whole()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from vcam import __version__
 from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
@@ -34,15 +28,20 @@ from vcam.cli.options import (
     Threads,
     Verbose,
     known_settings,
-    listen,
     print_json,
 )
+from vcam.cli.signals import stopped_by
 from vcam.effects import EFFECTS
-from vcam.errors import UsageError, VcamError
+from vcam.errors import UsageError
+
+if TYPE_CHECKING:
+    from vcam.monitor import Snapshot
+    from vcam.sources.base import Source
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "VCAM", "help_option_names": ["-h", "--help"]},
     help="A webcam with a better background: blur it, replace it, remove it.",
@@ -92,35 +91,6 @@ def _print_version(on: bool) -> None:
     if on:
         print(f"vcam {__version__}")
         raise typer.Exit
-
-
-def main() -> None:
-    """The program `vcam`."""
-    listen(
-        bool({"-v", "--verbose"} & set(sys.argv[1:]))
-    )  # at once: the settings file may be at fault
-    try:
-        app(prog_name="vcam")
-    except SystemExit as end:  # how typer ends
-        _leave(end.code)
-    except VcamError as error:
-        if logging.getLogger("vcam").isEnabledFor(logging.INFO):
-            raise
-        Console(stderr=True, soft_wrap=True).print(
-            f"vcam: {error}", style="red", markup=False, highlight=False
-        )
-        _leave(2 if isinstance(error, UsageError) else 1)
-
-
-def _leave(status: str | int | None) -> None:
-    """End the process; at once where one of the pipeline's threads is still in a library, as
-    Python's own end would throw that thread out of it and so abort the process.
-    """
-    if any(thread.name.startswith("vcam-") for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status if isinstance(status, int) else bool(status))
-    sys.exit(status)
 
 
 @app.callback()
@@ -282,7 +252,7 @@ def run(
         loop=loop,
     )
     if is_batch(source):
-        run_files(request, recursive, json, _stop_on_signal)
+        run_files(request, recursive, json, stopped_by)
         return
     pipeline, total, control = controlled_run(request)
     ui = ui or sink == "page"
@@ -290,45 +260,35 @@ def run(
         raise UsageError(
             f"--sink {sink}: a file is made by the options alone; the page is for virtual cameras"
         )
-    from vcam.cli.display import Status
+    from vcam.cli.display import Status, opened_status
+    from vcam.cli.reporting import Reporter
 
     with ExitStack() as stack:
-        stack.enter_context(_stop_on_signal(pipeline.stop))
-        status = stack.enter_context(Status(sink, total, pipeline.engine))
-        tick: cli_service.Tick = status.update
-        tick = stack.enter_context(cli_service.announced_run(pipeline, control, tick))
+        stack.enter_context(stopped_by(pipeline.stop))
+        announced = cli_service.announced_run(pipeline, control)
+        announcer = stack.enter_context(Reporter("announce", announced))
+        shown = opened_status(Status(sink, total, pipeline.engine))
+        status = stack.enter_context(Reporter("display", shown))
+
+        def tick(source: Source, now: Snapshot) -> None:
+            status.tick(source, now)
+            announcer.tick(source, now)
+
+        ticking: cli_service.Tick = tick
         if pipeline.is_live or ui or metrics:
-            tick = stack.enter_context(
+            ticking = stack.enter_context(
                 cli_control.controlled(
                     context, control, request, tick, page=ui, port=ui_port, metrics=metrics
                 )
             )
         start_s = time.monotonic()
-        final = pipeline.run(tick)
+        final = pipeline.run(ticking)
     if json:
         print_json(final.to_dict())
     announce_result(sink, pipeline.written, final, time.monotonic() - start_s)
     if pipeline.damage:
         print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
         raise typer.Exit(DAMAGED)
-
-
-@contextmanager
-def _stop_on_signal(stop: Any) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the run in order, the second at once."""
-
-    def handle(number: int, _: object) -> None:
-        signal.signal(
-            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        )
-        stop()
-
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @app.command()

@@ -43,6 +43,13 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda steps: bar.advance(task, steps)
 
 
+@contextmanager
+def opened_status(status: Status) -> Iterator[Callable[[Source, Snapshot], None]]:
+    """A status line, shown as long as the block runs; the value updates it."""
+    with status:
+        yield status.update
+
+
 class Status:
     """A live line with rate, latency and drops; with a bar where the number of frames is known.
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vcam.cli import terminal
 from vcam.config import Known
+from vcam.errors import SinkError
+from vcam.text import one_line
 
 
 def listen(on: bool) -> bool:
-    """Show on standard error, from now on, what the package reports of its choices; the value is
-    the argument.
+    """Show on standard error, from now on, what the package warns of and, if `on`, what it reports
+    of its choices and what libraries print; the value is the argument.
     """
     logger = logging.getLogger("vcam")
-    if on and not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("vcam: %(message)s"))
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_OneLine("vcam: %(message)s"))
         logger.addHandler(handler)
+    if on:
         logger.setLevel(logging.INFO)
+        terminal.show_libraries()
     return on
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 Verbose = Annotated[
@@ -77,7 +86,12 @@ RunThreads = Annotated[
 
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(value, indent=1))
+    try:
+        print(json.dumps(value, indent=1, default=str), flush=True)
+    except BrokenPipeError:  # its reader has seen enough
+        raise
+    except OSError as error:
+        raise SinkError(f"standard output: {error.strerror}; write to another place") from error
 
 
 def known_settings(context: typer.Context) -> Known:

@@ -34,17 +34,14 @@ app = typer.Typer(
 
 
 @contextmanager
-def announced_run(pipeline: Pipeline, control: Control, tell: Tick) -> Iterator[Tick]:
-    """What a pipeline is to call while it runs: `tell`, and what says how it is to `vcam status`
-    and systemd.
-    """
+def announced_run(pipeline: Pipeline, control: Control) -> Iterator[Tick]:
+    """What says, while a pipeline runs, how it is to `vcam status` and systemd."""
     from vcam.service.announce import announced
 
     folder = instances_folder(os.environ.get("XDG_RUNTIME_DIR"))
     with announced(folder, os.environ.get("NOTIFY_SOCKET", "")) as announcer:
 
         def tick(source: Source, now: Snapshot) -> None:
-            tell(source, now)
             about = {
                 "effects": [worn.text for worn in control.wanted.effects],
                 "settings_error": control.settings_error,

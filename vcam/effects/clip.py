@@ -9,7 +9,7 @@ from typing import Self
 
 from vcam.effects.base import Scene, copy_pixels, like
 from vcam.effects.blend import blend_person
-from vcam.errors import SourceError, VcamError
+from vcam.errors import SourceError, VcamError, explained
 from vcam.frame import Frame
 from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 
@@ -121,6 +121,9 @@ class Clip:
             pass
         except VcamError as failure:
             self._failure = failure
+        except BaseException as error:  # noqa: BLE001 - a thread must not die unheard
+            self._failure = SourceError(f"{self.path}: {explained(error)}")
+        finally:
             self._slot.close()
 
 

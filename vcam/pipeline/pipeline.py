@@ -22,7 +22,7 @@ from vcam.clock import CLOCK, Clock
 from vcam.effects import make_effects
 from vcam.effects.base import Effect
 from vcam.effects.composer import Composer
-from vcam.errors import EngineError, SinkLost, StageError, UsageError, VcamError
+from vcam.errors import EngineError, MachineError, SinkLost, StageError, UsageError, VcamError
 from vcam.face.stage import FaceStage
 from vcam.linux.viewers import Readers
 from vcam.matting.matter import MatteEngine
@@ -269,7 +269,7 @@ class Pipeline:
         """
         lost = False
 
-        def outlives(error: VcamError) -> bool:
+        def outlives(error: VcamError | MachineError) -> bool:
             nonlocal lost
             if isinstance(error, StageError):
                 is_stuck = self._last_run is not None and self._last_run.is_stuck
@@ -420,7 +420,7 @@ class _Run:
             work()
         except SlotClosed:
             pass
-        except Exception as error:  # noqa: BLE001 - the one place: a thread must not die unheard
+        except BaseException as error:  # noqa: BLE001 - a thread must not die unheard
             with self._failure_lock:
                 self._failure = self._failure or StageError(stage, error)
             self._shared.discard()

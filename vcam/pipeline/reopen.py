@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from vcam.clock import CLOCK, Clock
-from vcam.errors import StageError, VcamError
+from vcam.errors import MachineError, StageError, VcamError, explained
 from vcam.monitor import StateBoard
 
 T = TypeVar("T")
@@ -50,7 +50,8 @@ class Backoff:
 class Reopening:
     """Keeps one part at work. Belongs to the thread that uses the part.
 
-    Only a `VcamError` is outlived. Any other exception is a bug and goes on to the caller.
+    Only a `VcamError` is outlived, and what the machine refuses. Any other exception is a bug and
+    goes on to the caller.
 
     Args:
         stage: the stage of the board that says how the part is.
@@ -67,7 +68,7 @@ class Reopening:
         state: str,
         board: StateBoard,
         backoff: Backoff,
-        outlives: Callable[[VcamError], bool],
+        outlives: Callable[[VcamError | MachineError], bool],
         clock: Clock = CLOCK,
     ) -> None:
         self._stage, self._state, self._board = stage, state, board
@@ -92,7 +93,7 @@ class Reopening:
             pause: waits so many seconds; True ends this, too.
 
         Raises:
-            VcamError: a failure that is not outlived.
+            VcamError, OSError, MemoryError: a failure that is not outlived.
         """
         while True:
             done = False
@@ -100,7 +101,7 @@ class Reopening:
                 with part as opened:
                     work(opened)
                     done = True
-            except VcamError as error:
+            except (VcamError, OSError, MemoryError) as error:
                 if done and self._outlives(error):
                     return  # it is as closed as it can be
                 if pause(self._failed(error)):
@@ -115,7 +116,7 @@ class Reopening:
             What `work` returns; None if it failed, or failed a moment ago.
 
         Raises:
-            VcamError: a failure that is not outlived.
+            VcamError, OSError, MemoryError: a failure that is not outlived.
         """
         if self._due_s is not None and self._clock.now_s() < self._due_s:
             return None
@@ -125,16 +126,16 @@ class Reopening:
                 part.__enter__()
                 self._due_s = None
             done = work()
-        except VcamError as error:
+        except (VcamError, OSError, MemoryError) as error:
             self._due_s = self._clock.now_s() + self._failed(error)
             return None
         self.worked()
         return done
 
-    def _failed(self, error: VcamError) -> float:
+    def _failed(self, error: VcamError | MachineError) -> float:
         """Say it on the board and return how long to wait, or raise it."""
         if not self._outlives(error):
             raise error
         reason = error.__cause__ if isinstance(error, StageError) else error
-        self._board.say(self._stage, self._state, str(reason))
+        self._board.say(self._stage, self._state, explained(reason) if reason is not None else "")
         return self._backoff.failed()

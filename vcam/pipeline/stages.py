@@ -18,7 +18,15 @@ from dataclasses import dataclass, field, replace
 
 from vcam.clock import Clock
 from vcam.effects.composer import Composer
-from vcam.errors import EngineError, MatteMissing, SinkError, SourceError, SourceLost, VcamError
+from vcam.errors import (
+    EngineError,
+    MachineError,
+    MatteMissing,
+    SinkError,
+    SourceError,
+    SourceLost,
+    VcamError,
+)
 from vcam.face.stage import FaceStage
 from vcam.frame import Frame, Matte
 from vcam.matting.matter import MatteEngine
@@ -140,7 +148,9 @@ class Shared:
         """Wait so long; return whether the run is ending."""
         return self.clock.wait(self.ending, seconds)
 
-    def reopening(self, stage: str, state: str, outlives: Callable[[VcamError], bool]) -> Reopening:
+    def reopening(
+        self, stage: str, state: str, outlives: Callable[[VcamError | MachineError], bool]
+    ) -> Reopening:
         """What keeps one part of this run at work."""
         return Reopening(stage, state, self.stats.board, self.new_backoff(), outlives, self.clock)
 
@@ -190,7 +200,9 @@ class Capture:
         self._pace = Pace(shared.ending, shared.clock)
         self._first = self._count
         self._again = shared.reopening(
-            "capture", NO_CAMERA, lambda error: outlives and isinstance(error, SourceError)
+            "capture",
+            NO_CAMERA,
+            lambda error: outlives and isinstance(error, SourceError | MachineError),
         )
 
     def switch(self, source: Source, manner: Manner) -> None:
@@ -319,10 +331,10 @@ class Infer:
         self._opening = 0
         self._again = shared.reopening("infer", NO_ENGINE, self._outlives)
 
-    def _outlives(self, error: VcamError) -> bool:
+    def _outlives(self, error: VcamError | MachineError) -> bool:
         return (
             self._shared.manner.outlives
-            and isinstance(error, EngineError)
+            and isinstance(error, EngineError | MachineError)
             and (self._before is None or self.opened.done())
             and (self._continues or self.matter.has_worked)
         )
@@ -418,10 +430,10 @@ class Face:
         self._shared, self._faces, self._continues = shared, faces, continues
         self._again = shared.reopening("face", EFFECT_FAILED, self._outlives)
 
-    def _outlives(self, error: VcamError) -> bool:
+    def _outlives(self, error: VcamError | MachineError) -> bool:
         return (
             self._shared.manner.outlives
-            and isinstance(error, EngineError)
+            and isinstance(error, EngineError | MachineError)
             and (self._continues or self._faces.has_worked)
         )
 
@@ -470,7 +482,7 @@ class Compose:
             self._compose_all()
         except SlotClosed:
             self._output.send_off_card()
-        except Exception:  # a bug: the last picture must not be taken for a live one
+        except BaseException:  # a bug: the last picture must not be taken for a live one
             with suppress(SinkError):
                 self._output.send_off_card()
             raise
