@@ -187,3 +187,15 @@ def test_an_added_effect_that_is_not_about_the_room_does_not_show_it(portrait: n
     blurred = vcam.apply(portrait, ["blur"], **FAST)
     for effect in ("test-nothing", Nothing()):
         assert (vcam.apply(portrait, [effect], **FAST) == blurred).all()
+
+
+def test_the_fakes_for_tests_of_others_run_a_pipeline() -> None:
+    from vcam import testing
+
+    sink = testing.RecordingSink()
+    source = testing.FakeSource([testing.person_in_room()] * 3)
+    assert testing.pipeline_of(source, sink, ["color:#000000"]).run().frames == 3
+    width, height = sink.frames[0].size
+    assert sink.frames[0].y[0, 0] == 16
+    assert sink.frames[0].y[height // 2, width // 2] > 150
+    assert all(getattr(testing, name).__doc__ for name in testing.__all__)

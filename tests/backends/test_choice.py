@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.backends.fake_gpu import FakeGpuMachine
 from tests.catalogues import write_catalogue
 from vcam.backends import BACKENDS, make_backend, runs_as, why_not
 from vcam.backends.base import Backend
-from vcam.backends.fake_gpu import FakeGpuMachine
 from vcam.backends.gpu_stack import EnginePlans
 from vcam.catalogue import EngineSpec, find_engine
 from vcam.errors import EngineError, UsageError

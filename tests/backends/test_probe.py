@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcam.backends.fake_gpu import FakeDriver
+from tests.backends.fake_gpu import FakeDriver
 from vcam.backends.probe import Gpu, Probe, probe_gpu
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.backends.fake_gpu import FakeGpuMachine
 from tests.catalogues import spec_of
-from vcam.backends.fake_gpu import FakeGpuMachine
 from vcam.backends.gpu_stack import EnginePlans
 from vcam.backends.tensorrt import TensorRtBackend
 from vcam.backends.tensorrt_api import load_tensorrt
