@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,7 +33,13 @@ from export.models import (
 from export.onnx.graph import OPSET, check_size, engine_graphs
 from export.onnx.parity import Graph, check_parity
 from export.onnx.precision import half_graph
-from export.weights.files import fit_weights, preset_of, read_weights, sha256_of
+from export.weights.files import (
+    fit_weights,
+    preset_of,
+    read_weights,
+    sha256_of,
+    training_only,
+)
 from export.weights.layouts import origin_of, resolve
 from export.weights.record import RunRecord, record_of, samples_seen
 from vcam.engine_toml import EngineFile, EngineManifest, Origin, PixelFormat
@@ -78,11 +87,15 @@ def convert(config: ConvertConfig) -> Path:
     size = config.size or spec.size
     check_size(size, spec)
     peers = read_peers(config.peers, spec.task) if config.peers else []
+    if loaded.left_out:
+        _say(f"left out, as only training reads it: {loaded.left_out}")
     images = parity_pictures(spec.task, size, config.images, config.data, parity_images(network))
+    _say(f"{spec.name} as ONNX, {size[0]}x{size[1]}")
     single, plain = engine_graphs(network, spec, size, config.batch)
+    _say(f"fp32 against torch, {len(images)} pictures")
     answers = Graph(single, remember=True)
     exact = check_parity(network, spec, answers, images)
-    half, near = half_graph(plain, answers, spec, images)
+    half, near = half_graph(plain, answers, spec, images, _say)
     del answers
     parity = {"fp32": asdict(exact), "fp16": asdict(near)}
     with new_folder(config.out) as made:
@@ -108,12 +121,16 @@ def convert(config: ConvertConfig) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checkpoint that has been read. preset: who published it; record: of its training here; None: not known."""
+    """A checkpoint that has been read. preset: who published it; record: of its training here; None: not known.
+
+    left_out: which tensors only training reads, for example "auxiliary_head (8 tensors)"; or "".
+    """
 
     spec: ModelSpec
     network: nn.Module
     preset: Preset | None
     record: RunRecord | None
+    left_out: str = ""
 
 
 def load_network(
@@ -159,7 +176,18 @@ def open_checkpoint(
         spec = origin.applied(spec) if origin else spec
     network = spec.build()
     network.load_state_dict(fitted)
-    return Loaded(spec, network.eval(), origin, record)
+    return Loaded(spec, network.eval(), origin, record, _counted(training_only(spec, weights)))
+
+
+def _counted(names: list[str]) -> str:
+    """The parts of a network to which tensors belong, with their number."""
+    parts = Counter(re.sub(r"(_head|_seg|_classifier)\..*", r"\1", name) for name in names)
+    return ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())
+
+
+def _say(text: str) -> None:
+    """Progress, for whoever waits; the answer alone goes to standard output."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def parity_images(network: nn.Module) -> int:
@@ -185,6 +213,14 @@ def parity_pictures(
 
 
 def _training(config: ConvertConfig, loaded: Loaded) -> Training:
+    """As `_origin`, and what of the file is not in the engine."""
+    training = _origin(config, loaded)
+    if not loaded.left_out:
+        return training
+    return replace(training, origin=f"{training.origin}; without {loaded.left_out}, for training")
+
+
+def _origin(config: ConvertConfig, loaded: Loaded) -> Training:
     """What is known of how weights came about, and their licence: only that of our own is known without being said."""
     if loaded.preset and loaded.preset.sha256 == sha256_of(config.checkpoint):
         return Training(

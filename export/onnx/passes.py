@@ -194,8 +194,10 @@ def fold_scale(model: onnx.ModelProto) -> bool:
     if divide is None or subtract is None or subtract.op_type != "Sub" or len(readers) != 1:
         return False
     conv = readers[0]
+    if conv.op_type != "Conv":
+        return False
     constants = [values.get(x.input[1]) for x in (subtract, divide, conv)]
-    if conv.op_type != "Conv" or any(x is None for x in constants):
+    if any(x is None for x in constants):
         return False
     mean, scale, weight = (numpy_helper.to_array(x) for x in constants if x is not None)
     if mean.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,12 +19,16 @@ _FEW = 2
 
 
 def half_graph(
-    plain: onnx.ModelProto, single: Graph, spec: ModelSpec, images: NDArray[np.uint8]
+    plain: onnx.ModelProto,
+    single: Graph,
+    spec: ModelSpec,
+    images: NDArray[np.uint8],
+    say: Callable[[str], None],
 ) -> tuple[onnx.ModelProto, HalfParity]:
     """A float16 copy of an engine, and how far it is from the float32 file.
 
     The model says how many of the first convolutions stay float32. Weights with which the copy then
-    answers otherwise get more of them, by steps; how many is in what is returned.
+    answers otherwise get more of them, by steps; how many is in what is returned. say: takes a line for each step.
 
     Raises:
         ExportError: as `check_half`.
@@ -34,6 +39,7 @@ def half_graph(
     half = to_half(plain, least, products=spec.products)
     kept = least
     for step in more:
+        say(f"fp16 against fp32, the first {kept} of {count} convolutions in float32")
         if half_agrees(single, half, images[: _FEW * single.batch]):
             try:
                 return half, replace(check_half(single, half, images), single=kept)
