@@ -31,7 +31,7 @@ from export.models import (
     model_of,
 )
 from export.onnx.graph import OPSET, check_size, engine_graphs
-from export.onnx.parity import Graph, check_parity
+from export.onnx.parity import FEWEST_IMAGES, Graph, check_parity
 from export.onnx.precision import half_graph
 from export.weights.files import (
     fit_weights,
@@ -46,8 +46,8 @@ from vcam.engine_toml import EngineFile, EngineManifest, Origin, PixelFormat
 
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
-_MANY_IMAGES, _FEW_IMAGES = 32, 12
-_LARGE = 1_000_000
+_IMAGES = ((1_000_000, 32), (20_000_000, 12))
+"""How many pictures to compare of a network with at most so many parameters."""
 _OWN_LICENCE, _NO_LICENCE = "Apache-2.0", "unknown; ask the authors of the weights"
 _OTHERS_LICENCE = "not stated; whoever trained the weights states it with --licence"
 _PARITY_SETS = {"person": "person/wild", "face": "face/real"}
@@ -192,7 +192,8 @@ def _say(text: str) -> None:
 
 def parity_images(network: nn.Module) -> int:
     """How many pictures to compare: fewer of a large network, which takes long on each."""
-    return _FEW_IMAGES if parameters_of(network) > _LARGE else _MANY_IMAGES
+    size = parameters_of(network)
+    return next((count for most, count in _IMAGES if size <= most), FEWEST_IMAGES)
 
 
 def parameters_of(network: nn.Module) -> int:

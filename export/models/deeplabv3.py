@@ -125,7 +125,7 @@ def _variant(spec: ModelSpec, state: State) -> ModelSpec:
     spec = replace(spec, network=TorchvisionDeepLabV3)
     if rows != (1,):
         return spec
-    return replace(spec, classes=("background", "face"), parses=True, options={"outputs": 1})
+    return replace(spec, classes=("background", "face"), named=True, options={"outputs": 1})
 
 
 _SPEC = ModelSpec(

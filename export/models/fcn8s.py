@@ -106,8 +106,8 @@ def _variant(spec: ModelSpec, state: State) -> ModelSpec:
     rows = state[_CLASSIFIER].shape[:1] if _CLASSIFIER in state else (_PUBLISHED_OUTPUTS,)
     if rows == (_PUBLISHED_OUTPUTS,):
         options = {"outputs": _PUBLISHED_OUTPUTS}
-        return replace(spec, classes=_FACE, parses=True, options=options)
-    return replace(spec, classes=(), parses=False, options={})
+        return replace(spec, classes=_FACE, named=True, options=options)
+    return replace(spec, classes=(), named=False, options={})
 
 
 _PIXELS = Pixels(mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0), bgr=True)
@@ -118,13 +118,13 @@ _SPEC = ModelSpec(
     _FACE,
     _PIXELS,
     options={"outputs": _PUBLISHED_OUTPUTS},
-    parses=True,
+    named=True,
     about="FCN-8s on VGG-16 (Long et al., CVPR 2015, arXiv 1411.4038).",
 )
 FAMILY = Family(
     mark="score_pool4.weight",
     specs=(_SPEC,),
-    trained=(replace(_SPEC, classes=V1_CLASSES, parses=False, options={}),),
+    trained=(replace(_SPEC, classes=V1_CLASSES, named=False, options={}),),
     classifier=_CLASSIFIER,
     class_names=CLASS_NAMES,
     variant=_variant,

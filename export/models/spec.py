@@ -74,7 +74,7 @@ class ModelSpec:
     engine: the name of its engine, where that is another one.
     extra_loss: of its second answer in training mode, if it has one.
     products: whether matrix products stay float32 in half precision, with what lies between them.
-    parses: whether two classes are parts of a face, not person and room.
+    named: whether the classes are those of the layout, not the usual ones for their number.
     smallest: the least height and width that its layers can take.
     card: the template in export/cards without ".md"; "" takes the general one, which says `about`.
     about: the network in one sentence with its paper, for that card.
@@ -92,15 +92,15 @@ class ModelSpec:
     products: bool = False
     engine: str = ""
     extra_loss: ExtraLoss | None = None
-    parses: bool = False
+    named: bool = False
     smallest: int = 32
     card: str = ""
     about: str = ""
 
     @property
     def task(self) -> str:
-        """Two classes separate a person from the room unless `parses`; more are parts of a face."""
-        return "person" if len(self.classes) == 2 and not self.parses else "face"
+        """Two classes separate a person, or a face, from the rest; more are the parts of a face."""
+        return "person" if len(self.classes) == 2 else "face"
 
     @property
     def engine_name(self) -> str:
@@ -124,12 +124,10 @@ class ModelSpec:
     def score(self, logits: Tensor) -> Tensor:
         """What the last sigmoid or softmax reads. logits: float32 [N, K, h, w].
 
-        Person: float32 [N, 1, h, w], person minus room. Face: the logits themselves, and 0 for
-        the first class where the network answers with one logit for the second.
+        Person: float32 [N, 1, h, w], person minus room. Face: the logits themselves.
         """
         if self.task == "face":
-            one = logits.shape[1] == 1
-            return torch.cat([torch.zeros_like(logits), logits], dim=1) if one else logits
+            return logits
         score = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
         return score if self.gain == 1 else score * self.gain
 

@@ -82,13 +82,13 @@ def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-_WHOLE_RUNS = 2
+_WHOLE_RUNS = 1
 
 
 class Graph:
     """An engine together with the logits inside it.
 
-    The first pictures also go through the engine as it will be used; later ones only through the
+    The first picture also goes through the engine as it will be used; later ones only through the
     form that tells both, which saves half of the time. Answers without a state are remembered if
     `remember`: float16 is compared with what float32 has already said.
     """

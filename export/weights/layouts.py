@@ -33,7 +33,7 @@ def resolve(path: Path, spec: ModelSpec, state: State, classes: str | None = Non
     if is_weights_of(spec, state):
         spec = family.variant(spec, state)
         count = family.count(state, spec)
-    if spec.parses:
+    if spec.named:
         count = len(spec.classes)
     elif count != len(spec.classes) or count in family.class_names:
         spec = replace(spec, classes=family.class_names.get(count, ()))
