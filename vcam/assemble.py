@@ -32,6 +32,7 @@ from vcam.linux.viewers import LoopbackReaders
 from vcam.matting.auto import AutoMatter, Candidate, quality_of
 from vcam.matting.matter import MatteEngine, Matter
 from vcam.matting.refine import RefineConfig
+from vcam.matting.sparing import SparingMatter
 from vcam.monitor import Stats
 from vcam.pipeline.output import Shown
 from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
@@ -71,6 +72,7 @@ class RunRequest:
     duration_s: float | None = None
     overwrite: bool = False
     always_on: bool = False
+    save_power: bool = False
     name: str = ""
     strip: bool = False
     loop: bool = False
@@ -271,6 +273,8 @@ def build_run(
         size=request.size or USUAL_SIZE,
         fps=request.fps if sink.live else None,
     )
+    if request.save_power and sink.live:
+        matter = SparingMatter(matter)
     repeat = sink.live or request.loop
     wanted = SourceRequest(request.size, request.fps, request.mirror, repeat=repeat)
     if own_source is None:

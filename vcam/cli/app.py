@@ -191,6 +191,13 @@ def run(
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Serve /metrics for Prometheus, on 127.0.0.1.")
     ] = False,
+    save_power: Annotated[
+        bool,
+        typer.Option(
+            "--save-power",
+            help="Compute every second picture only while nothing moves, for runs on battery.",
+        ),
+    ] = False,
     backend: Backend = "auto",
     threads: RunThreads = 0,
     engines: Engines = None,
@@ -247,6 +254,7 @@ def run(
         duration_s=duration,
         overwrite=overwrite,
         always_on=always_on,
+        save_power=save_power,
         name=name,
         strip=strip,
         loop=loop,

@@ -13,7 +13,7 @@ _STILL = 0.3
 """Share of a new matte that is taken where neither it nor the picture changed."""
 _DISAGREEMENT_GAIN = 2.5
 """A matte that differs by (1 - _STILL) / gain = 0.28 of full scale is taken at once."""
-_NOISE_LEVELS = 5.0
+NOISE_LEVELS = 5.0
 """Luma differences up to this are camera noise, after a 5x5 mean."""
 _MOTION_LEVELS = 8.0
 """Luma differences this far above the noise are motion."""
@@ -62,7 +62,7 @@ def _weight(disagreement: Plane, moved: Plane) -> Plane:
     """The share of the new matte, of 255; both differences, of matte and luma, are uint8 [h, w]."""
     still = cv2.convertScaleAbs(disagreement, alpha=_DISAGREEMENT_GAIN, beta=255 * _STILL)
     motion = cv2.addWeighted(
-        moved, 255 / _MOTION_LEVELS, moved, 0, -_NOISE_LEVELS * 255 / _MOTION_LEVELS
+        moved, 255 / _MOTION_LEVELS, moved, 0, -NOISE_LEVELS * 255 / _MOTION_LEVELS
     )
     return np.asarray(cv2.max(still, motion), np.uint8)
 
