@@ -62,3 +62,8 @@ def test_the_docs_show_the_floors_that_are_checked() -> None:
     contract = _project()["tool"]["importlinter"]["contracts"][0]  # type: ignore[index]
     drawn = (ROOT / "docs/design.md").read_text().split("```")
     assert "\n" + "\n".join(contract["layers"]) + "\n" in drawn
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    command = [sys.executable, str(ROOT / "scripts/figures"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
