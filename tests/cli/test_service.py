@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import Done, refused, vcam
+from vcam.errors import UsageError
 from vcam.linux.systemd import quote, unit_path, unit_text
+from vcam.service.instances import Instance
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is a matter of Linux")
 
@@ -214,3 +216,125 @@ def test_a_run_tells_systemd_and_other_terminals_how_it_is(tmp_path: Path) -> No
             run.kill()
             run.wait()
     assert vcam("status", env=env).stdout == "vcam does not run\n"
+
+
+@pytest.mark.parametrize("character", [chr(n) for n in (*range(32), 127, 0x85, 0x2028, 0xDC80)])
+def test_no_character_of_a_word_ends_the_line(character: str) -> None:
+    quoted = quote(f"a{character}ExecStartPre=/usr/bin/touch x")
+    assert quoted.isprintable()
+    assert len(quoted.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["x\nExecStartPre=touch SOMEFILE", "x\r", "x\x1b[31m", "x ", "x\\", "x\x85y"]
+)
+def test_a_folder_that_systemd_cannot_be_told_is_refused(home: Path, name: str) -> None:
+    folder = home / name
+    folder.mkdir()
+    with pytest.raises(UsageError, match="cannot start a service in a folder of this name"):
+        unit_text(["/usr/bin/vcam"], folder)
+
+
+def test_the_unit_is_for_its_user_alone(home: Path) -> None:
+    address = "rtsp://me:secret@camera/1"
+    assert service(home, "install", "--no-start", "--", "--source", address).returncode == 0
+    unit = home / "config/systemd/user/vcam.service"
+    assert "secret" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("earlier", [None, "[Service]\n"])
+def test_an_installation_that_fails_changes_nothing(home: Path, earlier: str | None) -> None:
+    unit = home / "config/systemd/user/vcam.service"
+    if earlier is not None:
+        unit.parent.mkdir(parents=True)
+        unit.write_text(earlier)
+    assert service(home, "install", status=1).returncode == 2
+    assert (unit.read_text() if unit.exists() else None) == earlier
+
+
+def test_without_a_bus_the_unit_is_removed_all_the_same(home: Path) -> None:
+    unit = home / "config/systemd/user/vcam.service"
+    assert service(home, "install", "--no-start").returncode == 0
+    wants = unit.parent / "graphical-session.target.wants"
+    wants.mkdir()
+    (wants / unit.name).symlink_to(unit)
+    done = service(home, "uninstall", status=1)
+    assert (done.returncode, unit.exists(), list(wants.iterdir())) == (0, False, [])
+    assert "systemctl --user stop vcam.service" in done.stderr
+
+
+RECORDS = [
+    b"",
+    b"{",
+    b"[]",
+    b"7",
+    b'{"pid": true}',
+    b'{"pid": "1"}',
+    b"[" * 100_000,
+    b'{"pid": 1, "updated": "now", "started": []}',
+    b'{"pid": 1, "updated": 1e999}',
+    b'{"pid": 1, "started": ' + b"9" * 400 + b"}",
+    b"\xff\xfe",
+    b" " * 2_000_000,
+]
+
+
+def _own_record(**changes: object) -> bytes:
+    stat = Path(f"/proc/{os.getpid()}/stat").read_text()
+    record: dict[str, object] = {
+        "pid": os.getpid(),
+        "start_ticks": int(stat.rpartition(")")[2].split()[19]),
+        "state": "running",
+        "source": "demo",
+        "sink": "null",
+        "effects": ["blur"],
+        "engine": {},
+        "fps": 30.0,
+        "latency": {"p50_ms": 1.0, "p95_ms": 2.0},
+        "drops": {},
+        "seconds": 60.0,
+    }
+    return json.dumps({**record, **changes}).encode()
+
+
+def test_status_survives_what_lies_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "vcam"
+    folder.mkdir(mode=0o700)
+    for at, content in enumerate(RECORDS):
+        (folder / f"r{at}.json").write_bytes(content)
+    (folder / "good.json").write_bytes(_own_record(sink="a\x1b]0;owned\x07\nb"))
+    (folder / "odd.json").write_bytes(_own_record(latency=3, effects=None))
+    (folder / "d.json").mkdir()
+    os.mkfifo(folder / "f.json")
+    (folder / "l.json").symlink_to("/dev/zero")
+    (folder / "others.json").write_bytes(_own_record(sink="planted"))
+    (folder / "others.json").chmod(0o666)
+    env = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    done = vcam("status", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "demo -> a\\x1b]0;owned\\x07 b  " in done.stdout
+    assert "does not say how it is" in done.stdout
+    assert "planted" not in done.stdout
+    assert "\x1b" not in done.stdout
+    assert vcam("status", "--json", env=env).returncode == 0
+
+
+def test_a_folder_that_others_may_write_to_gets_no_record(tmp_path: Path) -> None:
+    folder = tmp_path / "vcam"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with Instance(folder) as instance:
+        instance.write({"state": "running"})
+        assert list(folder.iterdir()) == []
+
+
+def test_setup_stays_inside_the_root_it_is_given(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/modprobe.d").symlink_to(outside)
+    done = vcam("setup", "--write", "--root", root)
+    refused(done, "a link on the way leads out of")
+    assert list(outside.iterdir()) == []
+    assert not (root / "etc/modules-load.d").exists()

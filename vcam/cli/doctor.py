@@ -96,7 +96,10 @@ def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
         print(f"vcam: running: {mend.command}", file=sys.stderr)
         try:
             done = subprocess.run(  # noqa: S603
-                shlex.split(mend.command), check=False, stdout=sys.stderr.fileno()
+                shlex.split(mend.command),
+                check=False,
+                stdout=sys.stderr.fileno(),
+                stderr=sys.stderr.fileno(),
             )
         except OSError as error:
             print(f"vcam: {mend.command}: {error.strerror}", file=sys.stderr)

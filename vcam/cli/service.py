@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +14,10 @@ import typer
 
 from vcam.cli.options import AsJson, Verbose, known_settings, print_json
 from vcam.errors import UsageError
-from vcam.files import write_whole
+from vcam.files import reason, write_whole
 from vcam.linux.systemd import UNIT, program_words, unit_path, unit_text
 from vcam.service.instances import SILENT_S, instances_folder, list_instances
+from vcam.text import one_line
 
 if TYPE_CHECKING:
     from vcam.control.control import Control
@@ -81,35 +82,68 @@ def install(
     _check_run_options(context, arguments)
     path = _unit()
     text = unit_text([*program_words(), *before, "run", *arguments], Path.cwd())
+    before_text = _read_unit(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text, 0o644)
+        write_whole(path, text, 0o600)  # the address of a camera may hold a password
     except OSError as error:
-        raise UsageError(
-            f"{path}: {error.strerror}; see that its folder can be written to"
-        ) from error
-    print(f"wrote {path}")
+        raise UsageError(f"{path}: {reason(error)}") from error
     if start:
-        _systemctl("daemon-reload")
-        _systemctl("enable", UNIT)
-        _systemctl("restart", UNIT)
+        try:
+            _systemctl("daemon-reload")
+            _systemctl("enable", UNIT)
+            _systemctl("restart", UNIT)
+        except UsageError:
+            _put_back(path, before_text)
+            raise
+        print(f"wrote {path}")
         print("it runs; see `vcam status` and `journalctl --user -u vcam`")
     else:
+        print(f"wrote {path}")
         print(
             f"start it with: systemctl --user daemon-reload && systemctl --user enable --now {UNIT}"
         )
 
 
+def _read_unit(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _put_back(path: Path, text: str | None) -> None:
+    """Leave the unit as it was before an installation that failed."""
+    with suppress(OSError):
+        if text is None:
+            path.unlink()
+        else:
+            write_whole(path, text, 0o600)
+
+
 @app.command()
 def uninstall(verbose: Verbose = False) -> None:
-    """Stop the service and remove its unit."""
+    """Stop the service and remove its unit. Without a running systemd the unit is removed alone."""
     path = _unit()
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise UsageError(f"{path}: no such unit; there is nothing to uninstall")
-    _systemctl("disable", "--now", UNIT)
-    path.unlink()
-    _systemctl("daemon-reload")
+    stopped = _run("disable", "--now", UNIT, missing=1) == 0
+    try:
+        path.unlink()
+        for wants in path.parent.glob("*.wants"):  # what `enable` made
+            (wants / UNIT).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: {reason(error)}") from error
+    if stopped:
+        _run("daemon-reload", missing=1)
     print(f"removed {path}")
+    if not stopped:
+        print(
+            f"vcam: systemd could not be asked to stop it; if it runs, `systemctl --user stop "
+            f"{UNIT}`"
+            " ends it",
+            file=sys.stderr,
+        )
 
 
 @app.command("status")
@@ -137,24 +171,29 @@ def status(json: AsJson = False, verbose: Verbose = False) -> None:
 
 
 def _line(record: dict[str, Any]) -> str:
+    try:
+        lines = _said(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        lines = [f"{record['pid']}  does not say how it is; its record cannot be read"]
+    return "\n    ".join(one_line(line) for line in lines)
+
+
+def _said(record: dict[str, Any]) -> list[str]:
     state = f"{record['state']}: {record['reason']}" if record.get("reason") else record["state"]
     if record["silent_s"] > SILENT_S:
         state = f"silent for {record['silent_s']:.0f} s, before that {state}"
     drops = ", ".join(f"{count} {cause}" for cause, count in record["drops"].items()) or "none"
-    engine = record["engine"]
+    engine, latency = record["engine"], record["latency"]
     choice = f" ({engine['choice']})" if engine.get("choice") else ""
-    return (
-        f"{record['pid']}  {record['source']} -> {record['sink']}  {state}\n   "
-        f" {' '.join(record['effects'])}  {engine.get('engine', '')} on"
-        f" {engine.get('backend', '')}{choice}\n    {record['fps']:.1f} fps  latency"
-        f" {record['latency']['p50_ms']:.0f}/{record['latency']['p95_ms']:.0f} ms p50/p95  drops"
-        f" {drops}  {record['seconds'] / 60:.0f} min" + _settings_line(record)
-    )
-
-
-def _settings_line(record: dict[str, Any]) -> str:
     error = record.get("settings_error")
-    return f"\n    settings file: {error}; the settings of before stay" if error else ""
+    return [
+        f"{record['pid']}  {record['source']} -> {record['sink']}  {state}",
+        f"{' '.join(record['effects'])}  {engine.get('engine', '')} on {engine.get('backend', '')}"
+        f"{choice}",
+        f"{record['fps']:.1f} fps  latency {latency['p50_ms']:.0f}/{latency['p95_ms']:.0f} ms "
+        f"p50/p95  drops {drops}  {record['seconds'] / 60:.0f} min",
+        *([f"settings file: {error}; the settings of before stay"] if error else []),
+    ]
 
 
 def _unit() -> Path:
@@ -206,10 +245,28 @@ def _systemctl(*arguments: str) -> None:
         )
 
 
-def _run(*arguments: str) -> int:
+def _run(*arguments: str, missing: int | None = None) -> int:
+    """The exit status of systemctl for the user's own services.
+
+    missing: what to return if there is no systemctl; None: that is an error.
+    """
     try:
-        return subprocess.run(["systemctl", "--user", *arguments], check=False).returncode  # noqa: S603, S607
+        return subprocess.run(  # noqa: S603
+            ["systemctl", "--user", *arguments],  # noqa: S607
+            check=False,
+            stderr=_stderr(),
+        ).returncode
     except OSError as error:
+        if missing is not None:
+            return missing
         raise UsageError(
             f"systemctl cannot be run: {error.strerror}; vcam service needs systemd"
         ) from error
+
+
+def _stderr() -> int | None:
+    """Where programs that are started here may complain; see `vcam.cli.terminal`."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -114,6 +114,9 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
             f"{names} would change ({lines}): nothing was written; add --overwrite if that is"
             " wanted"
         )
+    for path in changed:
+        if not path.parent.resolve().is_relative_to(root.resolve()):
+            raise UsageError(f"{path}: a link on the way leads out of {root}; nothing was written")
     for path, text in changed.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

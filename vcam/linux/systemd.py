@@ -6,6 +6,7 @@ lines.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from vcam.errors import UsageError
+from vcam.text import one_line
 
 UNIT = "vcam.service"
 WATCHDOG_S = 30
@@ -43,6 +47,9 @@ def unit_text(command: Sequence[str], folder: Path) -> str:
     Args:
         command: the program by its full path, and its arguments.
         folder: where it runs, so that names of files mean what they mean there.
+
+    Raises:
+        UsageError: systemd cannot be told the name of that folder.
     """
     return f"""\
 [Unit]
@@ -53,7 +60,7 @@ PartOf=graphical-session.target
 [Service]
 Type=notify
 ExecStart={" ".join(quote(word) for word in command)}
-WorkingDirectory=-{str(folder).replace("%", "%%")}
+WorkingDirectory=-{_folder_text(folder)}
 WatchdogSec={WATCHDOG_S}
 Restart=on-failure
 RestartSec=5
@@ -67,17 +74,33 @@ WantedBy=graphical-session.target
 """
 
 
+def _folder_text(folder: Path) -> str:
+    """A folder as the value of WorkingDirectory, which knows no quotes and no escapes."""
+    text = str(folder)
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+        raise UsageError(
+            f"{one_line(text)}: systemd cannot start a service in a folder of this name; "
+            "install the service from another folder"
+        )
+    return text.replace("%", "%%")
+
+
 def quote(word: str) -> str:
     """One word of a command line as systemd reads it: "%" and "$" are doubled, the rest is quoted
-    as in C.
+    as in C. No character of it can end the line.
     """
     plain = word.replace("%", "%%").replace("$", "$$")
     if plain and all(c.isalnum() or c in "%$+,-./:=@_" for c in plain):
         return plain
-    escaped = (
-        plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    )
-    return f'"{escaped}"'
+    return f'"{"".join(_escaped(c) for c in plain)}"'
+
+
+def _escaped(character: str) -> str:
+    if character in '\\"':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 class Notifier:

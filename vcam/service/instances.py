@@ -5,6 +5,7 @@ can read.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -12,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vcam.files import entries, write_whole
+from vcam.files import entries, is_own, read_bounded, write_whole
 
+_MOST_BYTES = 1 << 16
 SILENT_S = 10.0
 """A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts
 as gone.
@@ -63,10 +65,13 @@ class Instance:
     def write(self, record: Record) -> None:
         """Replace what the file says."""
         with suppress(OSError):
+            if not is_own(self._path.parent):  # others could replace what is written there
+                return
             write_whole(
                 self._path,
                 json.dumps({**self._about, "updated": time.time(), **record}) + "\n",
                 0o600,
+                durable=False,
             )
 
     def __exit__(
@@ -93,21 +98,32 @@ def list_instances(folder: Path, proc: Path = Path("/proc")) -> list[Record]:
         record = _read(path)
         if record is None:
             continue
-        record["silent_s"] = max(0.0, time.time() - float(record.get("updated", 0)))
+        record["silent_s"] = max(0.0, time.time() - _number(record, "updated"))
         if _is_alive(record, proc):
             found.append(record)
         else:
             with suppress(OSError):
                 path.unlink()
-    return sorted(found, key=lambda record: float(record.get("started", 0)))
+    return sorted(found, key=lambda record: _number(record, "started"))
 
 
 def _read(path: Path) -> Record | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # gone meanwhile, or not ours
+        if not is_own(path):
+            return None
+        record = json.loads(read_bounded(path, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):  # gone meanwhile, or not ours
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("pid"), int) else None
+    return record if isinstance(record, dict) and type(record.get("pid")) is int else None
+
+
+def _number(record: Record, key: str) -> float:
+    """A number of a record; 0 if it holds none."""
+    try:
+        value = float(record.get(key, 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return value if math.isfinite(value) else 0.0
 
 
 def _is_alive(record: Record, proc: Path) -> bool:
