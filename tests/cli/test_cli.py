@@ -530,6 +530,15 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"vcam {command}" in done.stdout.split("Usage:")[1].split("\n", 1)[1]
 
 
+def test_help_lists_run_first_and_examples_on_lines_of_their_own() -> None:
+    commands = vcam("--help").stdout.split("Commands")[1].splitlines()[1:]
+    assert commands[0].split()[1] == "run"
+    told = vcam("run", "--help").stdout
+    lines = [line.strip() for line in told.splitlines()]
+    assert "vcam run --effect blur --effect skin:0.4 --effect teeth" in lines
+    assert "VCAM_" not in told
+
+
 def test_the_help_of_run_says_what_every_effect_does() -> None:
     words = " ".join(vcam("run", "--help").stdout.replace("•", " ").split())
     for name, spec in EFFECTS.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from vcam import __version__
 from vcam.catalogue import AUTO_ENGINE, DEFAULT_ENGINE, DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
@@ -38,16 +39,28 @@ if TYPE_CHECKING:
     from vcam.monitor import Snapshot
     from vcam.sources.base import Source
 
+_FIRST = ("run", "devices", "doctor", "setup", "mask", "engines", "bench")
+"""Commands that the help lists first, in this order."""
+
+
+class _Commands(TyperGroup):
+    """Commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else 99)
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "VCAM", "help_option_names": ["-h", "--help"]},
     help="A webcam with a better background: blur it, replace it, remove it.",
     epilog=(
-        "Start with `vcam run --effect blur`. Without a camera: `vcam run --source demo --sink"
-        " demo.mp4`."
+        "Start with `vcam run`. Without a camera: `vcam run --source demo --sink demo.mp4`."
+        " Every option can be set in a file or in the environment, too: see docs/settings.md."
     ),
 )
 
@@ -75,15 +88,17 @@ EffectList = Annotated[
 SizeOption = Annotated[
     str | None,
     typer.Option(
-        "--size", metavar="WxH", help="Frame size; the picture is cropped to it, not stretched."
+        "--size", metavar="WxH", help="Frame size; the picture is cropped, never stretched."
     ),
 ]
 Grow = Annotated[
     float,
-    typer.Option(min=-64, max=64, help="Widen the person by so many pixels; negative: narrow."),
+    typer.Option(
+        min=-64, max=64, help="Grow the person by N pixels; a negative number shrinks it."
+    ),
 ]
 Feather = Annotated[
-    float, typer.Option(min=0, max=64, help="Soften the person's edge over so many pixels.")
+    float, typer.Option(min=0, max=64, help="Soften the edge of the person over N pixels.")
 ]
 
 
@@ -101,7 +116,7 @@ def _settings(
         typer.Option(help="Settings file (TOML); default: config.toml in the user's folder."),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in it.")
+        str | None, typer.Option(help="Use the options of `[profile.NAME.*]` in the settings file.")
     ] = None,
     version: Annotated[
         bool,
@@ -110,7 +125,7 @@ def _settings(
             is_eager=True,
             callback=_print_version,
             allow_from_autoenv=False,
-            help="Print and exit.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -152,7 +167,7 @@ def run(
     grow: Grow = 0.0,
     feather: Feather = 0.0,
     duration: Annotated[
-        float | None, typer.Option(min=0.01, help="Stop after so many seconds of video.")
+        float | None, typer.Option(min=0.01, help="Stop after N seconds of video.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace the file if it exists.")
@@ -164,7 +179,7 @@ def run(
         ),
     ] = False,
     recursive: Annotated[
-        bool, typer.Option("--recursive", help="With a folder: its folders too.")
+        bool, typer.Option("--recursive", help="Include the folders in a folder.")
     ] = False,
     loop: Annotated[
         bool, typer.Option("--loop", help="Play the file again and again, without its sound.")
@@ -172,14 +187,17 @@ def run(
     name: Annotated[
         str,
         typer.Option(
-            metavar="LABEL", help="The virtual camera of this name, as `vcam devices` lists them."
+            metavar="LABEL", help="Use the virtual camera of this name; `vcam devices` lists them."
         ),
     ] = "",
     always_on: Annotated[
         bool,
         typer.Option(
             "--always-on",
-            help="Keep the webcam on also while nobody looks (Linux; elsewhere it is).",
+            help=(
+                "Keep the webcam open even if no program reads the virtual camera (Linux; always so"
+                " elsewhere)."
+            ),
         ),
     ] = False,
     ui: Annotated[
@@ -204,28 +222,26 @@ def run(
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Separate the person from the room, live or in a file.
+    """Blur, replace or remove the room, live or in a file.
 
     Examples:
 
-    `vcam run --effect blur` first webcam to first virtual camera
-
-    `vcam run --effect image:beach.jpg --mirror` another room, mirrored
-
-    `vcam run --effect blur --effect skin:0.4 --effect teeth` a blurred room and a touched-up face
-
-    `vcam run --source webcam:/dev/video2 --name second` another camera to the virtual camera
-    labelled "second"
-
-    `vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4` a file, every frame
-
-    `vcam run --source talk.mp4 --effect remove --sink out.webm` a video with transparency
-
-    `vcam run --source holiday/ --effect redeye --sink out/` every picture and video in a folder
-
-    `vcam run --source talk.mp4 --loop` a video as a camera, for ever
-
-    `vcam run --ui` with a page to see yourself and to change everything
+    ```sh
+    vcam run --effect blur  # first webcam to first virtual camera
+    vcam run --effect image:beach.jpg --mirror  # another room, mirrored
+    # a blurred room and a touched-up face
+    vcam run --effect blur --effect skin:0.4 --effect teeth
+    # another camera to the virtual camera labelled "second"
+    vcam run --source webcam:/dev/video2 --name second
+    # a file, every frame
+    vcam run --source talk.mp4 --effect blur:0.9 --sink out.mp4
+    # a video with transparency
+    vcam run --source talk.mp4 --effect remove --sink out.webm
+    # every picture and video in a folder
+    vcam run --source holiday/ --effect redeye --sink out/
+    vcam run --source talk.mp4 --loop  # a video as a camera, endlessly
+    vcam run --ui  # with a page that shows and changes everything
+    ```
     """
     from vcam.assemble import RunRequest
     from vcam.batch import is_batch
@@ -323,7 +339,8 @@ def mask(
     out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
     engine: Engine = AUTO_ENGINE,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Person from this much on; default 0.5.")
+        float | None,
+        typer.Option(min=0, max=1, help="A pixel is person from this share on; default 0.5."),
     ] = None,
     heatmap: Annotated[
         str | None,
@@ -355,16 +372,16 @@ def mask(
 
     Examples:
 
-    `vcam mask photo.jpg --out masks`
-
-    `vcam mask holiday/ --out masks --heatmap person`
-
-    `vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels` the parts of faces: 0
-    background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
-    teeth
-
-    `vcam mask photo.jpg --out faces --landmarks --overlay` the points of faces in faces/photo.json,
-    and the picture with their outlines in faces/photo.png
+    ```sh
+    vcam mask photo.jpg --out masks
+    vcam mask holiday/ --out masks --heatmap person
+    # the parts of faces: 0 background, 1 person, 2 skin, 3 left brow, 4 right
+    # brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
+    vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels
+    # the points of faces in faces/photo.json, and the picture with their
+    # outlines in faces/photo.png
+    vcam mask photo.jpg --out faces --landmarks --overlay
+    ```
     """
     from vcam.cli.display import progress
     from vcam.masks import find_pictures, open_landmarks, open_masks, write_masks
@@ -386,9 +403,11 @@ def mask(
     suffixes = [".json"] * landmarks + [".png"] * (overlay or not landmarks)
     folders = tuple(engines or ())
     with (
-        open_landmarks(engine, folders, backend, threads, suffixes)
-        if landmarks or overlay
-        else open_masks(engine, folders, backend, threads, kind, threshold) as mask_of,
+        (
+            open_landmarks(engine, folders, backend, threads, suffixes)
+            if landmarks or overlay
+            else open_masks(engine, folders, backend, threads, kind, threshold)
+        ) as mask_of,
         progress("masks", len(pictures)) as step,
     ):
         for _, error in write_masks(mask_of, pictures, out, overwrite, suffixes):
@@ -434,13 +453,13 @@ def bench(
 
     Examples:
 
-    `vcam bench --engine sinet_fp32`
-
-    `vcam bench --all` a table of engines and backends, with reasons where there is no number
-
-    `vcam bench --pipeline --effect blur --source talk.mp4`
-
-    `vcam bench --pipeline --live 30` latency from source to sink
+    ```sh
+    vcam bench --engine sinet_fp32
+    # a table of engines and backends, with reasons where there is no number
+    vcam bench --all
+    vcam bench --pipeline --effect blur --source talk.mp4
+    vcam bench --pipeline --live 30  # latency from source to sink
+    ```
     """
     from vcam.bench.requests import (
         BenchRequest,

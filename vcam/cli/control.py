@@ -64,11 +64,12 @@ def set_(
 
     Examples:
 
-    `vcam set blur.strength=0.7 teeth=on` several at once
-
-    `vcam set image=beach.jpg blur=off` another room
-
-    `vcam set engine=portraitnet` or source, mirror, grow, feather, order=skin,teeth,blur
+    ```sh
+    vcam set blur.strength=0.7 teeth=on  # several at once
+    vcam set image=beach.jpg blur=off  # another room
+    # or source, mirror, grow, feather, order=skin,teeth,blur
+    vcam set engine=portraitnet
+    ```
     """
     print(quick.set_values(changes))
 
@@ -94,9 +95,10 @@ def toggle(key: Key, verbose: Verbose = False) -> None:
 
     Examples:
 
-    `vcam toggle teeth`
-
-    `vcam toggle paused` one key for pause and resume
+    ```sh
+    vcam toggle teeth
+    vcam toggle paused  # one key for pause and resume
+    ```
     """
     print(quick.toggle(key))
 
@@ -156,9 +158,11 @@ def ui(
 
     Examples:
 
-    `vcam ui`
-
-    `vcam ui --no-open` for another browser; the address works once, within a minute
+    ```sh
+    vcam ui
+    # for another browser; the address works once, within a minute
+    vcam ui --no-open
+    ```
     """
     try:
         address = str(ask(runtime_folder(), "ui", page=True))
@@ -274,9 +278,10 @@ def save_profile(
 
     Examples:
 
-    `vcam profile save meeting`
-
-    `vcam profile save` as the usual settings
+    ```sh
+    vcam profile save meeting
+    vcam profile save  # as the usual settings
+    ```
     """
     saved = ask(runtime_folder(), "save_profile", name=name)
     print(f"wrote {saved['file']}")

@@ -34,20 +34,22 @@ def doctor(
         bool,
         typer.Option(
             "--fix",
-            help="Run the commands that mend; those that need root only where you are root.",
+            help="Run the commands that fix it; those that need root only if you are root.",
         ),
     ] = False,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what keeps the camera from working, and the command that mends it; exit status 1 where
-    there is a problem.
+    """Find out why the camera does not work, and print the command that fixes it.
+
+    Exit status 1 if there is a problem.
 
     Examples:
 
-    `vcam doctor`
-
-    `vcam doctor --fix` run what needs no root, print the rest
+    ```sh
+    vcam doctor
+    vcam doctor --fix  # run what needs no root, print the rest
+    ```
     """
     from vcam.doctor import examine, has_problem, mends_of
     from vcam.doctor.machine import this_machine
@@ -112,15 +114,15 @@ def setup(
     label: Annotated[
         list[str] | None,
         typer.Option(
-            "--label", help="Name that meeting programs show; one for each camera. Default: vcam."
+            "--label", help="Name that meeting programs show, one per camera. Default: vcam."
         ),
     ] = None,
     number: Annotated[
-        int, typer.Option(help="The first camera is /dev/video of this number.")
+        int, typer.Option(help="Number of the first camera: 10 is /dev/video10.")
     ] = 10,
     devices: Annotated[
         int | None,
-        typer.Option(min=1, max=8, help="How many virtual cameras; default: one for each label."),
+        typer.Option(min=1, max=8, help="Number of virtual cameras; default: one per label."),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write the files instead of printing them; as root.")
@@ -129,19 +131,20 @@ def setup(
         bool, typer.Option("--overwrite", help="Replace files that say something else.")
     ] = False,
     root: Annotated[
-        Path, typer.Option(help="The root folder of a disk image, in the place of this machine's.")
+        Path, typer.Option(help="Install into this root folder instead of /, for disk images.")
     ] = Path("/"),
     verbose: Verbose = False,
 ) -> None:
-    """Print, or as root write, the files that have Linux make a virtual camera at every start.
+    """Print the files that create a virtual camera at every start of Linux; install them with
+    --write.
 
     Examples:
 
-    `vcam setup` shows what would be written
-
-    `vcam setup --write` as root writes it
-
-    `vcam setup --label "Desk camera" --label "Stage" --number 20`
+    ```sh
+    vcam setup  # shows the files
+    sudo vcam setup --write  # installs them
+    vcam setup --label "Desk camera" --label "Stage" --number 20
+    ```
     """
     if sys.platform != "linux":
         raise UsageError(

@@ -19,15 +19,17 @@ app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 def list_engines(
     context: typer.Context, engines: Engines = None, json: AsJson = False, verbose: Verbose = False
 ) -> None:
-    """List the engines at hand.
+    """List the engines.
 
     Examples:
 
-    `vcam engines --json`
-
-    `vcam engines verify` compare every file with what `engine.toml` says of it
-
-    `vcam engines build sinet_fp16` make its TensorRT plan now instead of at the first use
+    ```sh
+    vcam engines --json
+    # compare every file with what `engine.toml` says of it
+    vcam engines verify
+    # make its TensorRT plan now instead of at the first use
+    vcam engines build sinet_fp16
+    ```
     """
     if context.invoked_subcommand is not None:
         return
@@ -57,7 +59,7 @@ def _all(engines: list[Path] | None) -> list[EngineSpec]:
 
 @app.command()
 def verify(engines: Engines = None, verbose: Verbose = False) -> None:
-    """Compare the sha256 of every engine with its `engine.toml`; exit status 1 where one differs.
+    """Compare the sha256 of every engine with its `engine.toml`. Exit status 1 if one differs.
 
     Example: `vcam engines verify`
     """

@@ -41,20 +41,20 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         callback=listen,
-        help="Say what runs the engine and why; show where in the program an error came from.",
+        help="Report choices, and show where in the program an error came from.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Engine = Annotated[str, typer.Option(help="Engine, as `vcam engines` lists them.")]
+Engine = Annotated[str, typer.Option(help="Engine of the person; `vcam engines` lists them.")]
 FaceEngine = Annotated[str, typer.Option(help="Engine that parses faces, for face effects.")]
 FaceMesh = Annotated[
     str,
     typer.Option(
-        help="Engine that lays a mesh on faces, for face effects; none: the parser by itself."
+        help="Engine that lays a mesh on faces, for face effects; none: use the parser only."
     ),
 ]
 Faces = Annotated[
-    int, typer.Option(min=1, max=16, help="Faces that face effects change, the largest first.")
+    int, typer.Option(min=1, max=16, help="Retouch at most N faces, the largest first.")
 ]
 Engines = Annotated[
     list[Path] | None,
@@ -70,16 +70,13 @@ Backend = Annotated[
         )
     ),
 ]
-Threads = Annotated[
-    int, typer.Option(min=1, max=64, help="Threads that one image is computed with, on a CPU.")
-]
+Threads = Annotated[int, typer.Option(min=1, max=64, help="CPU threads per picture.")]
 RunThreads = Annotated[
     int,
     typer.Option(
         min=0,
         max=64,
-        help="Threads that one image is computed with, on a CPU. "
-        "0: as many as the frame rate needs.",
+        help="CPU threads per picture; 0: as many as the frame rate needs.",
     ),
 ]
 

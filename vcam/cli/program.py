@@ -11,6 +11,7 @@ import threading
 import traceback
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from vcam.cli import signals, terminal
@@ -32,7 +33,7 @@ def main() -> None:
     signals.install()
     listen(verbose)
     try:
-        status = _status(app(prog_name="vcam", standalone_mode=False))
+        status = _status(_command()(prog_name="vcam", standalone_mode=False))
     except signals.Stopped as stop:
         status = stop.status
     except KeyboardInterrupt:
@@ -42,6 +43,20 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - the last place at which it can be said
         status = _explain(error)
     _leave(_flushed(status))
+
+
+def _command() -> Any:
+    """The command line. Its help leaves the environment variables to docs/settings.md."""
+
+    def shorten(command: Any) -> None:
+        for param in command.params:
+            param.show_envvar = False
+        for below in getattr(command, "commands", {}).values():
+            shorten(below)
+
+    command = typer.main.get_command(app)
+    shorten(command)
+    return command
 
 
 def _status(value: object) -> int:

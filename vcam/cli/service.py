@@ -71,11 +71,11 @@ def install(
 
     Examples:
 
-    `vcam service install`
-
-    `vcam service install -- --effect image:beach.jpg --mirror`
-
-    `vcam service install --profile meeting --no-start`
+    ```sh
+    vcam service install
+    vcam service install -- --effect image:beach.jpg --mirror
+    vcam service install --profile meeting --no-start
+    ```
     """
     before = _root_options(context, profile)
     arguments = list(options or ())
@@ -148,16 +148,14 @@ def uninstall(verbose: Verbose = False) -> None:
 
 @app.command("status")
 def service_status(verbose: Verbose = False) -> None:
-    """Show what systemd says of the service; exit status 3 where it does not run, as systemctl has
-    it.
-    """
+    """Show the state of the service. Exit status 3 if it does not run, as with systemctl."""
     if not _unit().exists():
         raise UsageError(f"{_unit()}: no such unit; `vcam service install` writes it")
     raise typer.Exit(_run("status", "--no-pager", UNIT))
 
 
 def status(json: AsJson = False, verbose: Verbose = False) -> None:
-    """Say what the running vcams do; exit status 3 where none runs.
+    """Show the running vcams. Exit status 3 if none runs.
 
     Example: `vcam status --json`
     """
