@@ -186,13 +186,13 @@ _FIRST_CONV, _LITE_STEM = "stage0.0.weight", "encoder.stem.0.weight"
 
 def _identify(state: State) -> str:
     lite = "_lite" if _LITE_STEM in state else ""
-    if lite and len(state.get(_CLASSIFIER, ())) > 2:
+    if lite and _CLASSIFIER in state and state[_CLASSIFIER].shape[:1] > (2,):
         return "portraitnet_face"
     return f"portraitnet{lite}{'_prior' if _remembers(state) else ''}"
 
 
 def _remembers(state: State) -> bool:
-    return any(len(state[key][0]) == 4 for key in (_FIRST_CONV, _LITE_STEM) if key in state)
+    return any(state[key].shape[1:2] == (4,) for key in (_FIRST_CONV, _LITE_STEM) if key in state)
 
 
 def _variant(spec: ModelSpec, state: State) -> ModelSpec:
@@ -242,6 +242,8 @@ FAMILY = Family(
         _FACE,
     ),
     trained=(
+        replace(_AUTHORS, options={"edge": True}),
+        replace(_AUTHORS, name="portraitnet_prior", memory=True, options={"edge": True}),
         replace(_LITE, options={"edge": True}),
         replace(_LITE_PRIOR, options={"edge": True}),
         _FACE,

@@ -254,7 +254,17 @@ FAMILY = Family(
         replace(_B0, name="segformer_b2", options={"encoder": "b2"}),
         replace(_B0, name="segformer_b5", options={"encoder": "b5"}),
     ),
-    trained=(replace(_B0, size=(256, 256), classes=V1_CLASSES, card="segformer_face"),),
+    trained=tuple(
+        replace(
+            _B0,
+            name=f"segformer_{encoder}",
+            size=(256, 256),
+            classes=V1_CLASSES,
+            options={"encoder": encoder},
+            card="segformer_face",
+        )
+        for encoder in MITS
+    ),
     classifier=_CLASSIFIER,
     class_names=CLASS_NAMES,
     identify=_identify,

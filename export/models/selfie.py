@@ -196,7 +196,7 @@ _STEM = "stem.conv.weight"
 
 
 def _identify(state: State) -> str:
-    return "selfie_prior" if len(state[_STEM][0]) == 4 else "selfie"
+    return "selfie_prior" if _STEM in state and state[_STEM].shape[1:2] == (4,) else "selfie"
 
 
 _SELFIE = ModelSpec(

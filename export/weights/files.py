@@ -281,6 +281,12 @@ def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
     state = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
     if not state:
         raise ExportError(f"{path}: holds no weights; give a checkpoint file")
+    for key, value in state.items():
+        whole = value.layout == torch.strided and not value.is_meta
+        if not whole or value.nbytes > value.untyped_storage().nbytes():
+            raise ExportError(
+                f"{path}: {_few([key])} claims more numbers than the file holds; fetch or save it again"
+            )
     return state
 
 

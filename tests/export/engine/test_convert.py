@@ -121,6 +121,7 @@ _SHIPPED = [
     name
     for name, spec in TRAINED.items()
     if (CHECKPOINTS / f"{spec.engine_name}.safetensors").is_file()
+    and name != "portraitnet"  # the engine of that name is of portraitnet_lite
 ]
 
 

@@ -454,9 +454,9 @@ def test_an_engine_can_teach() -> None:
 
 def test_what_is_not_trained(data: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ExportError, match="extremec3: only sinet, portraitnet_lite, portraitnet_lite_prior, "
+        ExportError, match="nosuch: only sinet, extremec3, portraitnet, portraitnet_prior, "
     ):
-        train(replace(_config(data, tmp_path, 2), model="extremec3"))
+        train(replace(_config(data, tmp_path, 2), model="nosuch"))
     with pytest.raises(ExportError, match="--task face: sinet learns person or person"):
         train(replace(_config(data, tmp_path, 2), task="face"))
 

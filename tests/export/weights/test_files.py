@@ -215,3 +215,12 @@ def test_the_kept_weights_know_their_training(name: str) -> None:
     assert record.settings.model == name
     assert sets_of(record)
     assert samples_seen(record) > 10_000
+
+
+def test_numbers_that_are_not_there_are_not_made(tmp_path: Path) -> None:
+    """A view with stride 0 claims a terabyte of one number; networks are built to fit a file."""
+    path = tmp_path / "wide.pth"
+    torch.save({"decode_head.conv_seg.weight": torch.zeros(1).expand(2**30, 256, 1, 1)}, path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(ExportError, match="claims more numbers than the file holds"):
+        read_checkpoint(path, _SPEC)

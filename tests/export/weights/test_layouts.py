@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from export.errors import ExportError
-from export.models import MODELS, TRAINED, find_model
+from export.models import FAMILIES, MODELS, TRAINED, Family, find_model
 from export.models.easyportrait import CLASS_NAMES
 from export.models.portraitnet import PortraitNetLite
 from export.weights.layouts import identify, origin_of, resolve
@@ -124,3 +125,19 @@ def test_origin_is_not_guessed() -> None:
 
 def test_some_models_settle_it_alone() -> None:
     assert origin_of(_PATH, find_model("portraitnet"), {}) is None
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.specs[0].name)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (21,), (9, 0), (2, 2, 2, 2, 2, 2)])
+def test_odd_tensors_are_weights_of_nothing(family: Family, shape: tuple[int, ...]) -> None:
+    """Under names that say what a file is there may be anything; it never raises another error."""
+    layouts = family.classifier if isinstance(family.classifier, tuple) else (family.classifier,)
+    names = {family.mark, *family.others, *layouts, family.counted} - {""}
+    names |= {name for preset in family.presets for name in [preset.mark] if name}
+    names |= {"stage0.0.weight", "encoder.stem.0.weight", "backbone.layers.0.0.projection.weight"}
+    state = {name: torch.zeros(shape) for name in names}
+    assert identify(state) is not None
+    for spec in family.specs:
+        for classes in (None, "0", "2", "a,b"):
+            with suppress(ExportError):
+                origin_of(_PATH, resolve(_PATH, spec, state, classes), state)
