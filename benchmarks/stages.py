@@ -3,7 +3,7 @@ threads do not count.
 
     python -m benchmarks.stages --engine sinet_fp32 talk_720p.mp4 talk_1080p.mp4
 
-Prints milliseconds: the median, and the least.
+Prints milliseconds: the median, and the least; keeps them in benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from benchmarks.results import save
 from vcam.assemble import open_matter
 from vcam.catalogue import DEFAULT_ENGINE
 from vcam.effects.base import like
@@ -112,15 +113,19 @@ def main() -> None:
     matter = open_matter(options.engine, (), "onnxruntime", 1)
     if not isinstance(matter, Matter):
         raise SystemExit("name one engine")
+    found = []
     with matter:
         for source in options.sources:
-            clock = time_stages(matter, read_frames(source), options.rounds)
+            frames = read_frames(source)
+            clock = time_stages(matter, frames, options.rounds)
             median, least = clock.median_ms(), clock.least_ms()
+            found.append({"size": frames[0].size, "median_ms": median, "least_ms": least})
             print(source)
             for name, value in median.items():
                 print(f"  {name:<10} {value:7.3f} {least[name]:7.3f}")
             besides = [sum(x[name] for name in BESIDES) for x in (median, least)]
             print(f"  {'besides the engine':<10} {besides[0]:7.3f} {besides[1]:7.3f}")
+    print(save("stages", {"engine": options.engine, "stages": found}))
 
 
 if __name__ == "__main__":
