@@ -48,7 +48,7 @@ def as_begun(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     record = read_record(config.out)
     if record is None:
         return config
-    names = {x.name for x in fields(TrainConfig)} - {"out", *given}
+    names = {x.name for x in fields(TrainConfig)} - {"out", *given} - record.unstated
     return replace(config, **{name: getattr(record.settings, name) for name in names})
 
 
@@ -72,9 +72,11 @@ def check_folder(
         raise ExportError(
             f"{config.out}: holds a run; go on with --resume, or give another folder with --out"
         )
-    for name in (x.name for x in fields(TrainConfig) if before and x.name not in _FREE):
-        begun = getattr(before.settings, name) if before else None
-        if getattr(config, name) != begun:
+    if before is None:
+        return
+    for name in (x.name for x in fields(TrainConfig) if x.name not in before.unstated):
+        begun = getattr(before.settings, name)
+        if name not in _FREE and getattr(config, name) != begun:
             raise ExportError(
                 f"{name} {getattr(config, name)}: the run in {config.out} was begun with {begun}; leave it out, "
                 "or begin another with --out"

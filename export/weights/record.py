@@ -93,7 +93,8 @@ class RunRecord:
     number of samples; curve: the mean loss up to some of them. init: the record of the weights at
     the start, if they have one; init_file, init_sha256: their file. averaged: of how many weights of
     this training these are the mean. warmup, horizon: over how many samples the rate rose, and the
-    weights were averaged.
+    weights were averaged. unstated: the settings that an older record does not have; they hold what
+    was always done then.
 
     As JSON the settings and everything else lie in one table; `from_json` also knows the shapes of
     older records.
@@ -115,12 +116,13 @@ class RunRecord:
     averaged: int = 1
     warmup: int = 0
     horizon: int = 0
+    unstated: frozenset[str] = field(default=frozenset(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """As one table of plain values."""
         table = asdict(self.settings) | {"spec": asdict(self.network)}
         own = {x.name: getattr(self, x.name) for x in fields(self)}
-        del own["settings"], own["network"]
+        del own["settings"], own["network"], own["unstated"]
         own["sets"] = [asdict(one) for one in self.sets]
         own["segments"] = [
             {"from" if k == "begun_at" else k: v for k, v in asdict(part).items()}
@@ -166,6 +168,7 @@ class RunRecord:
             int(table.get("averaged", 1)),
             int(table.get("warmup", warmup_of(settings.warmup_samples, settings.samples))),
             int(table.get("horizon", horizon_of(settings.ema_samples, settings.samples))),
+            frozenset(x.name for x in fields(TrainConfig) if x.name not in table),
         )
 
     def portable(self) -> RunRecord:
