@@ -13,6 +13,7 @@ def test_percentiles_of_known_durations() -> None:
     times = Percentiles.of_ns([n * 1_000_000 for n in range(1, 101)])
     assert times.p50_ms == pytest.approx(50.5)
     assert times.p95_ms == pytest.approx(95.05)
+    assert times.p99_ms == pytest.approx(99.01)
     assert Percentiles.of_ns([]) == Percentiles(0, 0, 0)
 
 

@@ -226,6 +226,17 @@ def test_eyes_change_inside_the_iris_only() -> None:
     assert np.corrcoef(frame.y[dark], after.y[dark])[0, 1] > 0.9, ranks
 
 
+def test_the_pupil_stays_black_when_the_iris_gets_a_light_colour() -> None:
+    frame, labels = _drawn(Face(height=200))
+    after = apply("eyes:#c0d8f0,strength=1", frame, regions_of(labels))
+    lifted = after.y.astype(int) - frame.y
+    for eye in (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE):
+        rows, columns = np.nonzero(checked(labels, (eye,)) & (frame.y < 100))
+        y, x = round(rows.mean()), round(columns.mean())
+        assert np.abs(lifted[y, x - 1 : x + 1]).max() <= 1
+        assert lifted[rows, columns].max() > 10
+
+
 def test_closed_eyes_stay_as_they_are() -> None:
     frame, labels = _drawn(Face(height=200, closed_eyes=True))
     for text in ("eyes:blue,strength=1", "redeye"):

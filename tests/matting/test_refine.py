@@ -53,6 +53,20 @@ def test_far_from_the_person_alpha_is_exactly_zero_and_inside_exactly_full() -> 
     assert mask[170:230, 290:350].min() == 255
 
 
+def test_texture_of_the_room_does_not_pass_for_person_where_the_engine_is_sure() -> None:
+    """Dots of the person's own luma cover the wall."""
+    frame, alpha = _scene()
+    dots = np.zeros(alpha.shape, bool)
+    dots[::4, ::4] = True
+    frame.y[dots & (alpha == 0)] = frame.y[200, 320]
+    small = cv2.resize(alpha, (160, 90), interpolation=cv2.INTER_AREA)
+    matte = Matte(np.asarray(small, np.uint8))
+    mask = refine(matte, frame.y, Pyramid.of(frame).low.y, RefineConfig()).full(frame.size)
+    reach = np.ones((25, 25), np.uint8)  # 12 pixels: one of the matte, and the filter's window
+    assert mask[cv2.dilate(alpha, reach) == 0].max() == 0
+    assert mask[cv2.erode(alpha, reach) == 255].min() == 255
+
+
 def _busy_scene(size: Size) -> tuple[Frame, Matte]:
     """Two people of noisy luma before a noisy room, one cut by the frame's lower right corner."""
     width, height = size
