@@ -25,6 +25,8 @@ from vcam.frame import Frame
 from vcam.sources.base import SourceRequest
 from vcam.sources.file import VideoFile
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "cases"
 FFMPEG = shutil.which("ffmpeg")
 SIZE = (96, 64)

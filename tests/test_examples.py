@@ -13,6 +13,8 @@ import pytest
 import vcam
 from vcam.sources.image import read_image
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

@@ -10,6 +10,8 @@ from benchmarks.soak import Soak
 from vcam.backends.fake import FakeBackend
 from vcam.matting.matter import Matter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def soak() -> Soak:

@@ -20,6 +20,8 @@ from tests.data import SHARED, why_absent
 from vcam.backends.probe import probe_gpu
 from vcam.effects import EFFECTS
 
+pytestmark = pytest.mark.slow
+
 DATA = SHARED / "data"
 
 

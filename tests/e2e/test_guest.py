@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.vm import LOOPBACKS, ROOT, Vm
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(Path(__file__).with_name("guest").glob("test_*.py"))
 USUAL, *NEWER = LOOPBACKS
 _PATIENT = ("test_firefox", "test_readers", "test_service")

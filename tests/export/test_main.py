@@ -12,6 +12,8 @@ from export.__main__ import _FIELDS, app, main
 from export.training.config import TrainConfig
 from export.weights.record import record_of
 
+pytestmark = pytest.mark.slow
+
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["export", *arguments])

@@ -19,6 +19,8 @@ from vcam.errors import UsageError
 from vcam.frame import FaceClass
 from vcam.masks import CLASS_NAMES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:

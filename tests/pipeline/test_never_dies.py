@@ -31,6 +31,8 @@ from vcam.sources.base import SourceRequest
 from vcam.sources.fake import Block, Deaf, FakeSource, Step, Wait
 from vcam.sources.memory import MemorySource
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 20.0
 BUSY_S = 3.0
 """Two seconds are promised; a machine that does much else meanwhile gets one more."""

@@ -22,6 +22,8 @@ from export.onnx.half import to_half
 from export.onnx.parity import check_parity
 from export.weights.record import record_of
 
+pytestmark = pytest.mark.slow
+
 _SIZE = (96, 160)
 
 

@@ -27,6 +27,8 @@ from tests.backends.plans import build_plan_of
 from vcam.backends.tensorrt_api import load_tensorrt
 from vcam.catalogue import read_catalogue
 
+pytestmark = pytest.mark.slow
+
 _SIZE = (64, 96)
 
 

@@ -14,6 +14,8 @@ from export.weights.files import read_weights
 from export.weights.tflite import parse_tflite, read_tflite
 from tests.data import SHARED, why_absent
 
+pytestmark = pytest.mark.slow
+
 _FILES = ("selfie_segmentation_landscape.tflite", "selfie_segmentation.tflite")
 
 

@@ -37,6 +37,8 @@ from export.onnx.graph import ScoreNetwork
 from export.weights.files import fit_weights, training_only
 from export.weights.layouts import identify, origin_of, resolve
 
+pytestmark = pytest.mark.slow
+
 _TRAINING_ONLY = ("auxiliary_head.", "aux_classifier.", ".pam_conv_seg.", ".cam_conv_seg.")
 
 

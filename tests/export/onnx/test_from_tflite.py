@@ -30,6 +30,8 @@ from export.weights.tflite import TfliteGraph, TfliteOperator, TfliteTensor
 from tests.data import SHARED, why_absent
 from vcam.catalogue import read_catalogue, shipped_engines
 
+pytestmark = pytest.mark.slow
+
 TASK_FILE = SHARED / "data" / "teachers" / "face_landmarker_v2.task"
 _CONV = {"StrideH": 2, "StrideW": 2, "Padding": 0, "FusedActivationFunction": 0}
 

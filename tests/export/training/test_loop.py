@@ -27,6 +27,8 @@ from export.weights.record import is_clear, record_of, samples_seen
 from tests.export.conftest import make_data
 from vcam.bench.machine import describe_machine
 
+pytestmark = pytest.mark.slow
+
 
 def _config(data: Path, out: Path, samples: int) -> TrainConfig:
     return TrainConfig(

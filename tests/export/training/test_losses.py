@@ -18,6 +18,8 @@ from export.training.losses import (
     total_loss,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def _square() -> tuple[Tensor, Tensor]:
     """Alpha with a square person [1, 16, 16], and confident logits that agree [1, 2, 16, 16]."""
