@@ -76,6 +76,7 @@ class RunRequest:
     name: str = ""
     strip: bool = False
     loop: bool = False
+    sound: bool = True
 
 
 def open_matter(
@@ -260,7 +261,7 @@ def build_run(
             variable_rate=True,
             strip=request.strip,
             name=request.name,
-            sound_of=None if request.loop else source_file,
+            sound_of=source_file if request.sound and not request.loop else None,
         ),
     )
     _keep_inputs(sink, [source_file, *(getattr(effect, "path", None) for effect in effects)])

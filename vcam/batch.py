@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import glob
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vcam.assemble import RunRequest, build_run
+from vcam.effects.base import Effect
 from vcam.errors import SourceError, StageError, UsageError
 from vcam.files import check_target, reason
-from vcam.monitor import Snapshot
 from vcam.pictures import ALPHA_SUFFIXES, HEIF_SUFFIXES, PICTURE_SUFFIXES
 from vcam.pipeline.pipeline import Pipeline
 from vcam.sources import is_picture
-from vcam.sources.base import Source
+from vcam.sources.inspect_file import looks_like_media
 
 FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm")
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _PATTERN = "*?["
-
-Tick = Callable[[Source, Snapshot], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,8 @@ def find_files(text: str, recursive: bool, but_not: Path | None = None) -> list[
     """The files that a folder or pattern means, in the order of their names, each with its path
     inside of the folder.
 
-    Hidden files, those that systems put into folders, and folders without `recursive` are left out.
+    Of a folder, only what is called or looks like a picture or film is meant. Hidden files, those
+    that systems put into folders, and folders without `recursive` are left out.
 
     Args:
         text: the folder or pattern; `**` in a pattern is any depth.
@@ -70,7 +69,7 @@ def find_files(text: str, recursive: bool, but_not: Path | None = None) -> list[
     folder = Path(text)
     if folder.is_dir():
         found = folder.rglob("*") if recursive else folder.iterdir()
-        pairs = [(path, path.relative_to(folder)) for path in found]
+        pairs = [(path, path.relative_to(folder)) for path in found if looks_like_media(path)]
     else:
         names = glob.glob(text, recursive=True)  # noqa: PTH207 - a pattern may be absolute
         pairs = [(Path(name), Path(Path(name).name)) for name in names]
@@ -85,7 +84,7 @@ def find_files(text: str, recursive: bool, but_not: Path | None = None) -> list[
     ]
     if not files:
         hint = "" if recursive or not folder.is_dir() else "; --recursive looks into its folders"
-        raise UsageError(f"{text}: no files there{hint}")
+        raise UsageError(f"{text}: no pictures or films there{hint}")
     return sorted(files)
 
 
@@ -157,10 +156,16 @@ class Batch:
     Args:
         request: of every run; its source and sink are replaced.
         items: the files.
+        effects: instead of the request's; used by one run after the other.
     """
 
-    def __init__(self, request: RunRequest, items: Sequence[Item]) -> None:
-        self._request, self._items = request, items
+    def __init__(
+        self,
+        request: RunRequest,
+        items: Sequence[Item],
+        effects: Sequence[Effect] | None = None,
+    ) -> None:
+        self._request, self._items, self._effects = request, items, effects
         self._stop = threading.Event()
         self._pipeline: Pipeline | None = None
 
@@ -170,11 +175,8 @@ class Batch:
         if self._pipeline is not None:
             self._pipeline.stop()
 
-    def run(self, on_tick: Callable[[Item], Tick]) -> Iterator[tuple[Item, Skipped | None]]:
+    def run(self) -> Iterator[tuple[Item, Skipped | None]]:
         """Make the files; yield each with what went wrong with it, if anything.
-
-        Args:
-            on_tick: what a run calls while it goes on, see `Pipeline.run`.
 
         Raises:
             VcamError: nothing further would succeed either: the engine, an effect or the folder
@@ -183,9 +185,9 @@ class Batch:
         for item in self._items:
             if self._stop.is_set():
                 return
-            yield item, self._run_one(item, on_tick(item))
+            yield item, self._run_one(item)
 
-    def _run_one(self, item: Item, tick: Tick) -> Skipped | None:
+    def _run_one(self, item: Item) -> Skipped | None:
         try:
             item.target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -193,8 +195,8 @@ class Batch:
         kind = "image" if item.is_picture else "file"
         own = replace(self._request, source=f"{kind}:{item.source}", sink=str(item.target))
         try:
-            self._pipeline, _ = build_run(own)
-            self._pipeline.run(tick)
+            self._pipeline, _ = build_run(own, own_effects=self._effects)
+            self._pipeline.run()
         except SourceError as error:
             return Skipped(item.source, str(error))
         except StageError as error:

@@ -1,10 +1,11 @@
-"""Masks of single pictures, as files."""
+"""Masks of pictures and films, as files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from vcam.catalogue import (
     find_engine,
     person_engines,
 )
+from vcam.effects.matte import OVERLAY_COLOR, cut
 from vcam.errors import SinkError, UsageError
 from vcam.face.finder import FaceFinder, landmarks, open_finder, overlay
 from vcam.face.parser import FaceParser, Parser
@@ -31,11 +33,11 @@ from vcam.matting.matter import Matter
 from vcam.matting.pyramid import LOW_WIDTH_PX, halve
 from vcam.matting.refine import RefineConfig, refine
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 CLASS_NAMES = tuple(member.name.lower().replace("_", "-") for member in FaceClass)
 """Of a face engine's classes, as users write them."""
-_PALETTE = (
+FACE = "face"
+"""All that belongs to a face: skin, brows, eyes, lips and teeth."""
+_OWN_PALETTE = (
     (0, 0, 0),
     (92, 92, 92),
     (244, 196, 160),
@@ -46,34 +48,59 @@ _PALETTE = (
     (224, 40, 88),
     (255, 255, 255),
 )
-"""R, G, B of the classes, in their order."""
+PALETTES = {
+    "vcam": _OWN_PALETTE,
+    # As the figures of the EasyPortrait dataset are coloured (arXiv:2304.13509, class
+    # EasyPortraitDataset of github.com/hukenovs/easyportrait).
+    "easyportrait": (
+        (0, 0, 0),
+        (223, 87, 188),
+        (160, 221, 255),
+        (130, 106, 237),
+        (200, 121, 255),
+        (255, 183, 255),
+        (0, 144, 193),
+        (113, 137, 255),
+        (230, 232, 230),
+    ),
+}
+"""R, G, B of the classes, in their order, by the name of the palette."""
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures themselves, and those directly in the folders among `paths`, sorted within each
-    folder.
+@dataclass(frozen=True, slots=True)
+class MaskKind:
+    """Which mask is wanted.
+
+    kind: "labels", "palette", the name of a class, or FACE; None: people, or the labels.
+    threshold: 0..1, from which share on a pixel belongs to the class; None: soft values for a class
+        that was named, else 0.5.
+    palette: a name in `PALETTES`.
+    overlay: 0..1, how much of the mask's colours is laid over the picture; None: the mask alone.
+    """
+
+    kind: str | None = None
+    threshold: float | None = None
+    palette: str = "vcam"
+    overlay: float | None = None
+
+
+def check_names(pictures: Mapping[Path, Path], what: str = "") -> None:
+    """Refuse pictures whose masks would have one name.
+
+    Args:
+        pictures: each with its place in the folder of masks.
+        what: comes behind the stem.
 
     Raises:
-        UsageError: a folder without pictures, or two pictures whose masks would have one name.
+        UsageError: there are such.
     """
-    pictures: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-            if not inside:
-                raise UsageError(
-                    f"{path}: no pictures in this folder ({' '.join(PICTURE_SUFFIXES)})"
-                )
-            pictures += inside
-        else:
-            pictures.append(path)
-    seen: dict[str, Path] = {}
-    for picture in pictures:
-        if (other := seen.setdefault(picture.stem, picture)) != picture:
+    seen: dict[Path, Path] = {}
+    for picture, inside in pictures.items():
+        name = inside.with_name(f"{inside.stem}{what}.png")
+        if (other := seen.setdefault(name, picture)) != picture:
             raise UsageError(
-                f"{other} and {picture} would both become {picture.stem}.png; give them separately"
+                f"{other} and {picture} would both become {name}; give them separately"
             )
-    return pictures
 
 
 def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
@@ -92,22 +119,19 @@ def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
     return mask.full((luma.shape[1], luma.shape[0]))
 
 
-def picture_mask(matter: Matter, image: NDArray[np.uint8], threshold: float | None) -> Plane:
-    """The alpha of a picture; see `picture_alpha`.
+def person_mask(matter: Matter, image: NDArray[np.uint8], kind: MaskKind) -> NDArray[np.uint8]:
+    """The people of a picture at its own size: uint8 [H, W], or [H, W, 3] RGB with an overlay.
 
-    threshold: 0..1: pixels that are person by at least this much become 255, the others 0. None:
-        the alpha as it is.
+    Raises:
+        EngineError: the engine failed.
     """
-    alpha = picture_alpha(matter, image)
-    return (
-        alpha
-        if threshold is None
-        else np.where(alpha >= max(1, round(threshold * 255)), 255, 0).astype(np.uint8)
-    )
+    threshold = 0.5 if kind.kind is None and kind.threshold is None else kind.threshold
+    alpha = cut(picture_alpha(matter, image), threshold)
+    return alpha if kind.overlay is None else _laid(image, alpha, OVERLAY_COLOR, kind.overlay)
 
 
 def face_mask(
-    parser: Parser, finder: FaceFinder, image: NDArray[np.uint8], kind: str
+    parser: Parser, finder: FaceFinder, image: NDArray[np.uint8], kind: MaskKind
 ) -> NDArray[np.uint8]:
     """The classes of a picture, at its own size.
 
@@ -115,17 +139,55 @@ def face_mask(
         parser: open.
         finder: open.
         image: uint8 [H, W, 3] RGB.
-        kind: "labels": uint8 [H, W], the number of the likeliest FaceClass; "palette": uint8 [H, W,
-            3] RGB, its colour; else the name of a class: uint8 [H, W], how likely it is, 0..255.
+        kind: labels: uint8 [H, W], the number of the likeliest FaceClass; palette, or any kind with
+            an overlay: uint8 [H, W, 3] RGB; a class: uint8 [H, W], how likely it is, 0..255.
 
     Raises:
         EngineError: the engine failed.
     """
     probs = picture_probs(parser, finder, image)
-    if kind in CLASS_NAMES:
-        return np.asarray(probs[CLASS_NAMES.index(kind)], np.uint8)
-    labels = np.asarray(probs.argmax(axis=0), np.uint8)
-    return labels if kind == "labels" else np.asarray(np.array(_PALETTE, np.uint8)[labels])
+    colours = np.array(PALETTES[kind.palette], np.uint8)
+    if kind.kind == FACE:
+        parts = probs[FaceClass.SKIN :].sum(axis=0, dtype=np.uint16)
+        plane = np.minimum(parts, 255).astype(np.uint8)
+        colour = PALETTES[kind.palette][FaceClass.SKIN]
+    elif kind.kind in CLASS_NAMES:
+        number = CLASS_NAMES.index(kind.kind)
+        plane, colour = np.asarray(probs[number], np.uint8), PALETTES[kind.palette][number]
+    else:
+        labels = np.asarray(probs.argmax(axis=0), np.uint8)
+        if kind.overlay is not None:
+            weight = np.where(labels > 0, 255, 0).astype(np.uint8)
+            return _laid(image, weight, colours[labels], kind.overlay)
+        return np.asarray(colours[labels]) if kind.kind == "palette" else labels
+    plane = cut(plane, kind.threshold)
+    return plane if kind.overlay is None else _laid(image, plane, colour, kind.overlay)
+
+
+def _laid(
+    image: NDArray[np.uint8],
+    weight: Plane,
+    colour: NDArray[np.uint8] | tuple[int, int, int],
+    opacity: float,
+) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3]: a colour, or one for each pixel, over a picture by `weight`."""
+    share = weight[..., None].astype(np.float32) * (opacity / 255)
+    mixed = image + (np.asarray(colour, np.float32) - image) * share
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def legend(palette: str) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB: the colour, number and name of each class."""
+    row, width = 28, 220
+    drawn = np.full((row * len(CLASS_NAMES) + 8, width, 3), 255, np.uint8)
+    for number, (name, colour) in enumerate(zip(CLASS_NAMES, PALETTES[palette], strict=True)):
+        top = 4 + row * number
+        cv2.rectangle(drawn, (8, top + 4), (40, top + row - 4), colour, cv2.FILLED)
+        cv2.rectangle(drawn, (8, top + 4), (40, top + row - 4), (90, 90, 90), 1)
+        place = (52, top + row - 9)
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(drawn, f"{number} {name}", place, font, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return drawn
 
 
 def write_masks(
@@ -134,6 +196,8 @@ def write_masks(
     out: Path,
     overwrite: bool = False,
     suffixes: Sequence[str] = (".png",),
+    inside: Mapping[Path, Path] | None = None,
+    what: str = "",
 ) -> Iterator[tuple[Path, Exception | None]]:
     """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
     if anything.
@@ -145,6 +209,8 @@ def write_masks(
         out: a folder; created.
         overwrite: masks that are there already may be replaced.
         suffixes: of the files that `mask_of` gives.
+        inside: the place of each picture in `out`; None: they lie in it directly.
+        what: comes behind the stem of each name.
 
     Raises:
         UsageError: a mask would replace one of the pictures, or is there already; nothing was
@@ -155,12 +221,13 @@ def write_masks(
     from vcam.errors import SourceError
     from vcam.sources.image import read_image
 
+    stems = {
+        picture: out / (inside or {}).get(picture, Path(picture.name)).with_suffix("")
+        for picture in pictures
+    }
     for suffix in suffixes:
-        _check_targets(pictures, out, suffix, overwrite)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"{out}: {error.strerror}; name another folder with --out") from error
+        _check_targets(stems, f"{what}{suffix}", overwrite)
+    _make_folder(out)
     remove_leftovers(out)
     for picture in pictures:
         try:
@@ -171,23 +238,43 @@ def write_masks(
         made = mask_of(image)
         files = made if isinstance(made, dict) else {".png": _png(made)}
         for suffix, data in files.items():
-            _write(out / f"{picture.stem}{suffix}", data, overwrite)
+            stem = stems[picture]
+            _make_folder(stem.parent)
+            _write(stem.with_name(f"{stem.name}{what}{suffix}"), data, overwrite)
         yield picture, None
 
 
-def _check_targets(pictures: Sequence[Path], out: Path, suffix: str, overwrite: bool) -> None:
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{folder}: {error.strerror}; name another folder with --out") from error
+
+
+def _check_targets(stems: Mapping[Path, Path], ending: str, overwrite: bool) -> None:
     """Refuse before any work what would destroy a picture or an earlier mask."""
-    for picture in pictures:
-        mask = out / f"{picture.stem}{suffix}"
-        if any(is_same_file(mask, other) for other in pictures):
+    for picture, stem in stems.items():
+        mask = stem.with_name(f"{stem.name}{ending}")
+        if any(is_same_file(mask, other) for other in stems):
             raise UsageError(
                 f"{picture}: its mask would replace it, or another picture; name another folder "
                 f"with --out"
             )
         try:
-            check_target(mask, overwrite)
+            if mask.parent.is_dir():
+                check_target(mask, overwrite)
         except OSError as error:
             raise UsageError(f"{mask}: {reason(error)}") from error
+
+
+def write_legend(out: Path, palette: str) -> None:
+    """Write `legend.png` beside masks in colour, in place of an earlier one.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    _make_folder(out)
+    _write(out / "legend.png", _png(legend(palette)), overwrite=True)
 
 
 def _png(mask: NDArray[np.uint8]) -> bytes:
@@ -210,14 +297,12 @@ def open_masks(
     engines: tuple[Path, ...],
     backend: str,
     threads: int,
-    kind: str | None,
-    threshold: float | None,
+    wanted: MaskKind,
 ) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
     """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine;
     see `open_matter`.
 
-    kind: "labels" or "palette", the name of a class, or None: person or not, or the labels.
-    threshold: from which share on it is a person; None: 0.5.
+    wanted: which mask.
 
     Raises:
         UsageError: unknown engine or backend, or the engine has no such mask.
@@ -235,15 +320,16 @@ def open_masks(
             f"--overlay, or choose a person or face engine, such as --engine {DEFAULT_FACE_ENGINE}"
         )
     is_face = spec.task == "face"
-    known = (*CLASS_NAMES, "labels", "palette") if is_face else ("person",)
+    known = (*CLASS_NAMES, FACE, "labels", "palette") if is_face else ("person",)
+    kind = wanted.kind
     if kind is not None and kind not in known:
         other = (
             "" if is_face else f"; more have face engines, such as --engine {DEFAULT_FACE_ENGINE}"
         )
         raise UsageError(f"{spec.name} has no mask {kind!r}; it has {', '.join(known)}{other}")
-    if is_face and threshold is not None:
+    if is_face and wanted.threshold is not None and kind in (None, "labels", "palette"):
         raise UsageError(
-            f"--threshold cuts the masks of person engines, and {spec.name} is a face engine"
+            f"--threshold cuts the mask of one class; say which of {spec.name}: --heatmap CLASS"
         )
     made = make_backend(backend, spec, threads, patient=False)
     if is_face:
@@ -251,12 +337,10 @@ def open_masks(
             FaceParser(made) as parser,
             open_finder(DEFAULT_FACE_MESH, engines, backend, threads) as finder,
         ):
-            yield lambda image: face_mask(parser, finder, image, kind or "labels")
+            yield lambda image: face_mask(parser, finder, image, wanted)
     else:
         with Matter(made) as matter:
-            yield lambda image: picture_mask(
-                matter, image, None if kind else 0.5 if threshold is None else threshold
-            )
+            yield lambda image: person_mask(matter, image, wanted)
 
 
 @contextmanager

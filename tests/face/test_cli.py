@@ -125,6 +125,23 @@ def test_labels_colours_and_heatmaps(
     sure = checked(labels, (FaceClass.LIPS,), inner=2)
     assert lips[sure].mean() > 150
     assert lips[checked(labels, (FaceClass.BACKGROUND,), inner=12)].max() == 0
+    assert (tmp_path / "palette" / "legend.png").exists()
+    more = {
+        "face": ("--heatmap", "face"),
+        "cut": ("--heatmap", "lips", "--threshold", 0.5),
+        "easyportrait": ("--palette", "easyportrait"),
+        "laid": ("--palette", "--overlay", 1),
+    }
+    for name, arguments in more.items():
+        done = vcam(*common, tmp_path / name, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+    face, cut, other, laid = (_read(tmp_path / name / "photo.png") for name in more)
+    parts = tuple(FaceClass)[FaceClass.SKIN :]
+    assert face[checked(labels, parts, inner=4)].mean() > 200
+    assert np.array_equal(cut, np.where(lips >= 128, 255, 0))
+    skin = checked(labels, (FaceClass.SKIN,), inner=2)
+    assert (other[skin] == (255, 221, 160)).all(axis=1).mean() > 0.9  # as BGR
+    assert (laid[found > 0] == colours[found > 0]).all()
 
 
 def test_a_picture_of_odd_size_gets_labels_of_its_size(

@@ -18,6 +18,7 @@ from vcam.cli import doctor as cli_doctor
 from vcam.cli import engines as cli_engines
 from vcam.cli import service as cli_service
 from vcam.cli.options import (
+    OUTLINES,
     AsJson,
     Backend,
     Engine,
@@ -25,6 +26,7 @@ from vcam.cli.options import (
     FaceEngine,
     FaceMesh,
     Faces,
+    MaskCommand,
     RunThreads,
     Threads,
     Verbose,
@@ -331,34 +333,56 @@ def devices(json: AsJson = False, verbose: Verbose = False) -> None:
         print(line)
 
 
-@app.command()
+@app.command(cls=MaskCommand)
 def mask(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)
+        list[str],
+        typer.Argument(help="Pictures, films, folders or patterns of them.", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
     engine: Engine = AUTO_ENGINE,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="A pixel is person from this share on; default 0.5."),
+        typer.Option(min=0, max=1, help="A pixel is person, or the class, from this share on."),
     ] = None,
     heatmap: Annotated[
         str | None,
         typer.Option(
-            metavar="CLASS", help="Soft values 0..255 of a class: person; lips, teeth ..."
+            metavar="CLASS", help="Soft values 0..255 of a class: person; face, lips, teeth ..."
         ),
     ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="With a face engine: the number of each class, 0..8.")
     ] = False,
     palette: Annotated[
-        bool, typer.Option("--palette", help="With a face engine: a colour for each class.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="[NAME]",
+            help="With a face engine: a colour for each class, vcam or easyportrait; and a legend.",
+        ),
+    ] = None,
     landmarks: Annotated[
         bool, typer.Option("--landmarks", help="The 478 points of each face, as JSON.")
     ] = False,
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="The picture with the outlines of its faces.")
+        str,
+        typer.Option(
+            metavar="[OPACITY]",
+            help="The mask over the picture, 0..1; without a number: the outlines of its faces.",
+        ),
+    ] = "",
+    film: Annotated[
+        str,
+        typer.Option(
+            help="Of films: mp4 and mkv are grey; mov (ProRes 4444) and webm (VP9) are the film"
+            " with the mask as transparency."
+        ),
+    ] = "mp4",
+    suffix: Annotated[
+        str, typer.Option(metavar="TEXT", help="Behind the stem of each name, for instance _lips.")
+    ] = "",
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="With a folder: its folders too.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace masks that exist.")
@@ -368,13 +392,18 @@ def mask(
     engines: Engines = None,
     verbose: Verbose = False,
 ) -> None:
-    """Write a mask of the people in each picture: an 8-bit PNG of the picture's own size and stem.
+    """Write a mask of the people in each picture, an 8-bit PNG of the picture's own size and stem,
+    and in each film, a film of its own length.
 
     Examples:
 
     ```sh
     vcam mask photo.jpg --out masks
     vcam mask holiday/ --out masks --heatmap person
+    # the picture with people coloured
+    vcam mask photo.jpg --out masks --overlay 0.5
+    # a film with transparency
+    vcam mask talk.mp4 --out masks --film mov
     # the parts of faces: 0 background, 1 person, 2 skin, 3 left brow, 4 right
     # brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
     vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels
@@ -383,40 +412,37 @@ def mask(
     vcam mask photo.jpg --out faces --landmarks --overlay
     ```
     """
-    from vcam.cli.display import progress
-    from vcam.masks import find_pictures, open_landmarks, open_masks, write_masks
+    from vcam.cli.mask import FILM_SUFFIXES, MaskRequest, kind_of, run_masks
 
-    wanted = {
+    outlines = overlay == OUTLINES
+    kind = kind_of(labels, palette, heatmap, threshold, overlay)
+    others = {
         "--labels": labels,
-        "--palette": palette,
-        "--heatmap": heatmap,
+        "--palette": palette is not None,
+        "--heatmap": heatmap is not None,
         "--threshold": threshold is not None,
-        "--overlay": overlay,
+        "--overlay with a number": kind.overlay is not None,
     }
-    if landmarks and (others := [name for name, on in list(wanted.items())[:-1] if on]):
-        raise UsageError(f"--landmarks goes with --overlay alone, not with {' and '.join(others)}")
-    if len(given := [name for name, on in wanted.items() if on]) > 1:
-        raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
-    kind = "labels" if labels else "palette" if palette else heatmap
-    pictures = find_pictures(images)
-    failed = 0
-    suffixes = [".json"] * landmarks + [".png"] * (overlay or not landmarks)
-    folders = tuple(engines or ())
-    with (
-        (
-            open_landmarks(engine, folders, backend, threads, suffixes)
-            if landmarks or overlay
-            else open_masks(engine, folders, backend, threads, kind, threshold)
-        ) as mask_of,
-        progress("masks", len(pictures)) as step,
-    ):
-        for _, error in write_masks(mask_of, pictures, out, overwrite, suffixes):
-            step(1)
-            if error is not None:
-                failed += 1
-                print(f"vcam: {error}", file=sys.stderr)
-    if failed:
-        raise typer.Exit(1)
+    if landmarks and (given := [name for name, on in others.items() if on]):
+        raise UsageError(f"--landmarks goes with --overlay alone, not with {' and '.join(given)}")
+    if film not in FILM_SUFFIXES:
+        raise UsageError(f"--film {film}: unknown; known: {', '.join(FILM_SUFFIXES)}")
+    request = MaskRequest(
+        tuple(images),
+        out,
+        kind,
+        landmarks,
+        outlines,
+        film,
+        suffix,
+        recursive,
+        overwrite,
+        engine,
+        tuple(engines or ()),
+        backend,
+        threads,
+    )
+    run_masks(request, stopped_by)
 
 
 @app.command()

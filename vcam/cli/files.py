@@ -16,7 +16,6 @@ from vcam.batch import Batch, Item, Skipped, plan
 from vcam.cli.display import progress
 from vcam.cli.options import print_json
 from vcam.monitor import Snapshot
-from vcam.sources.base import Source
 
 StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[object]]
 
@@ -78,7 +77,7 @@ def run_files(request: RunRequest, recursive: bool, as_json: bool, stopped_by: S
     start_s = time.monotonic()
     done: list[Item] = []
     with stopped_by(batch.stop), progress(request.sink, len(items)) as step:
-        for item, trouble in batch.run(lambda _: _ignore):
+        for item, trouble in batch.run():
             step(1)
             if trouble is None or trouble.is_made:
                 done.append(item)
@@ -93,10 +92,6 @@ def run_files(request: RunRequest, recursive: bool, as_json: bool, stopped_by: S
         raise typer.Exit(DAMAGED)
 
 
-def _ignore(_source: Source, _now: Snapshot) -> None:
-    """The bar counts files."""
-
-
 def _say_skipped(one: Skipped) -> None:
     print(f"vcam: {one.why}" if one.is_made else f"vcam: skipped {one.why}", file=sys.stderr)
 
@@ -105,8 +100,8 @@ def summary(sink: str, done: list[Item], skipped: list[Skipped], seconds: float)
     """One line about a run over many files."""
     pictures = sum(item.is_picture for item in done)
     films = len(done) - pictures
-    counts = [_count(pictures, "picture")] if pictures or not films else []
-    counts += [_count(films, "film")] if films else []
+    counts = [count(pictures, "picture")] if pictures or not films else []
+    counts += [count(films, "film")] if films else []
     rate = f" ({len(done) / seconds:.1f} a second)" if seconds and len(done) > 1 else ""
     text = f"{' and '.join(counts)} in {sink}, {seconds:.1f} s{rate}"
     left = [one for one in skipped if not one.is_made]
@@ -119,8 +114,9 @@ def summary(sink: str, done: list[Item], skipped: list[Skipped], seconds: float)
     return text
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def count(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _report(done: list[Item], skipped: list[Skipped], seconds: float) -> dict[str, object]:

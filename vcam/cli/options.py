@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from vcam.cli import terminal
 from vcam.config import Known
@@ -79,6 +80,24 @@ RunThreads = Annotated[
         help="CPU threads per picture; 0: as many as the frame rate needs.",
     ),
 ]
+
+
+OUTLINES = "outlines"
+"""What `--overlay` means without a number."""
+
+
+class MaskCommand(TyperCommand):
+    """A command two of whose options may stand without their value, at the end or before another
+    option.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            alone = {"overlay": OUTLINES, "palette": "vcam"}.get(parameter.name or "")
+            if alone is not None:
+                option: Any = parameter
+                option.flag_value, option._flag_needs_value = alone, True
 
 
 def print_json(value: object) -> None:

@@ -38,6 +38,15 @@ _MOTION_JPEG_SUFFIXES = {
 }  # JPEG after JPEG, the one kind that its first bytes do not tell
 
 
+_PICTURE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".jxl", ".png", ".psd", ".tif", ".tiff", ".webp"),
+)
+_FILM_SUFFIXES = (
+    *(".3g2", ".3gp", ".apng", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mjpg", ".mkv"),
+    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    *(".y4m",),
+)
 _RAW_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef"),
     *(".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
@@ -85,6 +94,16 @@ def is_image(path: str, head: bytes) -> bool:
 def is_raw(path: str) -> bool:
     """Whether it is called like what a camera's sensor saw; its first picture is a preview only."""
     return Path(path).suffix.lower() in _RAW_SUFFIXES
+
+
+def looks_like_media(path: Path) -> bool:
+    """Whether a file is called like a picture or film, or begins like a picture."""
+    if path.suffix.lower() in (*_PICTURE_SUFFIXES, *_FILM_SUFFIXES, *_RAW_SUFFIXES):
+        return True
+    try:
+        return path.is_file() and is_image(str(path), read_head(str(path)))
+    except SourceError:
+        return False
 
 
 def is_heif(head: bytes) -> bool:

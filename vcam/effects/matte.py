@@ -1,0 +1,57 @@
+"""The matte itself as a picture, for films of masks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vcam.colour import ycbcr_of
+from vcam.effects.base import Scene, Stateless, like
+from vcam.frame import Frame, Plane
+
+_BLACK, _SPAN, _GREY = 16, 219, 128  # limited range, ITU-R BT.601-7 section 2.5.3
+OVERLAY_COLOR = (40, 220, 90)
+"""R, G, B of what is laid over people."""
+
+
+class MatteFilm(Stateless):
+    """Shows people white on black, or coloured in the picture itself.
+
+    Args:
+        threshold: 0..1: pixels that are person by at least this much are white, the others black;
+            None: grey values between.
+        overlay: 0..1: how much of the colour is laid over people; None: no picture below.
+    """
+
+    def __init__(self, threshold: float | None = None, overlay: float | None = None) -> None:
+        self._threshold = threshold
+        self._overlay = overlay
+
+    def apply(self, scene: Scene) -> Frame:
+        frame = scene.frame
+        alpha = cut(scene.mask.full(frame.size), self._threshold)
+        out = like(frame)
+        if self._overlay is None:
+            luma = _BLACK + alpha.astype(np.float32) * (_SPAN / 255)
+            out.y[:] = np.rint(luma).astype(np.uint8)
+            out.u[:] = out.v[:] = _GREY
+            return out
+        colour = ycbcr_of(OVERLAY_COLOR, frame.matrix)
+        half = (frame.size[0] // 2, frame.size[1] // 2)
+        small = np.asarray(cv2.resize(alpha, half, interpolation=cv2.INTER_AREA), np.uint8)
+        weights = (alpha, small, small)
+        for source, target, value, weight in zip(
+            frame.planes, out.planes, colour, weights, strict=True
+        ):
+            share = weight.astype(np.float32) * (self._overlay / 255)
+            target[:] = np.rint(source + (value - source.astype(np.float32)) * share)
+        return out
+
+
+def cut(alpha: Plane, threshold: float | None) -> Plane:
+    """uint8 [H, W], 255 if a value is at least `threshold` (0..1) and above 0, else 0; with None
+    as it is.
+    """
+    if threshold is None:
+        return alpha
+    return np.where(alpha >= max(1, round(threshold * 255)), 255, 0).astype(np.uint8)
