@@ -86,18 +86,22 @@ OUTLINES = "outlines"
 """What `--overlay` means without a number."""
 
 
+_ALONE = {"--overlay": OUTLINES, "--palette": "vcam"}
+
+
 class MaskCommand(TyperCommand):
-    """A command two of whose options may stand without their value, at the end or before another
-    option.
+    """A command two of whose options may stand without their value: at the end, or before another
+    option or a file.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for parameter in self.params:
-            alone = {"overlay": OUTLINES, "palette": "vcam"}.get(parameter.name or "")
-            if alone is not None:
-                option: Any = parameter
-                option.flag_value, option._flag_needs_value = alone, True
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give them the value that they mean then."""
+        filled: list[str] = []
+        for word, following in zip(args, [*args[1:], "-"], strict=True):
+            filled.append(word)
+            if word in _ALONE and (following.startswith("-") or Path(following).exists()):
+                filled.append(_ALONE[word])
+        return super().parse_args(ctx, filled)
 
 
 def print_json(value: object) -> None:
