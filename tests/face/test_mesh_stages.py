@@ -85,7 +85,8 @@ def test_live_at_most_four_looks_a_second_and_the_far_one_every_fourth_time() ->
 
 
 def test_while_faces_are_followed_a_look_round_is_rare_and_after_a_loss_it_is_not() -> None:
-    seeker = Seeker(KnownDetector(_always(Head())), KnownDetector(_always()), live=True)
+    far = KnownDetector(_always())
+    seeker = Seeker(KnownDetector(_always(Head())), far, live=True)
     frame, pyramid = _frame()
     seeker.look(frame, pyramid, 0)
     assert not seeker.is_due(int(0.5e9), 1, 2)
@@ -93,6 +94,9 @@ def test_while_faces_are_followed_a_look_round_is_rare_and_after_a_loss_it_is_no
     seeker.lost(int(0.1e9))
     assert seeker.is_due(int(0.5e9), 1, 2)
     assert not seeker.is_due(int(0.5e9), 2, 2)
+    assert not far.looked
+    seeker.look(frame, pyramid, int(1.1e9))
+    assert far.looked
 
 
 def test_a_photograph_is_searched_in_all_sizes_and_turned() -> None:

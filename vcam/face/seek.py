@@ -18,7 +18,8 @@ faces."""
 _SEEK_S = 3.0
 """How long a face counts as missing after it was lost, if others are in view."""
 _FAR_EVERY = 4
-"""The far-range detector, which takes twice as long, looks at every fourth try."""
+"""The far-range detector, which takes twice as long, looks at every fourth try, and whenever the
+last one is a second ago."""
 _QUARTER = pi / 2
 _SQUARE_TOLERANCE = 1.05
 _OVERLAP = 0.5
@@ -61,13 +62,14 @@ class Seeker:
         Raises:
             EngineError: a detector failed.
         """
-        is_first, self._looked_ns = self._looked_ns is None, time_ns
-        if is_first and not self._live:
+        before_ns, self._looked_ns = self._looked_ns, time_ns
+        if before_ns is None and not self._live:
             return look_everywhere(self._near, self._far, frame, pyramid)
+        is_rare = before_ns is not None and time_ns - before_ns >= _LOOK_ROUND_S * 1e9
         self._tries += 1
         upright = squares(frame.size)
         found = _look(self._near, frame, pyramid, upright)
-        if self._tries % _FAR_EVERY == 0:
+        if is_rare or self._tries % _FAR_EVERY == 0:
             found += _look(self._far, frame, pyramid, upright)
         if not found:
             turn = _QUARTER if self._tries % 2 else -_QUARTER
