@@ -17,12 +17,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from vcam import telemetry
+from vcam import limits, telemetry
 
 __version__ = "0.1.0"
 
 # before anything else of vcam can import a library that reports to its maker
 telemetry.switch_off()
+limits.set_max_pixels()
 
 if TYPE_CHECKING:
     from vcam.api import (

@@ -53,6 +53,7 @@ def open_file(path: str | Path, options: Mapping[str, str] | None = None) -> Inp
     Raises:
         av.FFmpegError, OSError, ValueError: it cannot be opened.
     """
+    limits.check_boxes(Path(path))
     address = f"file:{Path(path).absolute()}"
     return _open(address, ("file",), _FILE_FORMATS, options or {}, None)
 
@@ -108,13 +109,14 @@ def _open(
     bounds = {
         "protocol_whitelist": ",".join(protocols),
         "format_whitelist": ",".join(formats),
-        "max_pixels": str(
-            limits.max_pixels()
-        ),  # also for the decoders that look at the first packets
+        "max_pixels": str(limits.max_pixels()),  # of the decoders that look at the first packets
     }
     container = av.open(address, options={**options, **bounds}, timeout=timeouts)
     try:
         limits.check_container(container)
+        for stream in container.streams.video:
+            if stream.codec_context is not None:  # and of those that decode all of it
+                stream.codec_context.options = {"max_pixels": str(limits.max_pixels())}
     except BaseException:
         container.close()
         raise

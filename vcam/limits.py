@@ -6,6 +6,8 @@ Everything here is far above what cameras, phones and films have.
 from __future__ import annotations
 
 import os
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,3 +79,30 @@ def check_container(container: InputContainer) -> None:
         context = stream.codec_context
         if context is not None and context.width * context.height > max_pixels():
             raise LimitError(too_large(context.width, context.height))
+
+
+def check_boxes(path: Path) -> None:
+    """Make sure that an MP4 file is not made of countless boxes, which take seconds to look at.
+
+    Raises:
+        LimitError: it is.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return
+        with path.open("rb") as file:
+            if file.read(8)[4:] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+                return
+            at = 0
+            for _ in range(MAX_BOXES):
+                file.seek(at)
+                header = file.read(16)
+                size = int.from_bytes(header[:4], "big")
+                if size == 1:
+                    size = int.from_bytes(header[8:16], "big")
+                if size < 8 or len(header) < 8:
+                    return
+                at += size
+    except (OSError, ValueError):  # its reader says what is wrong
+        return
+    raise LimitError(f"it has more than {MAX_BOXES} boxes, and no film has; choose another file")

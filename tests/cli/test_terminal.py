@@ -15,7 +15,10 @@ from pathlib import Path
 import av
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX"),
+]
 
 BUSY_S = 3.0
 """Two seconds are promised; a machine that does much else meanwhile gets one more."""

@@ -27,6 +27,7 @@ from vcam.sinks.recording import RecordingSink
 from vcam.sources.base import SourceRequest
 from vcam.sources.memory import MemorySource
 
+pytestmark = pytest.mark.slow
 THOROUGH = bool(os.environ.get("VCAM_THOROUGH"))
 QUICK = PipelineConfig(card_after_s=0.05, retry_s=0.01, longest_retry_s=0.02, stop_s=1.0)
 STAGES = ("source", "engine", "effect", "sink")

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from vcam import limits
 from vcam.cli import signals, terminal
 from vcam.cli.app import app
 from vcam.cli.options import listen
@@ -22,6 +23,7 @@ from vcam.errors import UsageError, explained
 from vcam.text import one_line
 from vcam.toml_file import shown
 
+_MOST_MEGAPIXELS = 4000
 _INTERRUPTED = 130
 
 
@@ -33,6 +35,7 @@ def main() -> None:
     signals.install()
     listen(verbose)
     try:
+        _set_limit(os.environ.get("VCAM_MAX_MEGAPIXELS"))
         status = _status(_command()(prog_name="vcam", standalone_mode=False))
     except signals.Stopped as stop:
         status = stop.status
@@ -57,6 +60,19 @@ def _command() -> Any:
     command = typer.main.get_command(app)
     shorten(command)
     return command
+
+
+def _set_limit(megapixels: str | None) -> None:
+    """Allow larger pictures, or fewer, before OpenCV is loaded."""
+    if megapixels is None:
+        return
+    if not megapixels.isdecimal() or not 1 <= int(megapixels) <= _MOST_MEGAPIXELS:
+        raise UsageError(
+            f"VCAM_MAX_MEGAPIXELS = {one_line(megapixels, 40)}: it must be a whole number from 1 "
+            f"to "
+            f"{_MOST_MEGAPIXELS}"
+        )
+    limits.set_max_pixels(int(megapixels) * 1_000_000)
 
 
 def _status(value: object) -> int:

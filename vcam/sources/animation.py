@@ -46,6 +46,8 @@ class Animation:
 
         try:
             self._image = Image.open(self._path)
+        except Image.DecompressionBombError as error:
+            raise SourceError(f"{self.name}: {limits.too_large()}") from error
         except (OSError, ValueError, SyntaxError) as error:
             raise SourceError(
                 f"{self.name}: the animation is damaged ({error}); copy it again"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vcam import limits
 from vcam.errors import SourceError
+from vcam.files import read_bounded
 from vcam.frame import Frame, Picture, Pixels
 from vcam.pictures import cleaned_exif, over_white, pad_to_even, srgb_of
 from vcam.sources.base import SourceRequest
@@ -105,7 +106,7 @@ def read_picture(path: str | Path) -> Picture:
     if not is_image(str(path), head):
         raise SourceError(f"{path}: not an image; give a PNG, JPEG, WebP, TIFF, HEIC or BMP file")
     try:
-        data = Path(path).read_bytes()
+        data = read_bounded(Path(path), limits.MAX_FILE_BYTES)
     except OSError as error:
         raise SourceError(
             f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file"
@@ -185,7 +186,9 @@ def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
 
     try:
         image: Image.Image = Image.open(io.BytesIO(data))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
+    except Image.DecompressionBombError as error:
+        raise SourceError(f"{path}: {limits.too_large()}") from error
+    except (UnidentifiedImageError, OSError, ValueError):
         return None
     _check_size(path, *image.size)
     raw_exif = image.info.get("exif", b"")  # some plug-ins forget it when the pixels are loaded

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vcam import limits
 from vcam.containers import film_of, open_file, open_stream
 from vcam.errors import SourceError, SourceLost
 from vcam.limits import LimitError
@@ -283,6 +284,11 @@ def reason(error: Exception) -> str:
         (
             (av.error.ExitError, TimeoutError),
             "no answer in time; check that it is running and reachable",
+        ),
+        (
+            av.error.ArgumentError,
+            f"it is damaged, or has more than {limits.max_pixels() / 1e6:g} megapixels a picture; "
+            "check that it plays elsewhere",
         ),
         (PermissionError, "permission denied; check who may read it"),
         (FileNotFoundError, "no such file; check the spelling"),
