@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from benchmarks.results import save
 from vcam.assemble import open_matter
 from vcam.catalogue import DEFAULT_ENGINE
-from vcam.effects.base import like
 from vcam.effects.blend import blend_person
 from vcam.effects.blur import blur_room, sigma_px
+from vcam.effects.pool import FramePool
 from vcam.frame import Frame, Matte
 from vcam.matting.matter import Matter, small_rgb
 from vcam.matting.pyramid import Pyramid
@@ -76,7 +76,7 @@ def time_stages(matter: Matter, frames: Sequence[Frame], rounds: int) -> Clock:
         frames: of one size.
         rounds: how often.
     """
-    clock, smoother, config = Clock(), MatteSmoother(), RefineConfig()
+    clock, smoother, config, pool = Clock(), MatteSmoother(), RefineConfig(), FramePool()
     height, width = matter.size
     for frame in [*frames] * rounds:
         clock.start()
@@ -92,7 +92,7 @@ def time_stages(matter: Matter, frames: Sequence[Frame], rounds: int) -> Clock:
         clock.lap("smoothing")
         mask = refine(matte, frame.y, pyramid.low.y, config)
         clock.lap("refine")
-        out = like(frame)
+        out = pool.like(frame)
         blur_room(pyramid.low, mask, sigma_px(_STRENGTH, frame.size[1]), out)
         clock.lap("blur")
         blend_person(frame, mask, out)

@@ -18,7 +18,7 @@ import pytest
 from tests.helpers import PERSON, SIZE, frame_of, pipeline_of, room_is_hidden
 from vcam.backends.fake import FakeBackend
 from vcam.colour import ycbcr_of
-from vcam.effects.base import Scene, Stateless, like
+from vcam.effects.base import Scene, Stateless
 from vcam.errors import EngineError, SinkError, SourceError, SourceLost, StageError
 from vcam.frame import Frame, Matrix
 from vcam.linux.viewers import FakeReaders
@@ -291,7 +291,7 @@ class FragileEffect(Stateless):
         self.applied += 1
         if self.applied == 5:
             raise self._error
-        out = like(scene.frame)
+        out = scene.new_frame()
         out.data[:] = 128
         for plane, target in zip(scene.frame.planes, out.planes, strict=True):
             rows, columns = plane.shape

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+from vcam.effects.pool import FramePool
 from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import LowFrame
 from vcam.matting.refine import Mask
@@ -21,7 +22,7 @@ class Scene:
         anywhere, grows.
     transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited
         for.
-    faces: the faces of this very frame.
+    faces: the faces of this very frame. pool: where new frames come from.
     """
 
     frame: Frame
@@ -31,6 +32,13 @@ class Scene:
     transparent: bool = False
     live: bool = False
     faces: tuple[FaceRegions, ...] = ()
+    pool: FramePool = field(default_factory=FramePool)
+
+    def new_frame(self) -> Frame:
+        """An uninitialised frame with the size, matrix and times of `frame`, for the effect to fill
+        and return.
+        """
+        return self.pool.like(self.frame)
 
 
 class Effect(Protocol):
@@ -83,11 +91,6 @@ class Stateless:
         trace: TracebackType | None,
     ) -> None:
         pass
-
-
-def like(frame: Frame) -> Frame:
-    """A new uninitialised frame with the size, matrix and times of `frame`."""
-    return Frame.empty(frame.size, frame.matrix, frame.t_capture_ns, frame.index, frame.pts_ns)
 
 
 def copy_pixels(source: Frame, out: Frame) -> None:

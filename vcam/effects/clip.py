@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vcam.effects.base import Scene, copy_pixels, like
+from vcam.effects.base import Scene, copy_pixels
 from vcam.effects.blend import blend_person
 from vcam.errors import SourceError, VcamError, explained
 from vcam.frame import Frame
@@ -71,7 +71,7 @@ class Clip:
             self._thread.join(_JOIN_S)
 
     def apply(self, scene: Scene) -> Frame:
-        out = like(scene.frame)
+        out = scene.new_frame()
         copy_pixels(self._current(scene), out)
         blend_person(scene.frame, scene.mask, out)
         return out

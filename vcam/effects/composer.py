@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from vcam.effects.base import Effect, Scene
+from vcam.effects.pool import FramePool
 from vcam.errors import MatteMissing
 from vcam.frame import FaceRegions, Frame, Matte
 from vcam.matting.pyramid import Pyramid
@@ -52,6 +53,7 @@ class Composer:
         self._transparent = transparent
         self._live = live
         self._smoother = smoother or MatteSmoother()
+        self._pool = FramePool()
         self._resources = ExitStack()
         self.mask: Mask | None = None
 
@@ -115,7 +117,9 @@ class Composer:
             raise MatteMissing
         mask = self._mask(frame, pyramid, matte)
         time_ns = frame.t_capture_ns if self._live else frame.pts_ns
-        scene = Scene(frame, pyramid.low, mask, time_ns, self._transparent, self._live, faces)
+        scene = Scene(
+            frame, pyramid.low, mask, time_ns, self._transparent, self._live, faces, self._pool
+        )
         with self._stats.stage("effects"):
             for i, effect in enumerate(self._effects):
                 if i and effect.needs_matte:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
-from vcam.effects.base import Scene, Stateless
+from vcam.effects.base import Scene, Stateless, copy_pixels
 from vcam.frame import FaceRegions, Frame
 
 _RAMP_S = 0.3
@@ -35,7 +35,8 @@ class FaceEffect(Stateless):
         weights = [shown * face.presence for face in scene.faces]
         if not any(weights):
             return scene.frame
-        out = replace(scene.frame, data=scene.frame.data.copy())
+        out = replace(scene.frame, data=scene.new_frame().data)
+        copy_pixels(scene.frame, out)
         for face, weight in zip(scene.faces, weights, strict=True):
             if weight:
                 self.change(face, weight, out)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vcam.colour import ycbcr_of
-from vcam.effects.base import Scene, Stateless, like
+from vcam.effects.base import Scene, Stateless
 from vcam.frame import Frame, Plane
 
 _BLACK, _SPAN, _GREY = 16, 219, 128  # limited range, ITU-R BT.601-7 section 2.5.3

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.colour import from_rgb, ycbcr_of
-from vcam.effects.base import Scene, Stateless, copy_pixels, like
+from vcam.effects.base import Scene, Stateless, copy_pixels
 from vcam.effects.blend import blend_person
 from vcam.effects.blur import blur_room, sigma_px
 from vcam.frame import Frame, Matrix, Size
@@ -42,7 +42,7 @@ class Blur(Stateless):
         self._strength = strength
 
     def apply(self, scene: Scene) -> Frame:
-        out = like(scene.frame)
+        out = scene.new_frame()
         blur_room(scene.low, scene.mask, sigma_px(self._strength, scene.frame.size[1]), out)
         blend_person(scene.frame, scene.mask, out)
         return out
@@ -57,7 +57,7 @@ class Color(Stateless):
         self._color = color
 
     def apply(self, scene: Scene) -> Frame:
-        out = like(scene.frame)
+        out = scene.new_frame()
         _fill(out, self._color)
         blend_person(scene.frame, scene.mask, out)
         return out
@@ -118,7 +118,7 @@ class Image:
         self._picture = self._room = None
 
     def apply(self, scene: Scene) -> Frame:
-        out = like(scene.frame)
+        out = scene.new_frame()
         copy_pixels(self._fitted(scene.frame.size, scene.frame.matrix), out)
         blend_person(scene.frame, scene.mask, out)
         return out
