@@ -24,6 +24,7 @@ from vcam.errors import SourceError
 from vcam.frame import Frame
 from vcam.sources.base import SourceRequest
 from vcam.sources.file import VideoFile
+from vcam.sources.presentation import Notes, Presenter
 
 pytestmark = pytest.mark.slow
 
@@ -397,3 +398,11 @@ def test_the_odd_files_of_people(name: str) -> None:
     assert end_s(frames) == pytest.approx(seconds, abs=0.002)
     if name in ("mirrored_by_display_matrix.mp4", "video_with_sound.mp4"):
         assert_shown(frames[0], by_command(CASES / name), 3.0)
+
+
+def test_a_plain_film_is_not_converted_on_the_way() -> None:
+    presenter = Presenter(Notes())
+    with av.open(str(CASES / "video_with_sound.mp4")) as container:
+        for picture in container.decode(video=0):
+            assert [shown is picture for shown in presenter.show(picture)] == [True]
+    assert list(presenter.rest()) == []

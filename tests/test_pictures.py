@@ -91,7 +91,7 @@ def test_a_heic_of_tiles_is_one_photo() -> None:
 
 def test_a_heic_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    with pytest.raises(SourceError, match=r"tiles_1280x720\.heic: .*pip install 'vcam\[heif\]'"):
+    with pytest.raises(SourceError, match=r"tiles_1280x720\.heic: .*'vcam-background\[heif\]'"):
         read_image(CASES / "heic_of_tiles_1280x720.heic")
 
 

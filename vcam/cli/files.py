@@ -89,7 +89,7 @@ def run_files(request: RunRequest, recursive: bool, as_json: bool, stopped_by: S
         print_json(_report(done, skipped, seconds))
     announce(summary(request.sink, done, skipped, seconds))
     if skipped:
-        raise typer.Exit(DAMAGED)
+        raise typer.Exit(DAMAGED if done else 1)
 
 
 def _say_skipped(one: Skipped) -> None:

@@ -109,7 +109,7 @@ def run_masks(request: MaskRequest, stopped_by: StoppedBy) -> None:
     left = f"; {failed} skipped or damaged" if failed else ""
     announce(f"{count(done, 'mask')} in {request.out}, {seconds:.1f} s{left}")
     if failed:
-        raise typer.Exit(DAMAGED)
+        raise typer.Exit(DAMAGED if done > 0 else 1)
 
 
 def _found(request: MaskRequest) -> tuple[dict[Path, Path], list[Item], list[str]]:

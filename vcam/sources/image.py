@@ -126,7 +126,8 @@ def _read_heif(path: str | Path, data: bytes) -> Picture:
         import pillow_heif
     except ImportError as error:
         raise SourceError(
-            f"{path}: HEIC pictures need pillow-heif; install it with `pip install 'vcam[heif]'`"
+            f"{path}: HEIC pictures need pillow-heif; install it with"
+            " `pip install 'vcam-background[heif]'`"
         ) from error
     try:
         found = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
