@@ -13,7 +13,7 @@ from export.models import ModelSpec
 from export.onnx.half import convolutions, to_half
 from export.onnx.parity import Graph, HalfDiffersError, HalfParity, check_half, half_agrees
 
-_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)
+_SHARES = (0.25, 0.5, 0.75, 0.9)
 """Of the convolutions, the first ones: rounding there is enlarged by all that follow."""
 _FEW = 2
 

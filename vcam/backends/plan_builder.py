@@ -10,8 +10,9 @@ from typing import Any
 from vcam.backends.tensorrt_api import UNIMPORTANT, Messages, TensorRt
 from vcam.errors import EngineError
 
-MIN_HALF_SHARE = 0.5
-"""Less of a 16-bit network in half precision means that something turned it back."""
+MIN_HALF_SHARE = 0.05
+"""Less of a 16-bit network in half precision means that something turned it back. It may be little:
+weights that float16 is too coarse for keep up to nine tenths of their convolutions in float32."""
 _WORKSPACE_BYTES = 1 << 30
 _TURING = (7, 5)
 
