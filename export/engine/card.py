@@ -101,7 +101,9 @@ def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
         )
         lines.append(f"Classes: {', '.join(spec.classes)}.")
     else:
-        lines.append(f"Output `alpha` uint8 [{batch}, {plane}], 0 room .. 255 person.")
+        lines.append(
+            f"Output `alpha` uint8 [{batch}, {plane}], 0 {spec.classes[0]} .. 255 {spec.classes[1]}."
+        )
     if spec.memory:
         lines.append(
             f"`state_in` and `state_out` float32 [{batch}, 1, {plane}]: the previous share of person, 0..1; zeros "

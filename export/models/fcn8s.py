@@ -47,6 +47,11 @@ def _enlarge(classes: int, factor: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(classes, classes, 2 * factor, factor, bias=False)
 
 
+def joined(logits: Tensor) -> Tensor:
+    """Of a background and several parts the background and the largest: float [N, 2, H, W]."""
+    return torch.cat([logits[:, :1], logits[:, 1:].amax(1, keepdim=True)], dim=1)
+
+
 class Fcn8s(nn.Module):
     """Semantic segmentation.
 
@@ -93,7 +98,7 @@ class Fcn8s(nn.Module):
         side = self.score_pool3(self.scale_pool3(pools[2]))
         y = self.upscore8(y + _crop(side, (y.shape[2], y.shape[3]), _CROPS[1]))
         y = _crop(y, (x.shape[2], x.shape[3]), _CROPS[2])
-        return torch.cat([y[:, :1], y[:, 1:].amax(1, keepdim=True)], 1) if self._joined else y
+        return joined(y) if self._joined else y
 
 
 _CLASSIFIER = "score_fr.weight"

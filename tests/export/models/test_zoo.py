@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.engine.convert import ConvertConfig, convert
 from export.errors import ExportError
 from export.models import (
     PERSON,
@@ -33,7 +35,6 @@ from export.models import (
     segformer,
     segnext,
 )
-from export.onnx.graph import ScoreNetwork
 from export.weights.files import fit_weights, training_only
 from export.weights.layouts import identify, origin_of, resolve
 
@@ -108,6 +109,7 @@ def _input(answers: Any) -> Tensor:
     return torch.from_numpy(np.concatenate(planes).astype(np.float32)[None])
 
 
+@pytest.mark.timeout(600)  # one network has 134 million weights to draw
 @pytest.mark.parametrize("name", _CASES)
 def test_answers_like_the_authors_code(zoo: Path, name: str) -> None:
     case = _CASES[name]
@@ -135,6 +137,10 @@ def test_answers_like_the_authors_code(zoo: Path, name: str) -> None:
     )
     labels = actual.argmax(0) if len(actual) > 1 else actual[0] > 0
     assert np.mean(labels == answers["argmax"]) >= 0.999
+    if "face_prob" in answers:
+        face = torch.softmax(fcn8s.joined(logits), dim=1)[0, 1:]
+        step = int(answers["face_prob_step"])
+        np.testing.assert_allclose(face[:, ::step, ::step], answers["face_prob"], atol=1e-4)
 
 
 _FILES = {
@@ -220,16 +226,23 @@ def test_outputs_without_a_class_need_a_word(zoo: Path) -> None:
         resolve(_PATH, spec, state, "20")
 
 
-def test_faces_of_fcn8s(zoo: Path) -> None:
-    """Its face is the largest of 20 outputs, as the port to PyTorch takes it."""
-    state = _state(zoo, "fcn8s_face")
-    spec = resolve(_PATH, find_model("fcn8s"), state)
-    network = spec.build().eval()
-    network.load_state_dict(fit_weights(_PATH, spec, state))
-    answers = np.load(zoo / "fcn8s_face.npz")
-    image = answers["image"].repeat(answers["repeat"], 0).repeat(answers["repeat"], 1)
-    with torch.no_grad():
-        score = ScoreNetwork(network, spec)(torch.from_numpy(image[None].copy()))
-    face = torch.sigmoid(score).numpy()
-    step = int(answers["face_prob_step"])
-    np.testing.assert_allclose(face[:, ::step, ::step], answers["face_prob"], rtol=0, atol=1e-4)
+def test_a_published_layout_becomes_an_engine(
+    zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two classes, the whole way: both files pass their gates, and what is left out is said."""
+    state = {
+        key: value[[0, 3]] if "conv_seg" in key else value
+        for key, value in _state(zoo, "ep2_fastscnn_fp").items()
+    }
+    file = tmp_path / "fastscnn.pth"
+    torch.save({"meta": {}, "state_dict": state}, file)
+    engine = convert(ConvertConfig("fastscnn", file, tmp_path / "engine", (96, 128)))
+    document = tomllib.loads((engine / "engine.toml").read_text())
+    assert (document["task"], document["network"]) == ("person", "fastscnn")
+    assert document["training"]["preset"] == "easyportrait_v2"
+    assert document["pixels"]["mean"] == pytest.approx([143.55267, 132.96706, 126.94924])
+    assert [file["precision"] for file in document["file"]] == ["fp32", "fp16"]
+    assert document["file"][1]["parity"]["mean"] >= 0.985
+    said = "auxiliary_head (16 tensors)"
+    assert said in capsys.readouterr().err
+    assert said in (engine / "CARD.md").read_text()
