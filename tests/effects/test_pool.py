@@ -7,6 +7,7 @@ import pytest
 
 from vcam.effects import make_effects
 from vcam.effects.composer import Composer
+from vcam.effects.matte import MatteFilm
 from vcam.effects.pool import FramePool
 from vcam.frame import Frame, Matrix, Matte
 from vcam.matting.pyramid import Pyramid
@@ -82,3 +83,27 @@ def test_a_run_that_keeps_the_last_picture_uses_little_memory(effects: list[str]
     assert last is not None
     assert len(addresses) <= 3
     assert len({_address(each) for each in (*kept, last)}) == 9
+
+
+def test_no_effect_fills_memory_that_is_in_use() -> None:
+    """Every effect of the room makes a new picture, and none writes into the captured one."""
+    frame, matte = _frame(), Matte(np.full((16, 16), 90, np.uint8))
+    before = frame.data.copy()
+    for text in ("blur", "color:green", "remove", "blur:0.1"):
+        with Composer(
+            make_effects([text]), RefineConfig(), Stats(), transparent=False, live=True
+        ) as composer:
+            out = composer.compose(frame, Pyramid.of(frame), matte)
+        assert not np.shares_memory(out.data, frame.data)
+    assert (frame.data == before).all()
+
+
+@pytest.mark.parametrize("overlay", [None, 0.5])
+def test_a_matte_as_a_picture_is_made_in_memory_of_the_pool(overlay: float | None) -> None:
+    frame = _frame()
+    matte = Matte(np.full((16, 16), 255, np.uint8))
+    with Composer(
+        [MatteFilm(overlay=overlay)], RefineConfig(), Stats(), transparent=False, live=True
+    ) as composer:
+        out = composer.compose(frame, Pyramid.of(frame), matte)
+    assert out.y.min() > 150 if overlay is None else out.y.std() < 1

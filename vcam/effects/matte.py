@@ -30,7 +30,7 @@ class MatteFilm(Stateless):
     def apply(self, scene: Scene) -> Frame:
         frame = scene.frame
         alpha = cut(scene.mask.full(frame.size), self._threshold)
-        out = like(frame)
+        out = scene.new_frame()
         if self._overlay is None:
             luma = _BLACK + alpha.astype(np.float32) * (_SPAN / 255)
             out.y[:] = np.rint(luma).astype(np.uint8)
