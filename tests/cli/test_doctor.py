@@ -88,8 +88,8 @@ def test_fix_runs_what_it_may_and_prints_the_rest(
     assert [path.name for path in tmp_path.iterdir()] == ["anybody"]
     out, err = capfd.readouterr()
     assert out == ""
-    assert f"yours to run: sudo touch {tmp_path / 'root'}" in err
-    assert f"yours to run: touch {tmp_path / 'choice'}" in err
+    assert f"please run this yourself: sudo touch {tmp_path / 'root'}" in err
+    assert f"please run this yourself: touch {tmp_path / 'choice'}" in err
     assert "no-such-program-of-vcam: No such file" in err
     assert "false: exit status 1" in err
     run_mends(mends, Machine(uid=0))

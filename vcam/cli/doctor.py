@@ -93,7 +93,7 @@ def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
 
     for mend in mends:
         if not may_run(mend, machine):
-            print(f"vcam: yours to run: {mend.typed}", file=sys.stderr)
+            print(f"vcam: please run this yourself: {mend.typed}", file=sys.stderr)
             continue
         print(f"vcam: running: {mend.command}", file=sys.stderr)
         try:

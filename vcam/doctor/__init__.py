@@ -69,7 +69,7 @@ class Finding:
 def examine(machine: Machine) -> list[Finding]:
     """Run every check."""
     linux = {
-        name: check(machine) if machine.system == "linux" else skipped("a matter of Linux")
+        name: check(machine) if machine.system == "linux" else skipped("Linux only")
         for name, check in ON_LINUX.items()
     }
     everywhere = {name: check(machine) for name, check in EVERYWHERE.items()}

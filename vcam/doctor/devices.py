@@ -115,7 +115,7 @@ def check_portal(machine: Machine) -> Verdict:
             forget,
         )
     if machine.exists(_PORTAL):
-        return ok("xdg-desktop-portal is installed, and nobody was refused a camera")
+        return ok("xdg-desktop-portal is installed, and no program was refused a camera")
     return skipped("xdg-desktop-portal is not installed; only sandboxed programs need it")
 
 

@@ -60,9 +60,9 @@ def check_version(machine: Machine) -> Verdict:
         return ok(f"v4l2loopback {_dotted(version)}")
     name = _dotted(version) if len(version) > 2 else "0.12 or older"
     return warning(
-        f"v4l2loopback {name} does not say when somebody watches, and after other programs have"
-        " written to it, it may refuse them until it is loaded anew; vcam gets round both, and"
-        " 0.13 or newer needs no such care"
+        f"v4l2loopback {name} does not report who watches, and may refuse writers after another"
+        " program has written, until the module is reloaded; vcam works around both, and 0.13 or"
+        " newer does not have the problem"
     )
 
 

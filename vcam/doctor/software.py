@@ -41,7 +41,7 @@ def check_gpu(machine: Machine) -> Verdict:
         return warning(
             f"an NVIDIA card is there, but {machine.gpu.reason}; install NVIDIA's driver to use it"
         )
-    return skipped(f"{machine.gpu.reason}; the processor serves")
+    return skipped(f"{machine.gpu.reason}; using the CPU")
 
 
 def check_onnxruntime(machine: Machine) -> Verdict:

@@ -38,5 +38,5 @@ def state_card(size: Size, matrix: Matrix, state: State) -> Frame:
     if state.name == PAUSED:
         return make_card(size, matrix, "Paused")
     if state.name == IDLE:
-        return make_card(size, matrix, "vcam: the camera is off, nobody watches")
+        return make_card(size, matrix, "vcam: the camera is off, no program is watching")
     return make_card(size, matrix, f"vcam: {state.name}", state.reason.partition(";")[0])

@@ -63,8 +63,8 @@ def make_sink(text: str, request: SinkRequest) -> Sink:
     """
     if request.name and text not in ("virtual", "pyvirtualcam"):
         raise UsageError(
-            f"--name {request.name!r} chooses a virtual camera, and --sink {text!r} says where to"
-            " already"
+            f"--name {request.name!r} and --sink {text!r} cannot be combined: both choose the"
+            " output; leave one out"
         )
     prefix, _, argument = text.partition(":")
     made = None if prefix in (*_PREFIXES, *SINKS) else PLUGINS.find(prefix)
