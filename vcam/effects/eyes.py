@@ -23,9 +23,8 @@ from vcam.effects.regions import (
     resized,
     unit,
 )
-from vcam.frame import FaceClass, FaceRegions, Frame, Plane
+from vcam.frame import FaceRegions, Frame, Plane
 
-EYES = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
 _WORK_PX = 32
 """Width of an eye on which its iris is looked for."""
 _IRIS_SHARE = 0.2
