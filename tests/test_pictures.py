@@ -272,3 +272,13 @@ def test_a_mirrored_photo_is_the_photo_mirrored(tmp_path: Path) -> None:
         frame = source.read()
     assert frame is not None
     assert_quadrants(frame, [tuple(UPRIGHT[y, x]) for y, x in ((0, -1), (0, 0), (-1, -1), (-1, 0))])
+
+
+def test_files_with_notes_that_pyav_does_not_know_and_single_gifs_are_pictures(
+    tmp_path: Path,
+) -> None:
+    cv2.imwrite(str(tmp_path / "float.tiff"), UPRIGHT[..., ::-1].astype(np.float32) / 255)
+    Image.fromarray(UPRIGHT).save(tmp_path / "one.gif")
+    for name in ("float.tiff", "one.gif"):
+        difference = read_image(tmp_path / name).astype(int) - UPRIGHT
+        assert np.abs(difference).mean() < 4, name

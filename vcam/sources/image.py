@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PADDING = b"\x5a" * 64
+_ANIMATED = b"GIF8"  # a film as a source, a picture if one is asked for
 _ORIENTATION = 0x0112
 
 
@@ -103,7 +104,7 @@ def read_picture(path: str | Path) -> Picture:
     head = read_head(str(path))
     if is_raw(str(path)):
         raise SourceError(f"{path}: camera raw files cannot be read; save it as TIFF or JPEG")
-    if not is_image(str(path), head):
+    if not is_image(str(path), head) and not head.startswith(_ANIMATED):
         raise SourceError(f"{path}: not an image; give a PNG, JPEG, WebP, TIFF, HEIC or BMP file")
     try:
         data = read_bounded(Path(path), limits.MAX_FILE_BYTES)

@@ -32,6 +32,13 @@ _ODDEST = 20  # pixels longer than this in one direction are a mistake of the wr
 _NEAREST_DEGREES = 1.0  # matrices of whole quarter turns are rounded, as FFmpeg's command does
 
 
+_QUARTER_TURNS = {  # display matrices, by quarters counterclockwise
+    1: (0, -1, 0, 1, 0, 0, 0, 0, 1),
+    2: (-1, 0, 0, 0, -1, 0, 0, 0, 1),
+    3: (0, 1, 0, -1, 0, 0, 0, 0, 1),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Notes:
     """What a container says about all of its pictures.
@@ -189,7 +196,10 @@ def _colours(picture: VideoFrame) -> tuple[int, int, float] | None:
 
 def _peak_nits(picture: VideoFrame) -> float:
     """Of the mastering display: the last rational number of AVMasteringDisplayMetadata."""
-    numbers = _side_data(picture, "MASTERING_DISPLAY_METADATA")
+    try:
+        numbers = _side_data(picture, "MASTERING_DISPLAY_METADATA")
+    except ValueError:
+        return 0.0
     if numbers is None or len(numbers) < 22:  # 10 rationals: primaries, white, darkest, brightest
         return 0.0
     is_known, peak, unit = numbers[21], numbers[18], numbers[19]
@@ -198,7 +208,10 @@ def _peak_nits(picture: VideoFrame) -> float:
 
 def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
     """The 9 numbers of a matrix that changes anything."""
-    data = _side_data(picture, "DISPLAYMATRIX")
+    try:
+        data = _side_data(picture, "DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 gives none at all beside a kind that it does not know
+        return _QUARTER_TURNS.get(round(picture.rotation / 90) % 4)
     if data is None:
         return None
     numbers = tuple(int(number) for number in data[:9])

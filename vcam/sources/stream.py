@@ -130,6 +130,8 @@ class StreamSource(SourceBase):
         """Runs in the thread: open, decode, hand over."""
         try:
             media.open()
+            if not self.live and slot is self._slot:
+                self._clock = MediaClock(media.longest_still_s)
             for picture in media.pictures():
                 slot.put((picture, time.monotonic_ns()))
             self._complete = slot is self._slot
