@@ -18,9 +18,11 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(name: str, *arguments: object) -> str:
+def run(name: str, *arguments: object, typed: str = "") -> str:
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+    return subprocess.run(
+        command, input=typed, capture_output=True, text=True, check=True, timeout=100
+    ).stdout
 
 
 @pytest.fixture
@@ -60,6 +62,11 @@ def test_a_camera_loop() -> None:
 def test_an_effect_of_ones_own(tmp_path: Path) -> None:
     run("own_effect.py", "demo", tmp_path / "out.mp4", "0.5")
     assert vcam.open_pipeline(str(tmp_path / "out.mp4"), "null", ["none"]).run().frames == 15
+
+
+def test_changes_while_it_runs() -> None:
+    said = run("live.py", "pattern", "page", typed="3\np\nnonsense\np\n").splitlines()
+    assert said.count("changed") == 3
 
 
 def test_numpy_in_and_out() -> None:

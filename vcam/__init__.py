@@ -9,6 +9,11 @@
         run.set_effects(["image:beach.jpg"])               # while it runs
         run.wait()
 
+    with vcam.open_run("webcam", "virtual", ["blur"]) as run:
+        run.set("blur.strength", 0.7)                      # by the keys of `vcam set`
+        for event in run.events():
+            print(event)
+
 Names are imported when they are first used, so that `import vcam` costs next to nothing.
 """
 
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
         open_engine,
         open_pipeline,
     )
+    from vcam.control.build import open_run
+    from vcam.control.control import Control
     from vcam.effects import EffectSpec, register_effect
     from vcam.effects.base import Effect, Scene, Stateless
     from vcam.effects.params import Param
@@ -61,6 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArraySource",
     "CallbackSink",
+    "Control",
     "Effect",
     "EffectSpec",
     "Engine",
@@ -89,6 +97,7 @@ __all__ = [
     "apply_all",
     "open_engine",
     "open_pipeline",
+    "open_run",
     "read_image",
     "register_effect",
     "register_sink",
@@ -97,6 +106,8 @@ __all__ = [
 
 _HOMES = {
     "api": "ArraySource CallbackSink Engine apply apply_all open_engine open_pipeline",
+    "control.build": "open_run",
+    "control.control": "Control",
     "effects": "EffectSpec register_effect",
     "effects.base": "Effect Scene Stateless",
     "effects.params": "Param",

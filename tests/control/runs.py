@@ -108,7 +108,7 @@ def running(
     )
     control = Control(pipeline, wanted, made, Parts(new_matter, new_source), tap)
     run = Run(control, pipeline, sink, known, engines)
-    with pipeline:
+    with control:
         yield run
 
 

@@ -88,13 +88,12 @@ def test_a_thousand_changes_in_haste_let_no_room_and_no_half_made_frame_out(
             except VcamError:
                 refused += 1
         run.control.set({"paused": False, "color.color": "#102030"})
-        assert until(lambda: any(map(shows_person, run.sink.frames[-1:])))
+        assert until(lambda: sum(map(shows_person, run.sink.frames)) > 20)
         sent = list(run.sink.frames)
     assert done > 900
     assert refused > 5
     assert all(room_is_hidden(frame) for frame in sent)
     pictures = [frame for frame in sent if shows_person(frame)]
-    assert len(pictures) > 20
     indices = [frame.index for frame in pictures]
     assert indices == sorted(indices)
 

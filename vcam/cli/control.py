@@ -77,7 +77,11 @@ def set_(
 def pause(verbose: Verbose = False) -> None:
     """Send a card in place of the picture, and switch the camera off.
 
-    Example: `vcam pause`
+    Examples:
+
+    ```sh
+    vcam pause
+    ```
     """
     print(quick.pause(True))
 
@@ -85,7 +89,11 @@ def pause(verbose: Verbose = False) -> None:
 def resume(verbose: Verbose = False) -> None:
     """Send pictures again.
 
-    Example: `vcam resume`
+    Examples:
+
+    ```sh
+    vcam resume
+    ```
     """
     print(quick.pause(False))
 
@@ -109,7 +117,11 @@ def snapshot(
 ) -> None:
     """Save the next picture that the running vcam sends.
 
-    Example: `vcam snapshot me.png`
+    Examples:
+
+    ```sh
+    vcam snapshot me.png
+    ```
     """
     print(quick.snapshot(file))
 
@@ -117,7 +129,11 @@ def snapshot(
 def stop(verbose: Verbose = False) -> None:
     """End the running vcam in order.
 
-    Example: `vcam stop`
+    Examples:
+
+    ```sh
+    vcam stop
+    ```
     """
     quick.stop()
 
@@ -125,7 +141,11 @@ def stop(verbose: Verbose = False) -> None:
 def effects(json: AsJson = False, verbose: Verbose = False) -> None:
     """List the effects with their parameters, and those that are on in the running vcam.
 
-    Example: `vcam effects --json`
+    Examples:
+
+    ```sh
+    vcam effects --json
+    ```
     """
     now: dict[str, Any] = {}
     with suppress(VcamError):  # no run, then
@@ -243,7 +263,11 @@ def settings_of(context: typer.Context) -> Settings:
 def list_profiles(context: typer.Context, json: AsJson = False, verbose: Verbose = False) -> None:
     """List the profiles of the settings file.
 
-    Example: `vcam profile list`
+    Examples:
+
+    ```sh
+    vcam profile list
+    ```
     """
     settings = settings_of(context)
     names = settings.profiles()
@@ -262,7 +286,11 @@ def use_profile(
 ) -> None:
     """Have the running vcam do as a profile says, in one step.
 
-    Example: `vcam profile use meeting`
+    Examples:
+
+    ```sh
+    vcam profile use meeting
+    ```
     """
     print(quick.use_profile(name))
 
@@ -291,7 +319,11 @@ def save_profile(
 def show_config(context: typer.Context, json: AsJson = False, verbose: Verbose = False) -> None:
     """Print where the settings file is, and what it says of `vcam run`.
 
-    Example: `vcam config show`
+    Examples:
+
+    ```sh
+    vcam config show
+    ```
     """
     settings = settings_of(context)
     options = settings.read(settings.profile)
@@ -307,7 +339,11 @@ def show_config(context: typer.Context, json: AsJson = False, verbose: Verbose =
 def check_config(context: typer.Context, verbose: Verbose = False) -> None:
     """Check the settings file, with all its profiles: names, values, effects.
 
-    Example: `vcam config check`
+    Examples:
+
+    ```sh
+    vcam config check
+    ```
     """
     settings = settings_of(context)
     settings.check()
@@ -318,7 +354,11 @@ def check_config(context: typer.Context, verbose: Verbose = False) -> None:
 def edit_config(context: typer.Context, verbose: Verbose = False) -> None:
     """Edit a copy of the settings file with $VISUAL or $EDITOR; it takes its place if it is right.
 
-    Example: `vcam config edit`
+    Examples:
+
+    ```sh
+    vcam config edit
+    ```
     """
     from vcam.files import write_whole
 

@@ -4,6 +4,7 @@ it right.
 
 from __future__ import annotations
 
+import importlib.resources
 import os
 import shlex
 import subprocess
@@ -18,6 +19,8 @@ from rich.console import Console
 from vcam import __version__
 from vcam.cli.options import AsJson, Verbose, print_json
 from vcam.errors import UsageError
+from vcam.files import write_whole
+from vcam.linux.desktop import ENTRY, ICON, data_folder, entry_text
 from vcam.linux.loopback import Loopback, read_options, write_files
 from vcam.linux.systemd import program_words
 
@@ -130,6 +133,10 @@ def setup(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that say something else.")
     ] = False,
+    desktop: Annotated[
+        bool,
+        typer.Option("--desktop", help="Write an entry for this user's menu, with its icon."),
+    ] = False,
     root: Annotated[
         Path, typer.Option(help="Install into this root folder instead of /, for disk images.")
     ] = Path("/"),
@@ -144,6 +151,7 @@ def setup(
     vcam setup  # shows the files
     sudo vcam setup --write  # installs them
     vcam setup --label "Desk camera" --label "Stage" --number 20
+    vcam setup --desktop  # puts vcam into your menu, without root
     ```
     """
     if sys.platform != "linux":
@@ -151,6 +159,9 @@ def setup(
             "vcam setup is for Linux; on Windows and macOS install OBS and start its virtual camera"
             " once"
         )
+    if desktop:
+        _write_desktop()
+        return
     loopback = Loopback(_labels(label or ["vcam"], devices), number)
     loopback.check()
     if write:
@@ -173,6 +184,22 @@ def setup(
         " open)"
     )
     print(f"  {loopback.load_command}")
+
+
+def _write_desktop() -> None:
+    """Put vcam into the menu of this user's desktop."""
+    folder = data_folder(os.environ.get("XDG_DATA_HOME", ""), Path.home())
+    icon = importlib.resources.files("vcam.control.page").joinpath("icon.svg").read_bytes()
+    for path, content in ((ENTRY, entry_text(program_words())), (ICON, icon)):
+        target = folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content, 0o644)
+        except OSError as error:
+            raise UsageError(
+                f"{target}: {error.strerror}; see that its folder can be written to"
+            ) from error
+        print(f"wrote {target}")
 
 
 def _labels(given: list[str], devices: int | None) -> tuple[str, ...]:

@@ -57,6 +57,26 @@ def controlled_run(request: RunRequest) -> tuple[Pipeline, int | None, Control]:
     return pipeline, total, Control(pipeline, wanted, effects, Parts(make_matter, make_source), tap)
 
 
+def open_run(
+    source: str = "webcam",
+    sink: str = "virtual",
+    effects: Sequence[str] = ("blur",),
+    **options: Any,
+) -> Control:
+    """A run that can be changed by `set` while it lasts, not started yet; use it as a context.
+
+    Args:
+        source: what `--source` takes.
+        sink: what `--sink` takes; "page" is a live one that no program reads.
+        effects: what `--effect` takes.
+        options: other fields of `vcam.assemble.RunRequest`, such as `engine` or `fps`.
+
+    Raises:
+        VcamError: see `vcam.assemble.build_run`.
+    """
+    return controlled_run(RunRequest(source, sink, tuple(effects), **options))[2]
+
+
 def actions_of(
     control: Control,
     request: RunRequest,

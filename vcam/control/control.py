@@ -9,14 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from vcam.control.events import EventBoard, Events
 from vcam.control.tap import Tap
 from vcam.control.wanted import Changes, Wanted, Worn, changed
 from vcam.effects import build_effect
 from vcam.effects.base import Effect
-from vcam.errors import SinkError, VcamError
+from vcam.errors import SinkError, UsageError, VcamError
 from vcam.frame import Frame
 from vcam.matting.matter import MatteEngine
 from vcam.matting.refine import RefineConfig
@@ -55,6 +56,8 @@ class Parts:
 class Control:
     """Changes a run between two frames. Every method may be called from any thread.
 
+    As a context it runs the pipeline in a thread of its own, from entering to leaving.
+
     Args:
         pipeline: runs, or will.
         wanted: what it does at the start.
@@ -76,6 +79,49 @@ class Control:
         self._samples: deque[Sample] = deque(maxlen=_KEPT_S)
         self._second = _Second()
         self._settings_error = ""
+        self._thread: threading.Thread | None = None
+        self._outcome: Snapshot | BaseException | None = None
+
+    def __enter__(self) -> Self:
+        """Start the run in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="vcam-run", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it and wait for its end.
+
+        Raises:
+            VcamError: what ended the run, unless another exception is on its way.
+        """
+        self.stop()
+        if error is None:
+            self.wait()
+        elif self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._outcome = self._pipeline.run(lambda _, now: self.tick(now))
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
+            self._outcome = error
+        self.board.end()
+
+    def wait(self, timeout_s: float | None = None) -> Snapshot | None:
+        """Wait for the end of a run that was started here; see `Pipeline.wait`."""
+        if self._thread is None:
+            raise UsageError("the run was not started; use it as a context: `with run:`")
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return None
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
 
     @property
     def wanted(self) -> Wanted:

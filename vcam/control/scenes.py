@@ -117,7 +117,7 @@ def _aurora() -> _Float:
 SCENES: dict[str, tuple[str, Callable[[], _Float]]] = {
     "studio": ("Studio", _studio),
     "dusk": ("Dusk", _dusk),
-    "evening": ("Evening lights", _evening),
+    "evening": ("Evening", _evening),
     "garden": ("Garden", _garden),
     "paper": ("Paper", _paper),
     "aurora": ("Aurora", _aurora),

@@ -250,6 +250,7 @@ function draw() {
     const edge = Math.round(canvas.width * $("split").value / 100);
     if (edge) pen.drawImage(pictures.before, 0, 0, edge, main.height, 0, 0, edge, canvas.height);
   }
+  $("line").hidden = $("tag-before").hidden = view !== "split" || !pictures.before;
   const words = { after: "What others see", split: pictures.before ? "What others see" : "No camera picture now", mask: pictures.mask ? "Mask: the room is tinted" : "No mask: no effect looks for you" };
   $("tag-after").textContent = words[view];
 }
