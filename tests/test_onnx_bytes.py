@@ -196,7 +196,7 @@ def test_a_file_that_is_swapped_after_it_was_compared_does_not_run(
 )
 def test_a_name_in_engine_toml_is_a_plain_name(tmp_path: Path, name: str) -> None:
     folder = _described(tmp_path, name)
-    with pytest.raises(EngineError, match=r"engine\.toml: name") as refused:
+    with pytest.raises(EngineError, match=r"engine\.toml: \[file 1\] name") as refused:
         read_catalogue(folder)
     assert str(refused.value).isprintable()
 

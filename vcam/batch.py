@@ -11,7 +11,7 @@ from pathlib import Path
 from vcam.assemble import RunRequest, build_run
 from vcam.effects.base import Effect
 from vcam.errors import SourceError, StageError, UsageError
-from vcam.files import check_target, reason
+from vcam.files import check_target, is_folder, reason
 from vcam.pictures import ALPHA_SUFFIXES, HEIF_SUFFIXES, PICTURE_SUFFIXES
 from vcam.pipeline.pipeline import Pipeline
 from vcam.sources import is_picture
@@ -43,7 +43,7 @@ class Skipped:
 def is_batch(text: str) -> bool:
     """Whether a name means many files: a folder, or a pattern such as holiday/*.jpg."""
     try:
-        if Path(text).is_dir():
+        if is_folder(Path(text)):
             return True
         is_pattern = any(mark in text for mark in _PATTERN) and "://" not in text
         return is_pattern and not Path(text).exists()

@@ -12,7 +12,6 @@ those of a profile:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vcam.errors import UsageError
+from vcam.toml_file import TomlError, read_toml
 
 Defaults = dict[str, Any]
 """Option values by command and option name."""
@@ -119,10 +119,8 @@ def _overlaid(below: Defaults, above: Defaults) -> Defaults:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{path}: not TOML ({error}); mend it or name another file with --config"
-        ) from error
+    except TomlError as error:
+        raise UsageError(f"{error}; correct it, or name another file with --config") from error

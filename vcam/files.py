@@ -67,6 +67,14 @@ def is_same_file(one: Path, other: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; False also if no file can have this name."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_own(path: Path) -> bool:
     """Whether a file or folder belongs to this user alone: nobody else may write to it, and its
     name is no link. True on Windows, where a user's folders are so by their place.

@@ -11,6 +11,7 @@ import typer
 from vcam.catalogue import EngineSpec, find_engine
 from vcam.cli.options import AsJson, Engines, Verbose, print_json
 from vcam.errors import EngineError, UsageError
+from vcam.text import one_line
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 
@@ -48,7 +49,7 @@ def list_engines(
         print_json(rows)
         return
     for row in rows:
-        print(f"{row['name']:<24}{row['task']:<11}{row['input']:<10}{row['licence']}")
+        print(f"{row['name']:<24}{row['task']:<11}{row['input']:<10}{one_line(row['licence'])}")
 
 
 def _all(engines: list[Path] | None) -> list[EngineSpec]:
@@ -69,7 +70,7 @@ def verify(engines: Engines = None, verbose: Verbose = False) -> None:
             spec.verify()
         except EngineError as error:
             failed = True
-            print(f"vcam: {error}", file=sys.stderr)
+            print(f"vcam: {one_line(error)}", file=sys.stderr)
         else:
             print(f"{spec.name:<24}ok")
     if failed:

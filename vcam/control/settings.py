@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from vcam.config import Known, read_defaults
 from vcam.control.wanted import SETTINGS, Wanted, wanted_of
 from vcam.errors import UsageError, VcamError
 from vcam.files import write_whole
+from vcam.toml_file import TomlError, read_toml
 
 if TYPE_CHECKING:
     from vcam.control.control import Control
@@ -238,6 +238,6 @@ def _tables(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_toml(path)
+    except (OSError, TomlError) as error:
         raise UsageError(f"{path}: not readable ({error}); see `vcam config check`") from error

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from vcam.errors import UsageError
+from vcam.files import is_folder
 from vcam.pictures import HEIF_SUFFIXES, PICTURE_SUFFIXES
 from vcam.plugins import Plugins
 from vcam.sinks.base import Sink, SinkRequest
@@ -95,7 +96,7 @@ def _parse(text: str) -> tuple[str, str]:
         return _named(prefix, target, text, bool(colon))
     if text.startswith("/dev/"):
         return "v4l2", text
-    if text.endswith(("/", "\\")) or (text and Path(text).is_dir()):
+    if text.endswith(("/", "\\")) or (text and is_folder(Path(text))):
         return "png", text
     suffix = Path(text).suffix.lower()
     if suffix in _VIDEOS:
