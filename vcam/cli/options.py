@@ -97,7 +97,7 @@ class MaskCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give them the value that they mean then."""
         filled: list[str] = []
-        for word, following in zip(args, [*args[1:], "-"], strict=True):
+        for word, following in zip(args, [*args[1:], "-"], strict=False):
             filled.append(word)
             if word in _ALONE and (following.startswith("-") or Path(following).exists()):
                 filled.append(_ALONE[word])
