@@ -8,6 +8,8 @@ the surface. `LEFT` is the left of the picture.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -174,17 +176,18 @@ def raised_oval(points: Points) -> Outline:
 
 def smooth_outline(corners: Outline, steps: int = 4) -> Outline:
     """The closed Catmull-Rom spline through a polygon's corners, `steps` points for each."""
-    before, after, next_but_one = (
-        np.roll(corners, 1, 0),
-        np.roll(corners, -1, 0),
-        np.roll(corners, -2, 0),
-    )
+    return np.asarray(_spline(len(corners), steps) @ corners, np.float32)
+
+
+@lru_cache(maxsize=32)
+def _spline(count: int, steps: int) -> NDArray[np.float32]:
+    """float32 [count * steps, count]: what each corner adds to each point of the spline."""
+    corners = np.eye(count, dtype=np.float32)
+    p0, p1, p2, p3 = (np.roll(corners, shift, 0)[:, None] for shift in (1, 0, -1, -2))
     t = (np.arange(steps, dtype=np.float32) / steps)[None, :, None]
-    p0, p1, p2, p3 = (p[:, None] for p in (before, corners, after, next_but_one))
-    curve = p1 + 0.5 * t * (
-        p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
-    )
-    return np.asarray(curve.reshape(-1, 2), np.float32)
+    inner = 2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)
+    curve = p1 + 0.5 * t * (p2 - p0 + t * inner)
+    return np.asarray(curve.reshape(-1, count), np.float32)
 
 
 def similarity(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
