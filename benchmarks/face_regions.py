@@ -39,7 +39,7 @@ from vcam.effects.regions import patch_of, skin_tone
 from vcam.effects.teeth import BY_MESH, BY_PARSER, tooth_gate
 from vcam.face.mesh_tracker import FaceNetworks, MeshTracker
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix, Plane
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 from vcam.matting.pyramid import Pyramid
 from vcam.pictures import pad_to_even
 from vcam.sources.image import read_image

@@ -29,7 +29,7 @@ from vcam.face.mesh_tracker import MeshTracker
 from vcam.face.stage import Tracker
 from vcam.face.tracker import FaceTracker
 from vcam.frame import FaceClass, FaceRegions, Frame, Matrix
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 from vcam.matting.pyramid import Pyramid
 from vcam.matting.refine import Mask
 from vcam.pictures import pad_to_even

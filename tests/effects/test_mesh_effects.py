@@ -26,7 +26,7 @@ from vcam.effects.outlines import (
 from vcam.face.fake import planes_of
 from vcam.face.parse import parse_square, unparsed
 from vcam.frame import FaceClass, FaceGates, FaceRegions, Frame, Matrix
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 
 SIZE = (640, 480)
 WHOLE = Box(0, SIZE[1], 0, SIZE[0])

@@ -39,7 +39,7 @@ from vcam.effects.regions import (
     unit,
 )
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 
 _FINE_PIXELS = 60_000
 """Boxes up to this are drawn four times as large, larger ones twice."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vcam.effects.outlines import face_height
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 
 Float = NDArray[np.float32]
 _UNSURE, _SURE = 0.2, 0.8

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.frame import Matte, Plane, Size
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 from vcam.matting.pyramid import resized
 from vcam.matting.tiles import Tiles, grid_of
 

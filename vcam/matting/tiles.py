@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from vcam.frame import Plane
-from vcam.matting.geometry import Box
+from vcam.geometry import Box
 
 Index = NDArray[np.intp]
 """intp [n]."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from vcam.sources.fit import Box
+from vcam.geometry import Box
 
 Size = tuple[int, int]
 
@@ -79,7 +79,7 @@ def _from_clap(data: bytes, size: Size) -> Box | None:
     numbers = [int.from_bytes(data[at : at + 4], "big", signed=True) for at in range(0, 32, 4)]
     width, height, right, down = (numbers[i] / numbers[i + 1] for i in range(0, 8, 2))
     x, y = (size[0] - width) / 2 + right, (size[1] - height) / 2 + down
-    return Box(round(x), round(y), round(width), round(height))
+    return Box.at(round(x), round(y), round(width), round(height))
 
 
 def _of_elements(file: BinaryIO, size: Size) -> Box | None:
@@ -107,7 +107,7 @@ def _from_tracks(file: BinaryIO, start: int, stop: int, size: Size) -> Box | Non
             left, top = found.get(_CROP_LEFT, 0), found.get(_CROP_TOP, 0)
             right, bottom = found.get(_CROP_RIGHT, 0), found.get(_CROP_BOTTOM, 0)
             if left or top or right or bottom:
-                return Box(left, top, size[0] - left - right, size[1] - top - bottom)
+                return Box(top, size[1] - bottom, left, size[0] - right)
     return None
 
 

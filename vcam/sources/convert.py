@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from vcam.colour import change_matrix
 from vcam.errors import SourceError
 from vcam.frame import Frame, Matrix, Plane, Size
+from vcam.geometry import Box
 from vcam.pictures import over_white
 from vcam.sources.base import SourceRequest
-from vcam.sources.fit import Box, copy_planes, crop_box, even
+from vcam.sources.fit import copy_planes, crop_box, even
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -100,7 +101,7 @@ class FrameMaker:
         frame = Frame.empty(self.size, native)
         copy_planes(
             self._fitted(picture, native, box, self.size),
-            Box(0, 0, *self.size),
+            Box.at(0, 0, *self.size),
             frame,
             self._mirror,
         )
@@ -148,7 +149,7 @@ class FrameMaker:
             y, u, v = (
                 np.repeat(np.repeat(part, 4, axis=0), 4, axis=1) for part in _cut(planes, box)
             )
-            box = Box(0, 0, 4 * box.width, 4 * box.height)
+            box = Box.at(0, 0, 4 * box.width, 4 * box.height)
             planes = y, u, v
         part = Frame.empty((box.width, box.height), native)
         copy_planes(planes, box, part)
@@ -219,10 +220,7 @@ def _planes(picture: VideoFrame) -> tuple[Plane, Plane, Plane]:
 
 
 def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Plane]:
-    x, y, width, height = box
-    luma, u, v = planes
-    chroma = np.s_[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
-    return luma[y : y + height, x : x + width], u[chroma], v[chroma]
+    return box.of(planes[0]), box.of_chroma(planes[1]), box.of_chroma(planes[2])
 
 
 def as_picture(frame: Frame) -> VideoFrame:

@@ -4,21 +4,11 @@ ever stretched.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
 from vcam.frame import Frame, Plane, Size
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels; in I420 pictures all four numbers are even."""
-
-    x: int
-    y: int
-    width: int
-    height: int
+from vcam.geometry import Box
 
 
 def even(size: Size) -> Size:
@@ -36,7 +26,7 @@ def crop_box(source: Size, target: Size) -> Box:
     target_w, target_h = target
     width = min(source_w, _nearest_even(source_h * target_w / target_h))
     height = min(source_h, _nearest_even(source_w * target_h / target_w))
-    return Box((source_w - width) // 2 & ~1, (source_h - height) // 2 & ~1, width, height)
+    return Box.at((source_w - width) // 2 & ~1, (source_h - height) // 2 & ~1, width, height)
 
 
 def _nearest_even(value: float) -> int:
@@ -50,9 +40,11 @@ def copy_planes(
 
     planes: uint8 [H, W], [ceil(H / 2), ceil(W / 2)] twice, any strides; only read.
     """
-    for shift, source, target in zip((0, 1, 1), planes, into.planes, strict=True):
-        x, y, width, height = (value >> shift for value in box)
-        part = source[y : y + height, x : x + width]
+    for part, target in zip(
+        (box.of(planes[0]), box.of_chroma(planes[1]), box.of_chroma(planes[2])),
+        into.planes,
+        strict=True,
+    ):
         if mirror:
             cv2.flip(part, 1, dst=target)
         else:

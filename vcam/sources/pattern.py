@@ -11,9 +11,10 @@ import numpy as np
 from vcam.colour import ycbcr_of
 from vcam.errors import UsageError
 from vcam.frame import Frame, Matrix, Size
+from vcam.geometry import Box
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
-from vcam.sources.fit import Box, copy_planes
+from vcam.sources.fit import copy_planes
 
 QUADRANTS = ((200, 40, 30), (30, 180, 60), (40, 60, 210), (128, 128, 128))
 """The (R, G, B) of the quarters: top left, top right, bottom left, bottom right."""
@@ -59,7 +60,7 @@ class PatternSource(SourceBase):
         if not self._request.mirror:
             return frame
         mirrored = Frame.empty(frame.size, frame.matrix, frame.t_capture_ns, index, frame.pts_ns)
-        copy_planes(frame.planes, Box(0, 0, *frame.size), mirrored, mirror=True)
+        copy_planes(frame.planes, Box.at(0, 0, *frame.size), mirrored, mirror=True)
         return mirrored
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam.geometry import Box
 from vcam.sources import tone
-from vcam.sources.fit import Box
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -131,9 +131,9 @@ class Presenter:
             (("bwdif", "mode=send_frame:deint=interlaced"),) if look.interlaced else ()
         )
         if notes.crop is not None and _is_inside(notes.crop, size):
-            x, y, *size_of_crop = notes.crop
-            size = (size_of_crop[0], size_of_crop[1])
-            filters += (("crop", f"{size[0]}:{size[1]}:{x}:{y}:exact=1"),)
+            crop = notes.crop
+            size = (crop.width, crop.height)
+            filters += (("crop", f"{size[0]}:{size[1]}:{crop.left}:{crop.top}:exact=1"),)
         filters += _scaled(size, notes.sar)
         if look.matrix is not None:
             filters += _turned(look.matrix)
@@ -256,9 +256,8 @@ def _scaled(size: tuple[int, int], sar: Fraction) -> _Filters:
 
 
 def _is_inside(box: Box, size: tuple[int, int]) -> bool:
-    x, y, width, height = box
-    fits = min(x, y) >= 0 and x + width <= size[0] and y + height <= size[1]
-    return fits and width >= 2 and height >= 2 and (width, height) != size
+    fits = min(box.left, box.top) >= 0 and box.right <= size[0] and box.bottom <= size[1]
+    return fits and min(box.width, box.height) >= 2 and (box.width, box.height) != size
 
 
 def _simple_format(picture: VideoFrame) -> str:

@@ -9,17 +9,32 @@ from vcam.frame import Plane
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle of pixels, all edges even: [top, bottom) x [left, right)."""
+    """A rectangle of pixels, [top, bottom) x [left, right); in I420 frames all edges are even."""
 
     top: int
     bottom: int
     left: int
     right: int
 
+    @classmethod
+    def at(cls, x: int, y: int, width: int, height: int) -> Box:
+        """The rectangle of this size whose upper left pixel is (x, y)."""
+        return cls(y, y + height, x, x + width)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
     @property
     def area(self) -> int:
         """Pixels inside."""
-        return max(0, self.bottom - self.top) * max(0, self.right - self.left)
+        return max(0, self.height) * max(0, self.width)
 
     def of(self, plane: Plane) -> Plane:
         """The view of a full-resolution plane."""
