@@ -117,7 +117,7 @@ def test_a_film_of_masks_is_as_long_as_the_film(tmp_path: Path, engines: Path) -
     luma = grey[5].to_ndarray(format="gray").astype(int)
     assert luma.std() > 10
     alpha_plane = transparent.to_ndarray(format="rgba")[..., 3].astype(int)
-    assert np.corrcoef(luma.ravel(), alpha_plane.ravel())[0, 1] > 0.9
+    assert np.abs(luma - alpha_plane)[alpha_plane > 40].mean() < 6
 
 
 def test_films_have_masks_of_people_only(tmp_path: Path, engines: Path) -> None:

@@ -23,6 +23,8 @@ class MatteFilm(Stateless):
         overlay: 0..1: how much of the colour is laid over people; None: no picture below.
     """
 
+    about_room = True
+
     def __init__(self, threshold: float | None = None, overlay: float | None = None) -> None:
         self._threshold = threshold
         self._overlay = overlay
