@@ -165,7 +165,7 @@ _OFTEN, _FINISH_OFTEN = 0.7, 0.35
 def draws(finish: bool, occluders: float) -> dict[str, Any]:
     """How samples are drawn, for the record of a run: shares of kinds, sides of the squares in heights of the face.
 
-    Kinds that the data do not hold are left out when samples are drawn, and the others have the more.
+    Kinds missing from the data are skipped, and their share is redistributed.
     """
     return {
         "kinds": _SHARES,

@@ -172,7 +172,7 @@ _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 def draws(finish: bool) -> dict[str, Any]:
     """How samples are drawn, for the record of a run: `kinds` with their shares, and how often steps of light apply.
 
-    Kinds that the data do not hold are left out when samples are drawn, and the others have the more.
+    Kinds missing from the data are skipped, and their share is redistributed.
     """
     return {"kinds": _shares(finish), "often": _FINISH_OFTEN if finish else 1.0}
 

@@ -91,7 +91,7 @@ def described(
     before: RunRecord | None,
     init: Path | None,
 ) -> RunRecord:
-    """The record of a run that begins or goes on: its settings, its data, and under what each part of it ran."""
+    """The record of a run that begins or goes on: its settings, its data, and the environment of each part."""
     record = before or _begun(config, network_record(spec), init)
     sets = used_sets(config.data, spec.task, config.licence)
     present = {one.sha256 for one in sets}

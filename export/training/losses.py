@@ -12,7 +12,7 @@ from export.models.outline import outline
 IGNORED = 255
 """The class of pixels that `face_loss` leaves out."""
 _FACE_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 4.0)
-"""Cross-entropy weight of each class of a face: the smaller, the more."""
+"""Cross-entropy weight of each class of a face; small parts weigh more."""
 _PARTS = slice(3, 9)
 _EXTRA_WEIGHT = 0.3
 

@@ -120,7 +120,7 @@ def run_table_bench(request: BenchRequest, on_round: Callable[[int], None]) -> R
     """Time every engine on every backend, on the demo portrait.
 
     Args:
-        request: its engine and backend are of no consequence.
+        request: `engine` and `backend` are ignored.
         on_round: see `bench_table`.
 
     Raises:

@@ -18,8 +18,8 @@ widths of it.
 
 
 def tidy(probs: NDArray[np.uint8]) -> None:
-    """Correct in place what an engine cannot mean: specks become skin, left and right go by place,
-    steps are softened.
+    """Fix anatomically impossible parses in place: specks become skin, left and right are assigned
+    by x position, edges are smoothed.
 
     A mouth may be in two pieces, with a microphone or a finger between them.
 

@@ -26,7 +26,9 @@ _LEASH = 0.03
 move it.
 """
 _LEAST_AREA = 0.006
-"""Smaller pieces of skin, as a share of the square, are no face: a tenth of the frame's height."""
+"""Least area of skin, as a share of the square, that counts as a face: one of a tenth of the
+frame's height.
+"""
 _LEAST_FEATURES = 0.02
 """Eyes, brows, lips and teeth as a share of the face's area; a face from the front has 0.09, hands
 have none.

@@ -23,11 +23,11 @@ _RADIUS_SHARE = 1 / 107
 _EPSILON = 2.5e-4 * 255**2
 """Variance of luma (0..255) below which an edge is noise: a step of about 3 % of full scale."""
 _STRETCH = 0.12 * 255
-"""What the filter leaves of haze at both ends of 0..255 is cut off by this much."""
+"""Contrast stretch: alpha below this becomes 0, above 255 minus this becomes 255."""
 _GAIN = 255 / (255 - 2 * _STRETCH)
 
 _ROOM = 5
-"""Up to here, of 255, the engine is sure of the room, and from 255 minus this on of the person."""
+"""Alpha, of 255: up to this certainly room, from 255 minus this certainly person."""
 _TILE = (4, 8)
 """Rows and columns of the low frame that are refined and blended together, or not at all."""
 

@@ -32,8 +32,8 @@ def make_card(size: Size, matrix: Matrix, *lines: str) -> Frame:
 
 
 def state_card(size: Size, matrix: Matrix, state: State) -> Frame:
-    """The card that tells those who watch how the run is: with the reason, without the advice that
-    follows it.
+    """The placeholder picture with the state of the run and its reason; advice after ";" is
+    dropped.
     """
     if state.name == PAUSED:
         return make_card(size, matrix, "Paused")

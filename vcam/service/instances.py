@@ -39,8 +39,7 @@ def instances_folder(runtime: str | None) -> Path:
 
 
 class Instance:
-    """The file of this process. A failure to write it is of no consequence to anybody but who looks
-    for it.
+    """The file of this process. Write errors are ignored: the file only informs.
 
     Args:
         folder: see `instances_folder`; made where it is missing.

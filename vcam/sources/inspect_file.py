@@ -1,5 +1,5 @@
-"""What a file is, from its first bytes, and whether its end is missing, from what its container
-says of its length.
+"""The type of a file from its first bytes, and truncation from the length that its container
+declares.
 """
 
 from __future__ import annotations
