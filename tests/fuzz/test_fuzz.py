@@ -67,7 +67,7 @@ def fuzz(**strategies: Any) -> Callable[[Test], Test]:
 
         timed.__name__ = test.__name__
         wrapped = settings(
-            max_examples=100_000 if SECONDS > 60 else 400,
+            max_examples=100_000 if SECONDS > 60 else 2000,
             deadline=None,
             database=None,
             phases=[Phase.generate],
