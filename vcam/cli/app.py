@@ -133,7 +133,11 @@ def _settings(
 ) -> None:
     from vcam.config import read_defaults
 
-    context.default_map = read_defaults(config, profile, known_settings(context))
+    try:
+        context.default_map = read_defaults(config, profile, known_settings(context))
+    except UsageError:
+        if context.invoked_subcommand not in cli_control.WORK_WITHOUT_SETTINGS:
+            raise
 
 
 @app.command(epilog="\n".join(f"- `{name}`: {spec.help}" for name, spec in EFFECTS.items()))

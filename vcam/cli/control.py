@@ -43,6 +43,13 @@ config_app = typer.Typer(
 Key = Annotated[str, typer.Argument(help="An effect, mirror or paused.")]
 
 
+WORK_WITHOUT_SETTINGS = (
+    *("status", "set", "effects", "pause", "resume", "toggle", "snapshot", "stop", "ui", "preview"),
+    *("profile", "config"),
+)
+"""Commands that a wrong settings file does not end: they show it, repair it, or need none."""
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(name="set")(set_)

@@ -1,0 +1,165 @@
+"""Commands that change a running vcam: a real run, its settings file, what a hotkey loads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.control.runs import until
+from vcam.cli.quick import set_values
+from vcam.control.lines import ask
+from vcam.control.settings import Settings, Watch, located
+from vcam.control.wanted import changed, wanted_of
+from vcam.errors import UsageError
+
+LIGHT = """
+import sys
+sys.argv = ["vcam", "set", "blur.strength=0.7"]
+try:
+    import vcam.cli
+    vcam.cli.main()
+except SystemExit as end:
+    heavy = {"cv2", "numpy", "onnxruntime", "typer", "rich", "asyncio", "starlette", "av"}
+    print(end.code, sorted(heavy & set(sys.modules)))
+"""
+
+
+class Shell:
+    """Commands of one user, whose folders are all below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        names = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+        self.env = {**os.environ, **{name: str(home / name) for name in names}, "BROWSER": "true"}
+        self.config = home / "XDG_CONFIG_HOME" / "vcam" / "config.toml"
+        self.config.parent.mkdir(parents=True)
+        (home / "XDG_RUNTIME_DIR").mkdir(mode=0o700)
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "vcam", *words]
+        done = subprocess.run(
+            command, env=self.env, capture_output=True, text=True, timeout=100, check=False
+        )
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    def until(self, condition: Callable[[str], bool], *words: str) -> str:
+        deadline_s = time.monotonic() + 60
+        while not condition(said := self(*words)[1]):
+            assert time.monotonic() < deadline_s, said
+            time.sleep(0.2)
+        return said
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    shell.config.write_text("# mine\n[run]\nfeather = 1 # soft\n")
+    words = ["run", "--source", "pattern", "--sink", "page", "--engine", "sinet", "--fps", "10"]
+    command = [sys.executable, "-m", "vcam", *words, "--size", "160x96", "--mirror"]
+    run = subprocess.Popen(command, env=shell.env, stderr=subprocess.PIPE, text=True)
+    try:
+        shell.until(lambda said: "running" in said, "status")
+        yield shell
+        assert shell("stop") == (0, "")
+        assert run.wait(30) == 0
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_a_run_is_changed_from_another_terminal(shell: Shell, tmp_path: Path) -> None:
+    assert shell("set", "color=red", "blur=off") == (0, "color:color=#ff0000 mirror")
+    assert shell("toggle", "mirror") == (0, "color:color=#ff0000")
+    assert shell("pause")[1].endswith("paused")
+    shell.until(lambda said: "paused" in said, "status")
+    assert shell("resume")[0] == 0
+    shell.until(lambda said: "running" in said, "status")
+    picture = tmp_path / "sent.png"
+    assert shell("snapshot", str(picture)) == (0, f"wrote {picture}")
+    red, green, blue = Image.open(picture).convert("RGB").getpixel((3, 3))  # type: ignore[misc]
+    assert red > 200
+    assert max(green, blue) < 60
+    assert shell("snapshot", str(picture))[0] == 2, "a file that exists is kept"
+    for words, reason in (
+        (("set", "blur=7"), "not a number from 0 to 1"),
+        (("set", "color=off"), "write none=on to show it"),
+        (("set", "image=missing.png"), "missing.png"),
+        (("set", "nonsense"), "write KEY=VALUE"),
+        (("profile", "use", "meeting"), "no profile 'meeting'"),
+        (("profile", "save", "../../x"), "use up to 40 letters"),
+    ):
+        status, said = shell(*words)
+        assert status in (1, 2)
+        assert reason in said
+        assert "\n" not in said
+    assert "* color" in shell("effects")[1]
+    assert "#ticket=" in shell("ui", "--no-open")[1]
+
+    assert shell("profile", "save", "meeting")[0] == 0
+    assert shell.config.read_text().startswith("# mine\n[run]\nfeather = 1 # soft\n")
+    assert shell("profile", "list") == (0, "meeting")
+    shell("set", "blur=0.2", "color=off")
+    assert shell("profile", "use", "meeting") == (0, "color:color=#ff0000")
+
+    shell.config.write_text(shell.config.read_text().replace("feather = 1", "feather = 3"))
+    folder = Path(shell.env["XDG_RUNTIME_DIR"]) / "vcam"
+    assert until(lambda: ask(folder, "about")["wanted"]["feather"] == 3)
+    broken = shell.config.read_text().replace("[run]", "[run]\nfeathr = 2")
+    shell.config.write_text(broken)
+    said = shell.until(lambda said: "settings file" in said, "status")
+    assert f"{shell.config}:3: unknown key 'feathr' in [run]; did you mean 'feather'?" in said
+    assert "settings of before stay" in said
+    assert "running" in said
+    shell.config.write_text(broken.replace("feathr = 2\n", "mirror = false\n"))
+    shell.until(lambda said: "settings file" not in said, "status")
+
+
+def test_a_hotkey_loads_next_to_nothing(tmp_path: Path) -> None:
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "2 []", done.stderr
+    assert "no vcam runs that could be changed; start one with `vcam run`" in done.stderr
+
+
+def test_words_are_checked_before_a_run_is_asked() -> None:
+    with pytest.raises(UsageError, match="'blur' is no change; write KEY=VALUE"):
+        set_values(["blur"])
+
+
+def test_the_settings_file_is_watched_below_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    said: dict[str, object] = {"effect": ["blur"], "feather": 2.0}
+    settings = Settings(path, lambda _: said, {"feather": 5.0})
+    watch = Watch(settings)
+    assert watch.look() is None
+    path.write_text("changed")
+    said = {"effect": ["color:red", "teeth"], "mirror": True, "feather": 9.0}
+    changes = watch.look()
+    assert changes == {"effects": ["teeth", "color:color=#ff0000"], "mirror": True}
+    assert changed(wanted_of({}), changes).mirror
+    path.write_text("changed back")
+    said = {}
+    assert watch.look() == {"effects": ["blur"], "mirror": False}
+
+
+def test_a_message_gets_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[run]\n# effect\neffect = ['blurr']\n\n[profile.a.run]\nfps = 1\n")
+    assert located(path, "unknown effect 'blurr'; known: blur") == (
+        f"{path}:3: unknown effect 'blurr'; known: blur"
+    )
+    assert located(path, f"{path}: not TOML (x at line 9)") == f"{path}: not TOML (x at line 9)"
+    assert located(path, "something else") == f"{path}: something else"
