@@ -130,11 +130,11 @@ def test_without_a_gpu_tensorrt_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_half_precision_is_asserted_where_the_name_promises_it(tmp_path: Path) -> None:
-    stack = FakeGpuMachine(half_share=0.1).stack(tmp_path / "plans")
-    with pytest.raises(EngineError, match=r"green_fp16\.onnx: only 10% of it is half precision"):
+    stack = FakeGpuMachine(half_share=0.0).stack(tmp_path / "plans")
+    with pytest.raises(EngineError, match=r"green_fp16\.onnx: only 0% of it is half precision"):
         TensorRtBackend(engine(tmp_path), stack=stack).__enter__()
     with TensorRtBackend(engine(tmp_path, name="green_fp32.onnx"), stack=stack) as backend:
-        assert backend.about()["half_share"] == 0.1
+        assert backend.about()["half_share"] == 0.0
 
 
 def test_a_graph_that_does_not_parse_is_one_line(tmp_path: Path) -> None:
