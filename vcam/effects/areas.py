@@ -36,6 +36,7 @@ from vcam.effects.regions import (
     ramp,
     region_box,
     region_mask,
+    skin_tone,
     unit,
 )
 from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
@@ -66,6 +67,8 @@ _APART, _EVEN = (1.35, 1.7), (3.5, 2.5)
 stand out, and levels by which the ring around may vary. Measured on 20 portraits: bare mouths stand
 out by 1.6 or more (nine of ten), with a hand, a microphone or food before them by 1.3 or less; the
 ring varies by less than 2.2 levels, that of food by more than 4.5."""
+_DARK = (0.3, 0.45)
+"""Luma as a share of the skin's: what is darker (a microphone, a moustache) is no lip."""
 _FEW = 12
 
 
@@ -310,7 +313,11 @@ def lip_coloured(face: FaceRegions, frame: Frame, box: Box) -> NDArray[np.float3
     chroma = np.stack([patch.u, patch.v], axis=-1).astype(np.float32)
     along = np.asarray((chroma - skin) @ way / float(way @ way), np.float32)
     alike = ramp(np.asarray(cv2.blur(along, (3, 3)), np.float32), *_LIKE_LIPS)
-    full = cv2.resize(alike, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    full = np.asarray(cv2.resize(alike, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    tone = skin_tone(face, frame)
+    if tone is not None:
+        light = patch.y.astype(np.float32) - 16
+        full *= ramp(light, *(share * (tone.y - 16) for share in _DARK))
     return np.asarray(1 - doubt * (1 - sure * full), np.float32)
 
 
@@ -331,6 +338,11 @@ def _skin_and_lips(
     is_lip, is_ring = (
         np.asarray(cv2.resize(m, half, interpolation=cv2.INTER_AREA)) > 200 for m in (lips, ring)
     )
+    tone = skin_tone(face, frame)
+    if tone is not None:
+        luma = cv2.resize(patch.y, half, interpolation=cv2.INTER_AREA)
+        lit = luma > 16 + _DARK[1] * (tone.y - 16)
+        is_lip, is_ring = is_lip & lit, is_ring & lit
     parsed = is_lip & (region_mask(face, [FaceClass.LIPS], box, shrink=2) > 200)
     is_seen = bool(parsed.sum() >= _FEW)
     is_lip = parsed if is_seen else is_lip
