@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.cli.test_cli import vcam, video_info
+from vcam.assemble import RunRequest, build_run
 from vcam.batch import find_files, is_batch
 from vcam.errors import UsageError
+from vcam.sinks.recording import RecordingSink
 
 CASES = Path(__file__).parent / "cases"
 
@@ -106,3 +108,15 @@ def test_a_loop_goes_on_for_as_long_as_it_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert video_info(out)[0] == 150
     assert length_s(out) == pytest.approx(5.0, abs=0.05)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_file_for_viewers_says_that_it_has_ended_or_goes_on(loop: bool) -> None:
+    source = str(CASES / "phone_hlg_bt2020_10bit.mov")  # 0.8 s
+    sink = RecordingSink(live=True)
+    request = RunRequest(source, "null", ("none",), loop=loop, duration_s=2.0 if loop else None)
+    pipeline, _ = build_run(request, own_sink=sink)
+    pipeline.run()
+    assert pipeline.has_played_out
+    times = [frame.pts_ns for frame in sink.frames]
+    assert (max(times) > 1.5e9) is loop

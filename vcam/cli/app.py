@@ -316,6 +316,8 @@ def run(
     if json:
         print_json(final.to_dict())
     announce_result(sink, pipeline.written, final, time.monotonic() - start_s)
+    if pipeline.has_played_out and duration is None:
+        print(f"vcam: {source} has ended; --loop plays it again and again", file=sys.stderr)
     if pipeline.damage:
         print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
         raise typer.Exit(DAMAGED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -35,12 +36,20 @@ def _bar() -> Progress:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar of `total` steps; the value is called with the number of steps done since its
-    last call.
+    """A progress bar of `total` steps with their rate; the value is called with the number of steps
+    done since its last call.
     """
+    start_s, done = time.monotonic(), 0
     with _bar() as bar:
         task = bar.add_task(title, total=total)
-        yield lambda steps: bar.advance(task, steps)
+
+        def step(steps: int) -> None:
+            nonlocal done
+            done += steps
+            rate = done / max(1e-3, time.monotonic() - start_s)
+            bar.update(task, advance=steps, description=f"{title}: {rate:.2g} a second")
+
+        yield step
 
 
 @contextmanager

@@ -238,6 +238,11 @@ class Pipeline:
         return self._stats.snapshot()
 
     @property
+    def has_played_out(self) -> bool:
+        """After the run: whether a file ended before its viewers had it stopped."""
+        return self._manner is not None and self._manner.paced and not self._stop.is_set()
+
+    @property
     def written(self) -> str:
         """After the run: what its sink keeps, in words; empty: nothing."""
         return str(getattr(self._parts.sink, "written", ""))
