@@ -154,7 +154,7 @@ def open_pipeline(
     faces: int = 2,
     engines: Sequence[str | Path] = (),
     backend: str = "auto",
-    threads: int = 1,
+    threads: int = 0,
     size: Size | None = None,
     fps: float = 30.0,
     mirror: bool = False,
@@ -163,6 +163,7 @@ def open_pipeline(
     duration_s: float | None = None,
     overwrite: bool = False,
     always_on: bool = False,
+    save_power: bool = False,
     name: str = "",
 ) -> Pipeline:
     """A run from a source to a sink, as `vcam run` makes it, not started yet.
@@ -178,7 +179,7 @@ def open_pipeline(
         faces: at most so many, the largest first.
         engines: folders to look in before the shipped one.
         backend: what runs the engines.
-        threads: per picture, on a CPU.
+        threads: per picture, on a CPU; 0: as many as the frame rate needs.
         size: (width, height) of the frames, both even; None: the source's own.
         fps: wanted from a camera or a generated source.
         mirror: flip left and right.
@@ -187,6 +188,7 @@ def open_pipeline(
         duration_s: end after so long; None: with the source.
         overwrite: files that exist may be replaced.
         always_on: keep a webcam open if nobody looks at the virtual camera, too.
+        save_power: compute every second picture only while nothing moves.
         name: of the virtual camera.
 
     Raises:
@@ -213,6 +215,7 @@ def open_pipeline(
         duration_s=duration_s,
         overwrite=overwrite,
         always_on=always_on,
+        save_power=save_power,
         name=name,
     )
     own_source = None if isinstance(source, str) else source
