@@ -89,8 +89,8 @@ def test_a_palette_is_resolved(tmp_path: Path) -> None:
     if not cv2.haveImageWriter("a.gif"):
         pytest.skip("this OpenCV cannot write GIF")
     save(path, quadrants(SIZE, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]))
-    with pytest.raises(SourceError, match="not an image"):  # a GIF is a video here
-        read_image(path)
+    corner = read_image(path)[2, 2].astype(int)  # a film as a source, a picture if one is asked for
+    assert np.abs(corner - (255, 0, 0)).max() < 8
 
 
 def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
