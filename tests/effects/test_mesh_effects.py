@@ -172,10 +172,11 @@ def test_what_covers_half_a_mouth_keeps_its_colour(colour: tuple[int, int, int])
         assert change[free].mean() > 4
 
 
-def test_food_over_a_mouth_that_nobody_saw_is_let_be() -> None:
+@pytest.mark.parametrize("seed", [3, 5, 8])
+def test_food_over_a_mouth_that_nobody_saw_is_let_be(seed: int) -> None:
     picture = _painted(POINTS)
     middle = POINTS[[13, 14], :2].mean(axis=0)
-    blobs = np.random.default_rng(3).normal(0, 1, (SIZE[1] // 16, SIZE[0] // 16, 1))
+    blobs = np.random.default_rng(seed).normal(0, 1, (SIZE[1] // 16, SIZE[0] // 16, 1))
     texture = cv2.resize(blobs, SIZE, interpolation=cv2.INTER_CUBIC)[..., None] * (30, 50, 30)
     plate = np.zeros((SIZE[1], SIZE[0], 1), np.uint8)
     cv2.ellipse(plate, (int(middle[0]), int(middle[1])), (100, 70), 0, 0, 360, 1, -1)

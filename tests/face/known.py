@@ -89,7 +89,7 @@ class KnownDetector(_Known):
 
 
 class KnownMesh(_Known):
-    """Lays the mesh of the nearest face; of one that is far off, or upside down, hardly present.
+    """Lays the mesh of the nearest face, as the square is turned; far off or askew hardly present.
 
     noise: standard deviation of its points, in shares of the face's height.
     """
@@ -111,6 +111,8 @@ class KnownMesh(_Known):
         points[:, :2] += self._rng.normal(0, self._noise * head.height, (len(points), 2))
         if not fits:
             return Fit(Head(square.x, square.y, square.side / 2, square.angle).points, 0.1)
-        if np.cos(head.angle - square.angle) < 0.5:
-            return Fit(points, 0.1)
+        agrees = np.cos(head.angle - square.angle)
+        if agrees < 0.5:
+            turned = Head(head.x, head.y, head.height, square.angle).points
+            return Fit(turned, min(head.presence, 0.7) if agrees < -0.9 else 0.1)
         return Fit(points, head.presence)
