@@ -54,7 +54,7 @@ def test_what_a_folder_and_a_pattern_mean(holiday: Path) -> None:
     (holiday / "odd[1].png").write_bytes(b"x")
     assert not is_batch(str(holiday / "odd[1].png"))
     assert not is_batch("https://example.org/?v=*")
-    with pytest.raises(UsageError, match="no files there"):
+    with pytest.raises(UsageError, match="no pictures or films there"):
         find_files(f"{holiday}/*.mkv", recursive=False)
 
 

@@ -274,6 +274,7 @@ def apply_all(
                 image = changed.get(timeout=_WAIT_S)
                 yield image
     finally:
+        source.interrupt()
         ending.set()
         pipeline.stop()
         pipeline.wait()

@@ -177,7 +177,7 @@ def test_the_first_failure_is_raised_with_its_stage_and_cause_and_no_room_is_sen
 
 
 def test_a_failure_that_is_no_vcam_error_is_raised_too() -> None:
-    with pytest.raises(StageError, match="capture: .*division") as caught:
+    with pytest.raises(StageError, match=r"capture: .*division") as caught:
         pipeline_of(BrokenSource(2, ZeroDivisionError("division")), RecordingSink()).run()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
