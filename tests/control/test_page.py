@@ -182,7 +182,7 @@ def test_backgrounds_and_effects_change_what_is_sent(page: Page) -> None:
     assert [w.name for w in page.run.control.wanted.effects] == ["image"]
     page.click("#e-color")
     page.seen(room((0, 0, 255)))
-    page.click("#room .effect:has(#e-color) button[aria-label$=earlier]")
+    page.click("#room .effect:has(#e-color) button[aria-label$=earlier]:enabled:not([hidden])")
     assert until(lambda: [w.name for w in page.run.control.wanted.effects] == ["color", "image"])
     page.seen(lambda f: not room((0, 0, 255))(f))
     for name in ("teeth", "skin", "eyes", "lips"):

@@ -116,6 +116,10 @@ let count = 0;
 /** Ask for changes; while one is on its way, later ones are gathered, and the last value of a key counts. */
 function set(changes) {
   Object.assign(pending, changes);
+  for (const key of ["paused", "mirror"]) { // shown at once: a key may be pressed again before vcam answers
+    if (wanted && key in changes) wanted[key] = changes[key];
+  }
+  drawButtons();
   flush();
 }
 
@@ -136,7 +140,10 @@ function hear(message) {
     start(data);
   } else if (kind === "answer") {
     if (message.id === inFlight) inFlight = null;
-    if (message.error) { toast(message.error, true); render(true); }
+    if (message.error) {
+      toast(message.error, true);
+      asked("GET", "/api/run").then((now) => { wanted = now.wanted; render(true); }).catch(complain);
+    }
     flush();
   } else if (kind === "changed") {
     wanted = data;
@@ -659,14 +666,18 @@ function drawMeters() {
 
 /* ---- everything that shows what is wanted ---- */
 
-function render(forced = false) {
+function drawButtons() {
   if (!wanted) return;
   $("pause").setAttribute("aria-pressed", String(wanted.paused));
   $("pause").querySelector("span").textContent = wanted.paused ? "Resume" : "Pause";
   $("pause").querySelector("use").setAttribute("href", wanted.paused ? "#i-play" : "#i-pause");
   $("mirror").setAttribute("aria-pressed", String(wanted.mirror));
   drawState();
-  if (!schema) return;
+}
+
+function render(forced = false) {
+  drawButtons();
+  if (!wanted || !schema) return;
   for (const [key, show] of [...inputs]) {
     const [name, param] = key.split(".");
     show(param ? valuesOf(name)[param] : wanted[key], forced);
