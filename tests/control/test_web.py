@@ -390,6 +390,16 @@ def test_a_page_goes_on_with_the_run_after_this_one(client: Client, tmp_path: Pa
         line.close()
 
 
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with running() as run:
+        for folder in (tmp_path / "file" / "vcam", tmp_path / ("long" * 40)):
+            server = Server(actions_of(run, tmp_path), folder)
+            with pytest.raises(UsageError, match="set XDG_RUNTIME_DIR to a folder of yours"):
+                server.__enter__()
+            assert until(lambda server=server: not server._thread.is_alive())  # type: ignore[misc]
+
+
 def test_a_rate_refills() -> None:
     now_s = 0.0
     rate = Rate(2, 3, clock=lambda: now_s)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -229,17 +229,24 @@ def controlled(
     settings = settings_of(context)
     reloader = Reloader(settings, control)
     actions = actions_of(control, request, settings, lambda: find_devices().to_dict(), __version__)
-    with Server(actions, runtime_folder(), port, metrics=metrics) as server:
+
+    def ticking(source: Source, now: Snapshot) -> None:
+        tick(source, now)
+        control.tick(now)
+        reloader.tick()
+
+    with ExitStack() as stack:
+        server = Server(actions, runtime_folder(), port, metrics=metrics)
+        try:
+            stack.enter_context(server)
+        except UsageError as error:
+            if page or metrics:
+                raise
+            print(f"vcam: `vcam set` cannot reach this run: {error}", file=sys.stderr)
         if page or metrics:
             address = server.open_page()
             if page:
                 open_browser(address)
-
-        def ticking(source: Source, now: Snapshot) -> None:
-            tick(source, now)
-            control.tick(now)
-            reloader.tick()
-
         yield ticking
 
 

@@ -130,7 +130,8 @@ class Server:
             self._socket.chmod(0o600)
         except OSError as error:
             raise UsageError(
-                f"{self._socket}: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours"
+                f"{self._socket}: {error.strerror or error}; set XDG_RUNTIME_DIR to a folder of"
+                " yours with a short path"
             ) from error
         return server
 
