@@ -250,7 +250,8 @@ def test_a_file_that_is_no_video(tmp_path: Path, content: bytes | None) -> None:
         source.mkdir()
     else:
         source.write_bytes(content)
-    refused(vcam("run", "-s", source, "-o", tmp_path / "out.mp4"), "clip.mp4")
+    said = "out.mp4: many files need a folder" if content is None else "clip.mp4"
+    refused(vcam("run", "-s", source, "-o", tmp_path / "out.mp4"), said)
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
 
 
