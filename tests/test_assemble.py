@@ -46,7 +46,7 @@ def request(**changes: Any) -> RunRequest:
         ({}, True),
         ({"source": "webcam:/dev/video2"}, True),
         ({"always_on": True}, False),
-        ({"source": "demo"}, False),
+        ({"source": "demo"}, False),  # a webcam may be chosen later
         ({"source": "rtsp://camera/1"}, False),
         ({"sink": "null"}, False),
     ],
@@ -54,8 +54,10 @@ def request(**changes: Any) -> RunRequest:
 def test_a_webcam_into_a_loopback_camera_is_opened_on_demand(
     changes: dict[str, Any], on_demand: bool
 ) -> None:
-    pipeline, _ = build_run(request(**changes))
-    assert pipeline._parts.watch is (LoopbackReaders if on_demand else None)
+    parts = build_run(request(**changes))[0]._parts
+    source = parts.make_source(parts.request)
+    watched = parts.watch is LoopbackReaders and getattr(source, "on_demand", False)
+    assert watched is on_demand
 
 
 def _picture(path: Path) -> Path:

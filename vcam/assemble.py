@@ -40,7 +40,7 @@ from vcam.process import usable_cores
 from vcam.sinks import Sink, SinkRequest, make_sink
 from vcam.sinks.base import Replacing
 from vcam.sinks.v4l2 import V4l2Sink
-from vcam.sources import file_of, is_endless, is_webcam, make_source
+from vcam.sources import file_of, is_endless, make_source
 from vcam.sources.base import Source, SourceRequest
 from vcam.sources.loop import LoopSource
 
@@ -292,7 +292,7 @@ def build_run(
             effects=effects,
             refine=RefineConfig(request.grow_px, request.feather_px),
             sink=sink,
-            watch=LoopbackReaders if _is_on_demand(request, sink) else None,
+            watch=LoopbackReaders if isinstance(sink, V4l2Sink) and not request.always_on else None,
             make_faces=make_faces,
             on_sent=on_sent,
         ),
@@ -333,10 +333,3 @@ def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:
                 f"--sink {sink.name}: {path} is read by this run and would be replaced; "
                 "choose another name"
             )
-
-
-def _is_on_demand(request: RunRequest, sink: Sink) -> bool:
-    """Whether the source is to be open only while somebody reads the sink: a webcam, into a
-    loopback camera.
-    """
-    return not request.always_on and isinstance(sink, V4l2Sink) and is_webcam(request.source)

@@ -22,6 +22,7 @@ from vcam.control.tap import Tap
 from vcam.control.wanted import wanted_of
 from vcam.errors import EngineError, SourceError
 from vcam.frame import Frame, Matrix
+from vcam.linux.viewers import FakeReaders
 from vcam.matting.matter import MatteEngine, Matter
 from vcam.pipeline import pipeline as pipelines
 from vcam.pipeline.pipeline import Pipeline, PipelineConfig
@@ -73,6 +74,7 @@ def running(
     sources: Mapping[str, Source] | None = None,
     backends: Mapping[str, FakeBackend] | None = None,
     config: PipelineConfig | None = None,
+    readers: FakeReaders | None = None,
 ) -> Iterator[Run]:
     """A live run that can be changed, while the block runs."""
     known = dict(sources or {"first": MemorySource([frame_of()], fps=100, live=True)})
@@ -102,6 +104,7 @@ def running(
             matter=matters["one"],
             effects=made,
             sink=sink,
+            watch=(lambda _: readers) if readers is not None else None,
             on_sent=tap.offer,
         ),
         config or PipelineConfig(card_after_s=0.3, retry_s=0.05, longest_retry_s=0.2),

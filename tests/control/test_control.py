@@ -17,6 +17,7 @@ from vcam.backends.fake import FakeBackend
 from vcam.colour import ycbcr_of
 from vcam.errors import EngineError, SourceError, UsageError, VcamError
 from vcam.frame import Frame, Matrix
+from vcam.linux.viewers import FakeReaders
 from vcam.monitor import State
 from vcam.sources.base import Source
 from vcam.sources.fake import FakeSource, Step, Wait
@@ -190,6 +191,23 @@ def test_another_camera_takes_over_and_the_old_one_is_closed() -> None:
         assert run.next_frames(1)[0].y[SIZE[1] // 2, SIZE[0] * 5 // 8] < 80
         sent = list(run.sink.frames)
     assert all(room_is_hidden(frame) for frame in sent)
+
+
+def test_a_camera_that_nobody_looks_at_stays_off_when_it_is_chosen() -> None:
+    camera_ = FakeSource(camera(4000), live=True, fps=100)
+    sources: dict[str, Source] = {
+        "demo": MemorySource([frame_of()], fps=100, live=True),
+        "camera": camera_,
+    }
+    readers = FakeReaders()
+    with running(sources=sources, readers=readers) as run:
+        run.next_frames()
+        run.control.set("source", "camera")
+        assert until(lambda: run.pipeline.state == State("idle"))
+        assert [camera_.opened, camera_.closed] == [0, 0]
+        readers.set(True)
+        assert until(lambda: camera_.opened == 1)
+        assert until(lambda: run.pipeline.state == State("running"))
 
 
 def test_a_profile_is_taken_up_while_the_camera_is_away() -> None:

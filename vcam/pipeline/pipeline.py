@@ -77,8 +77,8 @@ class Parts:
     effects: in order; at least one.
     refine: how the matte is refined.
     sink: where pictures go.
-    watch: the readers of a sink, by its name, while which a live source is open; None: it is always
-        open.
+    watch: the readers of a sink, by its name, while which a source that is `on_demand` (a webcam)
+        is open; None: it is always open.
     make_faces: called with (stats, live) if an effect looks at faces, as often as `make_source`;
         None: no effect may look at faces.
     on_sent: sees all that is sent; see `vcam.pipeline.output.Shown`.
@@ -303,7 +303,7 @@ class Pipeline:
         manner = self._manner = manner_of(source.live, sink.live)
         with ExitStack() as stack:
             wanted = None
-            if manner.outlives_source and parts.watch is not None:
+            if sink.live and parts.watch is not None:
                 demand = Demand(parts.watch(sink.name), self._config.linger_s, self._clock)
                 wanted = stack.enter_context(demand).wanted
             with self._swap:
@@ -361,7 +361,7 @@ class _Run:
         self._smoother = MatteSmoother()
         parts, config, stats = pipeline._parts, pipeline._config, pipeline._stats
         self._stats, self._clock = stats, pipeline._clock
-        self._request = source_request
+        self._request, self._wanted = source_request, wanted
         effects, refine = parts.effects, parts.refine
         faces = self._new_faces(effects)
         looks = Looks(self._new_composer(effects, refine).__enter__())
@@ -504,7 +504,9 @@ class _Run:
         """
         size = self._request.size or (self._source.size if all(self._source.size) else None)
         source = make(replace(self._request, size=size))
+        wanted = self._wanted if getattr(source, "on_demand", False) else None
         is_off = paused or self._stats.board.now.name in (IDLE, PAUSED)
+        is_off = is_off or (wanted is not None and not wanted.is_set())
         return source if is_off and source.live else entered(source)
 
     def _switch(self, source: Source) -> None:

@@ -168,7 +168,7 @@ class Capture:
     Args:
         shared: of the run.
         source: opened and closed here.
-        wanted: set while the source is to be open; None: always.
+        wanted: set while a source that is opened on demand is to be open; None: always.
         max_frames: stop after so many; None: never.
         duration_s: stop at this time of the source's timeline; None: never.
         on_open: called before the source is opened.
@@ -246,7 +246,8 @@ class Capture:
     def _holds(self) -> threading.Event | None:
         """What has to be set before the source may be open; None if it may be."""
         if self._manner.outlives_source:
-            for event in (self._shared.resumed, self._wanted):
+            wanted = self._wanted if getattr(self._source, "on_demand", False) else None
+            for event in (self._shared.resumed, wanted):
                 if event is not None and not event.is_set():
                     return event
         return None

@@ -52,6 +52,8 @@ class FakeSource(SourceBase):
         interrupted: whether it was.
     """
 
+    on_demand = True
+
     def __init__(
         self,
         steps: Sequence[Step],

@@ -33,6 +33,9 @@ class WebcamSource(SourceBase):
         no_frame_timeout_s: a camera that brings nothing for so long counts as lost.
     """
 
+    on_demand = True
+    """Opened only while somebody reads the virtual camera."""
+
     def __init__(
         self,
         where: str,
