@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -274,3 +275,22 @@ def test_events_tell_what_happened() -> None:
         assert next(events).kind == "refused"
         run.control.board.end()
         assert [event.kind for event in events] == ["end"]
+
+
+def test_no_frame_in_flight_shows_a_room_that_is_hidden_by_now() -> None:
+    source = MemorySource([frame_of()], fps=400, live=True)
+    with running(["none"], {"first": source}) as run:
+        send = run.sink.send
+
+        def slowly(frame: Frame) -> None:
+            time.sleep(0.01)  # so that a frame is always on its way
+            send(frame)
+
+        run.sink.send = slowly  # type: ignore[method-assign]
+        for _ in range(20):
+            run.control.set("none", True)
+            assert until(lambda: any(not room_is_hidden(f) for f in run.sink.frames[-1:]))
+            run.control.set("color", True)
+            after = len(run.sink.frames)
+            assert all(room_is_hidden(frame) for frame in run.next_frames(4))
+            assert all(room_is_hidden(frame) for frame in run.sink.frames[after:])
