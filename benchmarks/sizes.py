@@ -24,7 +24,7 @@ from export.evaluation.still import evaluate_people
 from export.onnx.graph import engine_graphs
 from export.onnx.parity import cpu_session
 
-_SIZES = ((144, 256), (160, 288), (192, 320), (224, 384))
+_SIZES = ((128, 256), (160, 288), (192, 320), (224, 384))
 _ROUNDS, _RUNS = 7, 40
 
 

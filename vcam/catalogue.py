@@ -25,7 +25,7 @@ from vcam.onnx_bytes import has_external_data
 _log = logging.getLogger(__name__)
 AUTO_ENGINE = "auto"
 """Stands for the best person engine that this machine can afford."""
-DEFAULT_ENGINE = "sinet_fp32"
+DEFAULT_ENGINE = "selfie_fp32"
 DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
 DEFAULT_FACE_MESH = "face_mesh_fp32"
 DETECTORS = ("face_detector_fp32", "face_detector_far_fp32")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from export.data.faces import OCCLUDERS
 from export.data.provenance import PRETRAINED, SOURCES, SeenSet, Source
 from export.engine.card_quality import table
+from export.models import PRESETS
 from export.weights.record import RunRecord, phases
 
 _LOSSES = {
@@ -168,13 +169,19 @@ def _unrecorded(record: RunRecord) -> list[list[str]]:
             rows.append(_weights_row(run.settings.teacher.name, run.teacher_sha256))
         for path, sha256 in zip(run.settings.distil, run.distil_sha256, strict=False):
             rows.append(_weights_row(path.name, sha256))
-    return rows
+    return [row for place, row in enumerate(rows) if row not in rows[:place]]
 
 
 def _weights_row(name: str, sha256: str) -> list[str]:
     source = PRETRAINED.get(sha256)
     if source:
         return _set_row(source, "through its weights")
+    preset = next((x for x in PRESETS.values() if sha256 and x.sha256 == sha256), None)
+    if preset:
+        seen = "what the published weights have seen, which their authors do not say"
+        rights = "clear, as far as the licence of the weights goes" if preset.clear else "unclear"
+        licence = preset.licence or "not stated"
+        return [f"`{name}`", "not published", seen, licence, preset.source, rights]
     return [
         f"`{name}`",
         "not recorded",
