@@ -124,7 +124,8 @@ def open_matter(
         for way in ways
         if way.backend == backend or not why_not(way.backend, spec)
     ]
-    return AutoMatter(candidates, size, fps)
+    title = "auto" if engine == AUTO_ENGINE else "as named"
+    return AutoMatter(candidates, size, fps, title=title)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class AutoMatter:
         size: (width, height) of the frames.
         fps: their rate; None if they may take as long as they want, which takes the best engine.
         clock: seconds that never go back.
+        title: begins the sentence that says why this engine runs.
 
     Attributes:
         candidates: in the order in which they are tried.
@@ -87,12 +88,14 @@ class AutoMatter:
         size: Size,
         fps: float | None,
         clock: Callable[[], float] = time.monotonic,
+        title: str = "auto",
     ) -> None:
+        self._title = title
         self.candidates = sorted(candidates, key=lambda x: x.quality, reverse=True)
         self._frame_size, self._clock = size, clock
         self._budget_s = None if fps is None else (1 - _RESERVE) / fps
         self._chosen: _Measured | None = None
-        self._why = "auto: not chosen yet"
+        self._why = "not chosen yet"
         self._dropped, self._trouble_since, self._last_drop = 0, 0.0, float("-inf")
 
     @property
@@ -171,7 +174,7 @@ class AutoMatter:
         self._chosen = found
         limit = "" if self._budget_s is None else f" of {self._budget_s * 1e3:.1f}"
         name = self.candidates[found.index].name
-        self._why = f"auto: {name}, {found.taken_s * 1e3:.1f}{limit} ms a frame{because}"
+        self._why = f"{self._title}: {name}, {found.taken_s * 1e3:.1f}{limit} ms a frame{because}"
         _log.info("%s", self._why)
 
     def _measured(self, index: int) -> _Measured:
