@@ -22,6 +22,8 @@ from vcam.matting.pyramid import Pyramid
 _RESERVE = 1 / 3
 """Share of the time between two frames that must be left over."""
 _MEASURE_S, _MOST_RUNS, _WARM_UP = 0.3, 15, 2
+_CHOICE_S = 2.0
+"""After so long no further engine is tried."""
 _PATIENCE_S = 5.0
 """How long frames are dropped before a faster engine takes over."""
 _CALM_S = 1.0
@@ -114,7 +116,10 @@ class AutoMatter:
             return self
         slow: list[_Measured] = []
         failure: EngineError | None = None
+        begun = self._clock()
         for index in range(len(self.candidates)):
+            if slow and self._clock() - begun > _CHOICE_S:
+                break  # the call waits; the fastest so far will do
             try:
                 found = self._measured(index)
             except EngineError as error:
@@ -201,9 +206,10 @@ class AutoMatter:
             start = self._clock()
             matter.matte(frame, Pyramid.of(frame))
             end = self._clock()
-            if run >= _WARM_UP:
+            late = end - begun > _MEASURE_S
+            if run >= _WARM_UP or late:
                 yield end - start
-            if run > _WARM_UP and end - begun > _MEASURE_S:
+            if late:
                 return
 
     def _step_down(self) -> None:

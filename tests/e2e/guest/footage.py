@@ -144,6 +144,7 @@ def vcam_run(source: Path, *options: str, size: Size = SIZE) -> Iterator[subproc
         "-m",
         "vcam",
         "run",
+        *("--engine", "selfie", "--threads", "1"),
         "--effect",
         "blur",
         "--source",

@@ -49,6 +49,7 @@ def vcam_run(errors: Path) -> Iterator[subprocess.Popen[bytes]]:
         "-m",
         "vcam",
         "run",
+        *("--engine", "selfie", "--threads", "1"),
         "--source",
         "webcam",
         "--sink",

@@ -52,6 +52,7 @@ def test_a_camera_reaches_the_virtual_camera_and_again_in_a_second_run() -> None
         "-m",
         "vcam",
         "run",
+        *("--engine", "selfie", "--threads", "1"),
         "--source",
         VIVID,
         "--sink",
