@@ -60,13 +60,6 @@ def softened(item: Labelled, matte: NDArray[np.float32], band_px: int) -> Labell
     return replace(item, alpha=u8(np.rint(np.where(counts, target, 0) * 255)), valid=u8(counts))
 
 
-def guessed(name: str, image: Image, mattes: Sequence[NDArray[np.float32]]) -> Labelled:
-    """A picture without a label: the mean of the teachers' mattes, ignored where they contradict each other."""
-    counts = np.ptp(mattes, axis=0) < 0.5
-    target = np.where(counts, np.mean(mattes, axis=0), 0)
-    return Labelled(name, image, u8(np.rint(target * 255)), u8(counts))
-
-
 def teach_at(
     alpha: Callable[[torch.Tensor], torch.Tensor], image: Image, step: int = 32
 ) -> NDArray[np.float32]:
