@@ -56,7 +56,8 @@ def test_a_folder(photo: Path, tmp_path: Path) -> None:
 
 
 def test_a_camera_loop() -> None:
-    assert run("webcam.py", "pattern", "null", "1.2").count("frames per second") >= 1
+    # The choice of an engine may take the first two seconds.
+    assert run("webcam.py", "pattern", "null", "6").count("frames per second") >= 1
 
 
 def test_an_effect_of_ones_own(tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ _FINISH_SHARES = _SHARES | {
     "photo": 0.16,
     "cutout": 0.12,
     "avatar": 0.02,
-    "empty": 0.1,
+    "wild": 0.24,
+    "empty": 0.12,
+    "called": 0.08,
 }
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""
