@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import refused, vcam
-from vcam.cli.doctor import run_mends
+from vcam.cli.doctor import run_fixes
 from vcam.doctor import EVERYWHERE, ON_LINUX
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend
+from vcam.doctor.verdict import Fix
 
 
 def test_doctor_says_what_is_wrong_in_time_and_by_its_exit_status() -> None:
@@ -22,7 +22,7 @@ def test_doctor_says_what_is_wrong_in_time_and_by_its_exit_status() -> None:
     report = json.loads(done.stdout)
     assert list(report) == ["vcam", "ok", "checks"]
     assert [check["name"] for check in report["checks"]] == [*ON_LINUX, *EVERYWHERE]
-    assert {tuple(check) for check in report["checks"]} == {("name", "state", "reason", "mend")}
+    assert {tuple(check) for check in report["checks"]} == {("name", "state", "reason", "fix")}
     problems = [check for check in report["checks"] if check["state"] == "problem"]
     assert (done.returncode, report["ok"]) == ((1, False) if problems else (0, True))
     assert done.stderr == ""
@@ -77,14 +77,14 @@ def test_setup_names_another_file_with_options_and_refuses_what_cannot_be(tmp_pa
 def test_fix_runs_what_it_may_and_prints_the_rest(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    mends = [
-        Mend(f"touch {tmp_path / 'anybody'}"),
-        Mend(f"touch {tmp_path / 'root'}", root=True),
-        Mend(f"touch {tmp_path / 'choice'}", by_hand=True),
-        Mend("no-such-program-of-vcam"),
-        Mend("false"),
+    fixes = [
+        Fix(f"touch {tmp_path / 'anybody'}"),
+        Fix(f"touch {tmp_path / 'root'}", root=True),
+        Fix(f"touch {tmp_path / 'choice'}", by_hand=True),
+        Fix("no-such-program-of-vcam"),
+        Fix("false"),
     ]
-    run_mends(mends, Machine(uid=1000))
+    run_fixes(fixes, Machine(uid=1000))
     assert [path.name for path in tmp_path.iterdir()] == ["anybody"]
     out, err = capfd.readouterr()
     assert out == ""
@@ -92,5 +92,5 @@ def test_fix_runs_what_it_may_and_prints_the_rest(
     assert f"please run this yourself: touch {tmp_path / 'choice'}" in err
     assert "no-such-program-of-vcam: No such file" in err
     assert "false: exit status 1" in err
-    run_mends(mends, Machine(uid=0))
+    run_fixes(fixes, Machine(uid=0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anybody", "root"]

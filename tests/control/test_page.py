@@ -133,7 +133,7 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Page]:
                         "name": "module",
                         "state": "problem",
                         "reason": "not loaded",
-                        "mend": [
+                        "fix": [
                             {
                                 "command": "sudo modprobe v4l2loopback",
                                 "needs_root": True,

@@ -45,7 +45,7 @@ def machine(root: Path, files: Mapping[str, str] | None = None, /, **about: Any)
 
 def commands(verdict: Verdict) -> list[str]:
     """What a person would type."""
-    return [mend.typed for mend in verdict.mends]
+    return [fix.typed for fix in verdict.fixes]
 
 
 def verdict_of(

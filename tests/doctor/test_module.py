@@ -141,7 +141,7 @@ def test_secure_boot_on(tmp_path: Path) -> None:
         "sudo dkms generate_mok",
         "sudo mokutil --import /var/lib/dkms/mok.pub",
     ]
-    assert all(mend.by_hand for mend in verdict.mends)
+    assert all(fix.by_hand for fix in verdict.fixes)
     verdict = verdict_of("secure-boot", tmp_path, {"var/lib/shim-signed/mok/MOK.der": ""})
     assert commands(verdict) == ["sudo mokutil --import /var/lib/shim-signed/mok/MOK.der"]
     assert verdict_of("secure-boot", tmp_path, LOADED).state == "ok"

@@ -9,9 +9,9 @@ import pytest
 
 from tests.doctor.machines import CAMERA, GOOD_OPTIONS, HD, IDLE, LOADED, OPTIONS, commands, machine
 from vcam.backends.probe import Gpu, Probe
-from vcam.doctor import EVERYWHERE, ON_LINUX, Finding, examine, has_problem, may_run, mends_of
+from vcam.doctor import EVERYWHERE, ON_LINUX, Finding, examine, fixes_of, has_problem, may_run
 from vcam.doctor.machine import this_machine
-from vcam.doctor.verdict import Mend, ok, problem, warning
+from vcam.doctor.verdict import Fix, ok, problem, warning
 
 CARD = Probe(Gpu("NVIDIA RTX 4060", (8, 9), "13.0"))
 NO_CARD = Probe(None, "no NVIDIA driver")
@@ -102,19 +102,19 @@ def test_a_machine_that_is_set_up_has_no_problem(tmp_path: Path) -> None:
 
 
 def test_mends_come_once_in_order_and_root_is_not_taken(tmp_path: Path) -> None:
-    first, second, third = Mend("a", root=True), Mend("b"), Mend("c", by_hand=True)
+    first, second, third = Fix("a", root=True), Fix("b"), Fix("c", by_hand=True)
     findings = [
         Finding("one", warning("w", first, second)),
         Finding("two", problem("p", first, third)),
         Finding("three", ok("fine")),
     ]
-    assert mends_of(findings) == [first, second, third]
-    assert [may_run(mend, machine(tmp_path, uid=1000)) for mend in mends_of(findings)] == [
+    assert fixes_of(findings) == [first, second, third]
+    assert [may_run(fix, machine(tmp_path, uid=1000)) for fix in fixes_of(findings)] == [
         False,
         True,
         False,
     ]
-    assert [may_run(mend, machine(tmp_path, uid=0)) for mend in mends_of(findings)] == [
+    assert [may_run(fix, machine(tmp_path, uid=0)) for fix in fixes_of(findings)] == [
         True,
         True,
         False,
@@ -122,11 +122,11 @@ def test_mends_come_once_in_order_and_root_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_json_has_every_part(tmp_path: Path) -> None:
-    assert Finding("module", problem("why", Mend("modprobe x", root=True))).to_dict() == {
+    assert Finding("module", problem("why", Fix("modprobe x", root=True))).to_dict() == {
         "name": "module",
         "state": "problem",
         "reason": "why",
-        "mend": [{"command": "sudo modprobe x", "needs_root": True, "by_hand": False}],
+        "fix": [{"command": "sudo modprobe x", "needs_root": True, "by_hand": False}],
     }
 
 

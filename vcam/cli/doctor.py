@@ -27,7 +27,7 @@ from vcam.linux.systemd import program_words
 if TYPE_CHECKING:
     from vcam.doctor import Finding
     from vcam.doctor.machine import Machine
-    from vcam.doctor.verdict import Mend
+    from vcam.doctor.verdict import Fix
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -54,13 +54,13 @@ def doctor(
     vcam doctor --fix  # run what needs no root, print the rest
     ```
     """
-    from vcam.doctor import examine, has_problem, mends_of
+    from vcam.doctor import examine, fixes_of, has_problem
     from vcam.doctor.machine import this_machine
 
     machine = this_machine(os.environ)
     findings = examine(machine)
     if fix:
-        run_mends(mends_of(findings), machine)
+        run_fixes(fixes_of(findings), machine)
         machine = this_machine(os.environ)
         findings = examine(machine)
     if json:
@@ -84,33 +84,33 @@ def _show(findings: Sequence[Finding]) -> None:
         state = finding.verdict.state
         console.print(f"{state:<9}", style=_COLOURS.get(state), end="")
         console.print(f"{finding.name:<18}{finding.verdict.reason}", markup=False)
-        for mend in finding.verdict.mends:
-            console.print(f"{'':<27}{mend.typed}", markup=False, style="bold")
+        for fix in finding.verdict.fixes:
+            console.print(f"{'':<27}{fix.typed}", markup=False, style="bold")
 
 
-def run_mends(mends: Sequence[Mend], machine: Machine) -> None:
+def run_fixes(fixes: Sequence[Fix], machine: Machine) -> None:
     """Run what may be run. What it prints goes to standard error, so that JSON stays alone on
     standard output.
     """
     from vcam.doctor import may_run
 
-    for mend in mends:
-        if not may_run(mend, machine):
-            print(f"vcam: please run this yourself: {mend.typed}", file=sys.stderr)
+    for fix in fixes:
+        if not may_run(fix, machine):
+            print(f"vcam: please run this yourself: {fix.typed}", file=sys.stderr)
             continue
-        print(f"vcam: running: {mend.command}", file=sys.stderr)
+        print(f"vcam: running: {fix.command}", file=sys.stderr)
         try:
             done = subprocess.run(  # noqa: S603
-                shlex.split(mend.command),
+                shlex.split(fix.command),
                 check=False,
                 stdout=sys.stderr.fileno(),
                 stderr=sys.stderr.fileno(),
             )
         except OSError as error:
-            print(f"vcam: {mend.command}: {error.strerror}", file=sys.stderr)
+            print(f"vcam: {fix.command}: {error.strerror}", file=sys.stderr)
         else:
             if done.returncode:
-                print(f"vcam: {mend.command}: exit status {done.returncode}", file=sys.stderr)
+                print(f"vcam: {fix.command}: exit status {done.returncode}", file=sys.stderr)
 
 
 def setup(

@@ -1,6 +1,6 @@
-"""Why the camera does not work, and the command that mends it.
+"""Why the camera does not work, and the command that fixes it.
 
-Each check is a pure function of a `Machine`. They run in the order in which their mending commands
+Each check is a pure function of a `Machine`. They run in the order in which their fixing commands
 must.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from vcam.doctor import devices, module, software
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend, State, Verdict, skipped
+from vcam.doctor.verdict import Fix, State, Verdict, skipped
 
 Check = Callable[[Machine], Verdict]
 
@@ -55,14 +55,14 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         verdict = self.verdict
-        mends = [
-            {"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.mends
+        fixes = [
+            {"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.fixes
         ]
         return {
             "name": self.name,
             "state": str(verdict.state),
             "reason": verdict.reason,
-            "mend": mends,
+            "fix": fixes,
         }
 
 
@@ -81,17 +81,17 @@ def has_problem(findings: Iterable[Finding]) -> bool:
     return any(finding.verdict.state is State.PROBLEM for finding in findings)
 
 
-def mends_of(findings: Iterable[Finding]) -> list[Mend]:
-    """The commands that mend what is in need, each once, in the order in which to run them."""
+def fixes_of(findings: Iterable[Finding]) -> list[Fix]:
+    """The commands that fix what is in need, each once, in the order in which to run them."""
     return list(
         dict.fromkeys(
-            mend for f in findings if f.verdict.state in _IN_NEED for mend in f.verdict.mends
+            fix for f in findings if f.verdict.state in _IN_NEED for fix in f.verdict.fixes
         )
     )
 
 
-def may_run(mend: Mend, machine: Machine) -> bool:
+def may_run(fix: Fix, machine: Machine) -> bool:
     """Whether `--fix` runs that command: never by hand ones, and root's only where it is root who
     asks.
     """
-    return not mend.by_hand and (not mend.root or machine.uid == 0)
+    return not fix.by_hand and (not fix.root or machine.uid == 0)

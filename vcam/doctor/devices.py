@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
+from vcam.doctor.verdict import Fix, Verdict, ok, problem, skipped, unknown, warning
 from vcam.linux.loopback import MODULE
 from vcam.linux.v4l2 import LOOPBACK_DRIVER, Node
 from vcam.sources.modes import choose_mode
@@ -49,7 +49,7 @@ def check_permissions(machine: Machine) -> Verdict:
         return problem(
             f"{reason}: in the group video, but not since this login; log out and in again"
         )
-    join = Mend(f"usermod -aG video {machine.user}", root=True)
+    join = Fix(f"usermod -aG video {machine.user}", root=True)
     return problem(f"{reason}: not in the group video; join it, then log out and in again", join)
 
 
@@ -92,7 +92,7 @@ def check_pipewire(machine: Machine) -> Verdict:
     if "pipewire" not in processes:
         return skipped("PipeWire does not run; only sandboxed programs need it")
     if not processes & _SESSION_MANAGERS:
-        start = Mend("systemctl --user start wireplumber")
+        start = Fix("systemctl --user start wireplumber")
         return warning(
             "PipeWire runs without WirePlumber, so programs that ask it for cameras see none", start
         )
@@ -109,7 +109,7 @@ def check_portal(machine: Machine) -> Verdict:
     except OSError:
         refused = False
     if refused:
-        forget = Mend("flatpak permission-remove devices camera", by_hand=True)
+        forget = Fix("flatpak permission-remove devices camera", by_hand=True)
         return warning(
             "a program was once refused a camera, a microphone or loudspeakers, and stays refused",
             forget,

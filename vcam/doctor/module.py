@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
+from vcam.doctor.verdict import Fix, Verdict, ok, problem, skipped, unknown, warning
 from vcam.files import entries
 from vcam.linux.loopback import (
     LOAD_FILE,
@@ -40,15 +40,15 @@ def check_module(machine: Machine) -> Verdict:
     if machine.is_container:
         return unknown("not loaded; in a container only the host can load it")
     if f"/{MODULE}.ko" in machine.read(f"lib/modules/{machine.release}/modules.dep"):
-        return problem("v4l2loopback is installed but not loaded", load_mend(machine))
+        return problem("v4l2loopback is installed but not loaded", load_fix(machine))
     if _dkms_versions(machine):
         reason = (
             f"v4l2loopback is installed, but not built for the kernel that runs ({machine.release})"
         )
-        build = Mend(f"dkms autoinstall -k {machine.release}", root=True)
-        return problem(reason, *_headers(machine), build, load_mend(machine))
+        build = Fix(f"dkms autoinstall -k {machine.release}", root=True)
+        return problem(reason, *_headers(machine), build, load_fix(machine))
     reason = f"v4l2loopback is not installed for the kernel that runs ({machine.release})"
-    return problem(reason, *_install(machine), load_mend(machine))
+    return problem(reason, *_install(machine), load_fix(machine))
 
 
 def check_version(machine: Machine) -> Verdict:
@@ -96,9 +96,9 @@ def check_secure_boot(machine: Machine) -> Verdict:
         " again"
     )
     key = next((f"/{path}" for path in _KEYS if machine.exists(path)), None)
-    make = () if key else (Mend("dkms generate_mok", root=True, by_hand=True),)
+    make = () if key else (Fix("dkms generate_mok", root=True, by_hand=True),)
     return warning(
-        reason, *make, Mend(f"mokutil --import {key or f'/{_KEYS[0]}'}", root=True, by_hand=True)
+        reason, *make, Fix(f"mokutil --import {key or f'/{_KEYS[0]}'}", root=True, by_hand=True)
     )
 
 
@@ -127,7 +127,7 @@ def check_exclusive_caps(machine: Machine) -> Verdict:
         {who for node in machine.loopbacks for who in machine.holders.get(node.path, [])}
     )
     stop = f"; stop {', '.join(holders)} first" if holders else ""
-    return problem(reason + stop, Mend(f"modprobe -r {MODULE}", root=True), load_mend(machine))
+    return problem(reason + stop, Fix(f"modprobe -r {MODULE}", root=True), load_fix(machine))
 
 
 def check_options(machine: Machine) -> Verdict:
@@ -176,9 +176,9 @@ def check_node_number(machine: Machine) -> Verdict:
     if not clashes:
         return ok(f"{', '.join(wanted) or 'the next number'} is free for the virtual camera")
     free = free_number(machine, len(wanted))
-    reload = () if not _is_loaded(machine) else (Mend(f"modprobe -r {MODULE}", root=True),)
+    reload = () if not _is_loaded(machine) else (Fix(f"modprobe -r {MODULE}", root=True),)
     setup = _setup(machine, f"{_kept(machine, free)} --overwrite")
-    return problem("; ".join(clashes), setup, *reload, Mend(f"modprobe {MODULE}", root=True))
+    return problem("; ".join(clashes), setup, *reload, Fix(f"modprobe {MODULE}", root=True))
 
 
 def free_number(machine: Machine, count: int = 1) -> int:
@@ -190,15 +190,15 @@ def free_number(machine: Machine, count: int = 1) -> int:
     return number
 
 
-def load_mend(machine: Machine) -> Mend:
+def load_fix(machine: Machine) -> Fix:
     """Loads the module: with the options of the files where there are some, else with ours."""
     if "exclusive_caps" in read_options(machine.root):
-        return Mend(f"modprobe {MODULE}", root=True)
-    return Mend(Loopback(number=free_number(machine)).load_command, root=True)
+        return Fix(f"modprobe {MODULE}", root=True)
+    return Fix(Loopback(number=free_number(machine)).load_command, root=True)
 
 
-def _setup(machine: Machine, more: str = "") -> Mend:
-    return Mend(" ".join([machine.program, "setup --write", *more.split()]), root=True)
+def _setup(machine: Machine, more: str = "") -> Fix:
+    return Fix(" ".join([machine.program, "setup --write", *more.split()]), root=True)
 
 
 def _kept(machine: Machine, number: int | None = None) -> str:
@@ -242,7 +242,7 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _install(machine: Machine) -> tuple[Mend, ...]:
+def _install(machine: Machine) -> tuple[Fix, ...]:
     release = dict(
         line.split("=", 1)
         for line in machine.read("etc/os-release").splitlines()
@@ -250,10 +250,10 @@ def _install(machine: Machine) -> tuple[Mend, ...]:
     )
     names = shlex.split(f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".replace('"', " "))
     commands = next((_INSTALL[name](machine.release) for name in names if name in _INSTALL), ())
-    return tuple(Mend(command, root=True, by_hand=True) for command in commands)
+    return tuple(Fix(command, root=True, by_hand=True) for command in commands)
 
 
-def _headers(machine: Machine) -> tuple[Mend, ...]:
+def _headers(machine: Machine) -> tuple[Fix, ...]:
     """Without the headers of the kernel nothing can be built for it."""
     missing = not machine.exists(f"lib/modules/{machine.release}/build")
     return _install(machine)[:1] if missing else ()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vcam.doctor.machine import Machine
-from vcam.doctor.verdict import Mend, Verdict, ok, problem, skipped, unknown, warning
+from vcam.doctor.verdict import Fix, Verdict, ok, problem, skipped, unknown, warning
 from vcam.files import entries
 
 _NVIDIA = "0x10de"
@@ -46,7 +46,7 @@ def check_gpu(machine: Machine) -> Verdict:
 
 def check_onnxruntime(machine: Machine) -> Verdict:
     """Can ONNX Runtime run the engine on the processor?"""
-    install = Mend(f"{machine.python} -m pip install onnxruntime", by_hand=True)
+    install = Fix(f"{machine.python} -m pip install onnxruntime", by_hand=True)
     if not machine.providers:
         return problem("ONNX Runtime cannot be imported", install)
     refused = machine.refusals.get("onnxruntime", "")
@@ -103,7 +103,7 @@ def _look_at_folder(folder: Path) -> Verdict:
         if os.access(folder, os.W_OK | os.X_OK):
             return ok(str(folder))
         return problem(
-            f"{folder} may not be written to", Mend(f"chmod u+rwx {shlex.quote(str(folder))}")
+            f"{folder} may not be written to", Fix(f"chmod u+rwx {shlex.quote(str(folder))}")
         )
     nearest = next((parent for parent in folder.parents if parent.exists()), folder)
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) and not folder.exists():

@@ -1,4 +1,4 @@
-"""What a check says: a state, the reason, and the commands that mend it."""
+"""What a check says: a state, the reason, and the commands that fix it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
-    """One command that mends.
+class Fix:
+    """One command that fixes.
 
     command: without `sudo`; words are quoted as a shell wants them. root: only root may run it.
     by_hand: never run by `--fix`, because it asks something, installs much, or is a choice.
@@ -38,11 +38,11 @@ class Mend:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check; `mends` in the order in which they are to be run."""
+    """The outcome of one check; `fixes` in the order in which they are to be run."""
 
     state: State
     reason: str
-    mends: tuple[Mend, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
 
 def ok(reason: str) -> Verdict:
@@ -55,16 +55,16 @@ def skipped(reason: str) -> Verdict:
     return Verdict(State.SKIPPED, reason)
 
 
-def unknown(reason: str, *mends: Mend) -> Verdict:
+def unknown(reason: str, *fixes: Fix) -> Verdict:
     """It cannot be told from here."""
-    return Verdict(State.UNKNOWN, reason, mends)
+    return Verdict(State.UNKNOWN, reason, fixes)
 
 
-def warning(reason: str, *mends: Mend) -> Verdict:
+def warning(reason: str, *fixes: Fix) -> Verdict:
     """It works, or may, but not as well as it should."""
-    return Verdict(State.WARNING, reason, mends)
+    return Verdict(State.WARNING, reason, fixes)
 
 
-def problem(reason: str, *mends: Mend) -> Verdict:
+def problem(reason: str, *fixes: Fix) -> Verdict:
     """It does not work."""
-    return Verdict(State.PROBLEM, reason, mends)
+    return Verdict(State.PROBLEM, reason, fixes)

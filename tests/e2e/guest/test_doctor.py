@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.guest.test_v4l2_sink import EXCLUSIVE, PLAIN, VIVID
-from vcam.cli.doctor import run_mends
-from vcam.doctor import ON_LINUX, Finding, examine, has_problem, mends_of
+from vcam.cli.doctor import run_fixes
+from vcam.doctor import ON_LINUX, Finding, examine, fixes_of, has_problem
 from vcam.doctor.machine import Machine, this_machine
 from vcam.linux import v4l2
 
@@ -52,7 +52,7 @@ def test_all_is_well_but_for_the_files_and_fix_writes_them() -> None:
         "warning",
     ]
     assert not has_problem(findings)
-    run_mends(mends_of(findings), machine)
+    run_fixes(fixes_of(findings), machine)
     assert all(path.exists() for path in SETTINGS)
     found = said(examine(machine))
     assert [found[name][0] for name in ("module-options", "module-autoload")] == ["ok", "ok"]

@@ -604,7 +604,7 @@ $("check").addEventListener("click", async () => {
 function finding(one) {
   const row = el("li", { class: "finding" }, el("span", { class: "dot", "aria-hidden": "true" }), el("p", {}, el("b", {}, `${one.name} (${one.state}): `), one.reason));
   row.dataset.state = one.state;
-  for (const { command } of one.mend) {
+  for (const { command } of one.fix) {
     const copy = el("button", { type: "button", class: "soft small", "aria-label": `Copy ${command}`, on: { click: () => copyText(command) } }, icon("copy"));
     row.append(el("div", { class: "command" }, el("code", {}, command), copy));
   }
