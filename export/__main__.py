@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from export.errors import ExportError
+from vcam.files import write_whole
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines."
@@ -283,7 +284,7 @@ def evaluate(
         )
     if json_file:
         text = json.dumps({"engine": engine.name, "scores": [x.row() for x in scores]}, indent=1)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        write_whole(json_file, text + "\n")
     if pictures and list_file:
         pictures.write_list(list_file)
     if pictures and sheet:

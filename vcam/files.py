@@ -17,6 +17,7 @@ import shutil
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,15 +49,47 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger; `strerror` says so.
     """
-    handle = os.open(path, os.O_RDONLY | _O_NONBLOCK | _O_BINARY)
-    with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        content = file.read(most_bytes + 1)
+    content = read_head(path, most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", str(path))
     return content
+
+
+def read_head(path: Path, most_bytes: int) -> bytes:
+    """The first bytes of a regular file, or all of it if it is smaller; else as `read_bounded`.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    with _open_regular(path) as file:
+        return file.read(most_bytes)
+
+
+def read_private(path: Path, most_bytes: int) -> bytes:
+    """As `read_bounded`, of a file that belongs to this user alone, in a folder that does: modes
+    0600 and 0700 or less, and no links. On Windows a user's folders are so by their place.
+
+    Raises:
+        OSError: as `read_bounded`, or others may read or write it or put another in its place.
+    """
+    if sys.platform != "win32":
+        _check_private(path.parent, path.parent.lstat(), stat.S_ISDIR)
+        _check_private(path, path.lstat(), stat.S_ISREG)
+    return read_bounded(path, most_bytes)
+
+
+def _check_private(path: Path, about: os.stat_result, is_kind: Callable[[int], bool]) -> None:
+    for_others = stat.S_IRWXG | stat.S_IRWXO
+    if not is_kind(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & for_others:
+        raise OSError(errno.EPERM, "does not belong to this user alone", str(path))
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    file = os.fdopen(os.open(path, os.O_RDONLY | _O_NONBLOCK | _O_BINARY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
 
 
 def is_same_file(one: Path, other: Path) -> bool:

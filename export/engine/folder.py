@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,17 +13,19 @@ import onnx
 import tomli_w
 
 from vcam.engine_toml import EngineFile, EngineManifest
+from vcam.files import DraftFolder, remove_leftovers
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `out` if the block ends well; else `out` is as before."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        made = Path(temporary) / "engine"
+    remove_leftovers(out.parent)
+    with DraftFolder(out.parent) as draft:
+        made = draft.path / "engine"
         made.mkdir()
         yield made
-        _put(made, out, Path(temporary) / "old")
+        _put(made, out, draft.path / "old")
 
 
 def write_graph(

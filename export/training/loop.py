@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -40,8 +40,9 @@ from export.training.board import Board
 from export.training.config import TrainConfig, check_folder, check_rights, described
 from export.training.losses import consistency_loss, logits_of, teacher_loss, total_loss
 from export.training.teacher import Teacher
-from export.weights.files import save_whole, start_weights
+from export.weights.files import start_weights
 from export.weights.record import as_metadata, horizon_of, read_record, warmup_of, write_record
+from vcam.files import Draft, write_whole
 
 _Drawn = tuple[Tensor, ...]
 """Image, label, valid, the image before it was spoilt (see `Sample`), and the matte before, of a sample or a batch."""
@@ -333,8 +334,10 @@ def _save(run: _Run, loss: float) -> None:
                 [run.seen, f"{loss:.5f}", f"{_rate(run.config, run.seen):.2e}"]
             )
         metadata = as_metadata(read_record(out))
-        save_whole(out / "last.pt", lambda path: torch.save(state, path))
-        save_whole(out / "ema.safetensors", lambda path: save_file(weights, path, metadata))
+        with Draft(out / "last.pt", overwrite=True) as draft:
+            torch.save(state, draft.file)
+            draft.commit()
+        write_whole(out / "ema.safetensors", save(weights, metadata))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ExportError(

@@ -9,14 +9,14 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,10 +24,12 @@ from export.errors import ExportError
 from export.models import PRESETS, ModelSpec, family_of
 from export.models.efficientnet_lite import from_published
 from export.models.selfie import from_published as from_tflite
+from export.weights.bounds import memory_bound
 from export.weights.caffe import is_caffe, read_caffe
 from export.weights.layouts import identify, is_weights_of
 from export.weights.record import RunRecord, as_metadata, phases, record_of
 from export.weights.tflite import is_tflite, read_tflite
+from vcam.files import read_head, write_whole
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
 """Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
@@ -56,9 +58,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: no such file, not a checkpoint, damaged or unsafe.
     """
+    head = _head(path)
     if is_tflite(path):
         return from_tflite(read_tflite(path), str(path))
-    if is_caffe(path, _head(path)):
+    if is_caffe(path, head):
         return read_caffe(path)
     loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     state = _unwrap(path, loaded)
@@ -171,19 +174,9 @@ def write_average(paths: Sequence[Path], out: Path) -> None:
 def _write(out: Path, weights: dict[str, Tensor], record: RunRecord | None) -> None:
     metadata = as_metadata(record)
     try:
-        save_whole(out, lambda partial: save_file(weights, partial, metadata))
+        write_whole(out, save(weights, metadata))
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{out}: cannot be written ({error})") from error
-
-
-def save_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` make a file that takes the place of `path` once it is whole."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
@@ -199,9 +192,9 @@ def preset_of(path: Path) -> str | None:
 
 
 def _head(path: Path) -> bytes:
+    """The first bytes of a regular file; a pipe is refused without waiting for it."""
     try:
-        with path.open("rb") as file:
-            return file.read(512)
+        return read_head(path, 512)
     except OSError as error:
         raise ExportError(
             f"{path}: cannot be read ({error.strerror}); give a checkpoint file"
@@ -247,14 +240,25 @@ _HARMLESS: list[Any] = [
     (_Ignored, "_codecs.encode"),
 ]
 """PortraitNet's training files, written by Python 2, keep their loss as such a scalar."""
+_LARGEST_GROWTH = 2
+_SMALL_BYTES = 128 << 20
+"""A torch file is not compressed: read, it takes its own size, and what Python needs for its names."""
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def _read_torch(path: Path) -> Any:
+    """What a torch file holds, in little more memory than the file is large: one may be compressed, or build
+    copies of copies.
+    """
+    most_bytes = _LARGEST_GROWTH * path.stat().st_size + _SMALL_BYTES
     try:
-        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
-            # torch says that this has no effect here, but it has: a string of Python 2 may be any bytes
-            warnings.filterwarnings("ignore", "pickle_load_args only works")
+        with (
+            memory_bound(most_bytes),
+            torch.serialization.safe_globals(_HARMLESS),
+            warnings.catch_warnings(),
+        ):
+            # torch says that `encoding` has no effect here, but it has: a string of Python 2 may be any bytes
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except pickle.UnpicklingError as error:
         found = _GLOBAL.search(str(error))
@@ -264,10 +268,14 @@ def _read_torch(path: Path) -> Any:
         raise ExportError(
             f"{path}: {reason}; save its state_dict alone, best as safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ExportError(
-            f"{path}: damaged or not a torch checkpoint; fetch or save it again"
-        ) from error
+    except Exception as error:  # what torch's reader does is for the file to say
+        grows = isinstance(error, MemoryError) or "allocate memory" in str(error)
+        reason = (
+            f"unfolds to more than {most_bytes >> 20} MiB"
+            if grows
+            else "damaged or not a torch checkpoint"
+        )
+        raise ExportError(f"{path}: {reason}; fetch or save it again") from error
 
 
 def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import pytest
 
 from vcam.backends.plans import PlanKey, PlanStore
 from vcam.errors import EngineError
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
 
 KEY = PlanKey("sinet", "ab" * 32, "tensorrt", "11.4.0", "sm_89", "fp16", (224, 320))
 
@@ -73,3 +78,60 @@ def test_a_refusal_lasts_until_the_next_plan(tmp_path: Path) -> None:
     assert store.refusal(KEY) == "the card is too old"
     store.save(KEY, b"plan")
     assert store.refusal(KEY) is None
+
+
+@posix
+@pytest.mark.parametrize(
+    "whose",
+    ["folder 0777", "folder 0750", "plan 0666", "plan 0644", "plan is a link", "folder is a link",
+     "plan is a pipe", "folder of another user", "plan of another user"],
+)  # fmt: skip
+def test_a_plan_that_is_not_this_users_alone_is_not_read(tmp_path: Path, whose: str) -> None:
+    """A plan is code; so is a refusal not believed."""
+    store = PlanStore(tmp_path / "plans")
+    plan = store.save(KEY, b"plan")
+    refusing = PlanStore(tmp_path / "refusing")
+    refusing.refuse(KEY, "too old")
+    refusal = next((tmp_path / "refusing").iterdir())
+    assert (store.load(KEY), refusing.refusal(KEY)) == (b"plan", "too old")
+    for path in (plan, refusal):
+        what, _, how = whose.partition(" ")
+        thing = path if what == "plan" else path.parent
+        if how == "is a link":
+            thing.rename(tmp_path / f"real {path.name}")
+            thing.symlink_to(tmp_path / f"real {path.name}")
+        elif how == "is a pipe":
+            thing.unlink()
+            os.mkfifo(thing)
+        elif how == "of another user":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give files away")
+            os.chown(thing, 65534, 65534)
+        else:
+            thing.chmod(int(how, 8))
+    assert (store.load(KEY), refusing.refusal(KEY)) == (None, None)
+
+
+@posix
+def test_what_is_written_is_this_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = PlanStore(tmp_path / "cache" / "plans")
+        path = store.save(KEY, b"plan")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(x.stat().st_mode) for x in (path.parent, path)]
+    assert modes == [0o700, 0o600]
+    path.parent.chmod(0o755)  # as an older vcam left it: its own, so it is used again
+    store.save(KEY, b"new")
+    assert store.load(KEY) == b"new"
+
+
+@posix
+def test_nothing_is_written_where_others_may_write(tmp_path: Path) -> None:
+    store = PlanStore(tmp_path / "plans")
+    store.folder.mkdir()
+    store.folder.chmod(0o777)
+    with pytest.raises(EngineError, match="may be written to by others"):
+        store.save(KEY, b"plan")
+    assert list(store.folder.iterdir()) == []

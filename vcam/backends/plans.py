@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcam.errors import EngineError
-from vcam.files import is_own, read_bounded, write_whole
+from vcam.files import is_own, read_private, write_whole
 
 _MOST_BYTES = 1 << 30
+_MOST_REASON_BYTES = 1 << 16
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -64,13 +65,11 @@ class PlanStore:
         return self.folder / f"{key.stem}.plan"
 
     def load(self, key: PlanKey) -> bytes | None:
-        """The plan as it was saved; None if there is none, its file is damaged, or somebody else
-        may write to the file or its folder: a plan is code.
+        """The plan as it was saved; None if there is none, its file is damaged, or the file or its
+        folder is not this user's alone: a plan is code.
         """
         try:
-            if not (is_own(self.folder) and is_own(self.path(key))):
-                return None
-            data = read_bounded(self.path(key), _MOST_BYTES)
+            data = read_private(self.path(key), _MOST_BYTES)
         except OSError:
             return None
         digest, plan = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -104,7 +103,7 @@ class PlanStore:
     def refusal(self, key: PlanKey) -> str | None:
         """The reason given to `refuse`, if it was called and no plan saved since."""
         try:
-            return self._refusal(key).read_text(encoding="utf-8", errors="replace")
+            return read_private(self._refusal(key), _MOST_REASON_BYTES).decode(errors="replace")
         except OSError:
             return None
 
@@ -117,6 +116,7 @@ class PlanStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not is_own(self.folder):
                 raise PermissionError(errno.EPERM, "its folder may be written to by others")
+            self.folder.chmod(0o700)  # an older one, or a umask
             write_whole(path, data, 0o600)
         except OSError as error:
             raise EngineError(

@@ -114,7 +114,7 @@ class Gallery:
                 raise UsageError(f"the gallery holds {_MOST_PICTURES} pictures; remove one first")
             try:
                 self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _write(self._own / f"{name}.jpg", encoded.tobytes())
+                write_whole(self._own / f"{name}.jpg", encoded.tobytes(), 0o600)
                 write_whole(
                     self._own / _INDEX, json.dumps({name: label, **names}, indent=1) + "\n", 0o600
                 )
@@ -161,7 +161,7 @@ class Gallery:
         data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
         with suppress(OSError):  # it is drawn again next time
             self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(path, data)
+            write_whole(path, data, 0o600)
         return data
 
     def _draw(self, scene: Background) -> None:
@@ -170,9 +170,10 @@ class Gallery:
         picture = cv2.cvtColor(draw_scene(scene.id.removeprefix("vcam-")), cv2.COLOR_RGB2BGR)
         try:
             self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(
+            write_whole(
                 scene.path,
                 cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 93])[1].tobytes(),
+                0o600,
             )
         except OSError as error:
             raise UsageError(
@@ -232,10 +233,3 @@ def _shown(label: str) -> str:
     stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
     clean = "".join(c for c in stem if c.isprintable()).strip()
     return clean[:60] or "Picture"
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(data)
-    partial.chmod(0o600)
-    partial.replace(path)

@@ -4,6 +4,8 @@ import os
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from export.engine.card_training import sets_of
 from export.engine.convert import CHECKPOINTS
 from export.errors import ExportError
 from export.models import PRESETS, find_model
-from export.weights.files import preset_of, read_checkpoint
+from export.weights.files import preset_of, read_checkpoint, write_half
 from export.weights.record import record_of, samples_seen
 
 _SPEC = find_model("sinet")
@@ -224,3 +226,86 @@ def test_numbers_that_are_not_there_are_not_made(tmp_path: Path) -> None:
     assert path.stat().st_size < 10_000
     with pytest.raises(ExportError, match="claims more numbers than the file holds"):
         read_checkpoint(path, _SPEC)
+
+
+def _zipped(path: Path, pickled: bytes, **parts: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in {"data.pkl": pickled, "version": b"3\n", **parts}.items():
+            file.writestr(f"w/{name}", content)
+
+
+_TEXT = b"\x80\x02X" + struct.pack("<I", 2**30) + b"a" * 2**30 + b"."
+_BYTEARRAY = b"cbuiltins\nbytearray\n\x8a\x05" + (10**10).to_bytes(5, "little") + b"\x85R."
+_BEFORE_ZIP = b"".join(
+    pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux")
+@pytest.mark.parametrize("kind", ["text", "lists", "bytearray", "bytearray before zip", "zeros"])
+def test_a_small_file_that_unfolds_to_much_takes_little_memory(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bomb.pth"
+    if kind == "text":
+        _zipped(path, _TEXT)
+    elif kind == "lists":  # each byte an object of 56
+        _zipped(path, b"\x80\x02(" + b"]" * 2**26 + b"l.")
+    elif kind == "bytearray":
+        _zipped(path, b"\x80\x02" + _BYTEARRAY)
+    elif kind == "bytearray before zip":
+        path.write_bytes(_BEFORE_ZIP + b"\x80\x02" + _BYTEARRAY)
+    else:
+        torch.save({"w": torch.zeros(2**27)}, tmp_path / "plain.pth")
+        with zipfile.ZipFile(tmp_path / "plain.pth") as plain:
+            parts = {name.partition("/")[2]: plain.read(name) for name in plain.namelist()}
+        (tmp_path / "plain.pth").unlink()
+        _zipped(path, parts.pop("data.pkl"), **parts)
+    assert path.stat().st_size < 2**21
+    program = "import sys; from export.weights.files import read_weights; from pathlib import Path"
+    asked = "\n".join(
+        [
+            program,
+            "def peak():",
+            "    return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])",
+            "before = peak()",
+            "try: read_weights(Path(sys.argv[1]))",
+            "except Exception as error: print(type(error).__name__, peak() - before, error)",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked, str(path)], check=True, capture_output=True, text=True
+    )
+    name, grown_kb, message = done.stdout.split(" ", 2)
+    assert (name, message.count("\n"), done.stderr) == ("ExportError", 1, "")
+    assert "unfolds to more than" in message
+    assert int(grown_kb) < 200_000
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [b"K\x01Q.", b"ctorch\nSize\nK\x01\x85R.", b"K\x01" + b"\x85" * 10_000 + b".", b"h\x07."],
+)
+def test_whatever_a_pickle_asks_for_is_one_line(tmp_path: Path, pickled: bytes) -> None:
+    (tmp_path / "old.pth").write_bytes(_BEFORE_ZIP + b"\x80\x02" + pickled)
+    _refused(tmp_path / "old.pth", "torch checkpoint|holds a tuple")
+    _zipped(tmp_path / "new.pth", b"\x80\x02" + pickled)
+    _refused(tmp_path / "new.pth", "torch checkpoint|holds a tuple")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.caffemodel", "w.tflite"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    _refused(tmp_path / name, "not a regular file")
+
+
+def test_weights_are_written_whole_and_through_no_link(tmp_path: Path, network: nn.Module) -> None:
+    torch.save(_weights(network), tmp_path / "w.pth")
+    write_half(tmp_path / "w.pth", tmp_path / "half.safetensors")
+    _same(tmp_path / "half.safetensors", network, atol=1e-3)
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "link.safetensors").symlink_to("mine.txt")
+    with pytest.raises(ExportError, match="is a symbolic link to mine"):
+        write_half(tmp_path / "w.pth", tmp_path / "link.safetensors")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    names = ["half.safetensors", "link.safetensors", "mine.txt", "w.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

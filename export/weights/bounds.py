@@ -1,0 +1,36 @@
+"""A bound on the memory that reading a file may take, for formats in which a small file can claim or unfold much."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_DATA_KB = re.compile(r"^VmData:\s+(\d+) kB$", re.MULTILINE)
+
+
+@contextmanager
+def memory_bound(most_bytes: int) -> Iterator[None]:
+    """Let this process take at most so many bytes more inside the block, on Linux; elsewhere there is no bound.
+
+    Where memory is refused, Python raises MemoryError and torch RuntimeError. The bound is RLIMIT_DATA, so it counts what
+    is asked for, also if it is never touched; threads that run meanwhile are bound, too.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    found = _DATA_KB.search(Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = (int(found[1]) << 10) + most_bytes if found else resource.RLIM_INFINITY
+    limits = [x for x in (bound, *before) if x != resource.RLIM_INFINITY]
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (min(limits, default=resource.RLIM_INFINITY), before[1])
+    )
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
