@@ -158,14 +158,19 @@ def half(
 @app.command()
 def average(
     checkpoints: Annotated[
-        list[Path], typer.Argument(help="Weights after phases of one training, the last one last.")
+        list[Path],
+        typer.Argument(help="Weights that one training started from or left, the last ones last."),
     ],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of the last weights; default: all the same."),
+    ] = None,
 ) -> None:
-    """Average weights that one training left behind: the mean is often better than each of them."""
+    """Average the weights of one training: the mean is often better than each of them."""
     from export.weights.files import write_average
 
-    write_average(checkpoints, out)
+    write_average(checkpoints, out, share)
     print(out)
 
 

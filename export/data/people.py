@@ -164,6 +164,7 @@ _FINISH_SHARES = _SHARES | {
     "wild": 0.24,
     "empty": 0.12,
     "called": 0.08,
+    "thing": 0.08,
 }
 _FINISH_OFTEN = 0.5
 """The last phase: more photographs, and half as often another light, blur or compression."""

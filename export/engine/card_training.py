@@ -70,6 +70,12 @@ def _curve(run: RunRecord) -> str:
 
 
 def _averaged(run: RunRecord) -> str:
+    if run.mean_of:
+        others = " ".join(run.mean_of)
+        return (
+            f"; then `python -m export average {others} ema.safetensors --share {run.share:g}`: "
+            "that share of these weights, and equal shares of the others in the rest"
+        )
     earlier = run.averaged - 1
     whose = (
         "those it started from" if earlier == 1 else f"those that {earlier} phases before it left"

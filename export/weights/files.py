@@ -142,16 +142,26 @@ def write_half(path: Path, out: Path) -> None:
     _write(out, weights, record_of(path))
 
 
-def write_average(paths: Sequence[Path], out: Path) -> None:
-    """Write the mean of weights that one training left after several of its phases, the last phase last.
+def write_average(paths: Sequence[Path], out: Path, share: float | None = None) -> None:
+    """Write the mean of the weights of one training, the last phase's last.
 
-    Such a mean is often better than its parts (Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482). What is
-    written about it is the record of the last, with `averaged`, the number of the weights.
+    A mean of phases is often better than its parts (Wortsman et al., "Model soups", ICML 2022,
+    arXiv 2203.05482). One with a little of the published weights that a training started from keeps
+    what they knew of other pictures (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
+    2022, arXiv 2109.01903). The record is the last phase's, with what was averaged.
+
+    Args:
+        paths: weights that phases of one training started from or left.
+        out: the .safetensors file to write.
+        share: of the last weights, 0 to 1; the others share the rest equally. None: all are equal.
 
     Raises:
-        ExportError: no checkpoints, of different networks, or not of one training; or the file cannot be written.
+        ExportError: not checkpoints, of different networks, or not of one training; or the file
+            cannot be written.
     """
     *earlier, last = paths
+    if not earlier:
+        raise ExportError(f"{last}: one file has no mean; give two or more")
     record = record_of(last)
     started_from = {run.init_sha256 for run in phases(record)}
     for path in earlier:
@@ -167,8 +177,16 @@ def write_average(paths: Sequence[Path], out: Path) -> None:
             raise ExportError(
                 f"{path}: not the network of {paths[0]}; weights of one network can be averaged"
             )
-    mean = {key: torch.stack([state[key].float() for state in states]).mean(0) for key in states[0]}
-    _write(out, mean, record and replace(record, averaged=len(paths)))
+    own = 1 / len(paths) if share is None else share
+    shares = [(1 - own) / len(earlier)] * len(earlier) + [own]
+    mean = {
+        key: torch.stack(
+            [part * state[key].float() for part, state in zip(shares, states, strict=True)]
+        ).sum(0)
+        for key in states[0]
+    }
+    names = tuple(path.name for path in earlier)
+    _write(out, mean, record and replace(record, averaged=len(paths), mean_of=names, share=own))
 
 
 def _write(out: Path, weights: dict[str, Tensor], record: RunRecord | None) -> None:

@@ -92,7 +92,8 @@ class RunRecord:
     draws: how samples were drawn. segments: empty in records of before segments were kept. seen: the
     number of samples; curve: the mean loss up to some of them. init: the record of the weights at
     the start, if they have one; init_file, init_sha256: their file. averaged: of how many weights of
-    this training these are the mean. warmup, horizon: over how many samples the rate rose, and the
+    this training these are the mean; mean_of: the files of the others, share: of this run's own
+    weights in the mean (older records have neither). warmup, horizon: over how many samples the rate rose, and the
     weights were averaged. unstated: the settings that an older record does not have; they hold what
     was always done then.
 
@@ -114,6 +115,8 @@ class RunRecord:
     teacher_sha256: str = ""
     distil_sha256: tuple[str, ...] = ()
     averaged: int = 1
+    mean_of: tuple[str, ...] = ()
+    share: float = 0.0
     warmup: int = 0
     horizon: int = 0
     unstated: frozenset[str] = field(default=frozenset(), compare=False)
@@ -166,6 +169,8 @@ class RunRecord:
             str(table.get("teacher_sha256") or ""),
             tuple(map(str, table.get("distil_sha256", ()))),
             int(table.get("averaged", 1)),
+            tuple(map(str, table.get("mean_of", ()))),
+            float(table.get("share", 0)),
             int(table.get("warmup", warmup_of(settings.warmup_samples, settings.samples))),
             int(table.get("horizon", horizon_of(settings.ema_samples, settings.samples))),
             frozenset(x.name for x in fields(TrainConfig) if x.name not in table),

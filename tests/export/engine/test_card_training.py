@@ -66,6 +66,9 @@ def test_a_recipe_is_the_commands() -> None:
     assert "; then `python -m export average`: the mean of these weights and those it" in recipe(
         _record_of(averaged=2)
     )
+    assert "; then `python -m export average a.tflite ema.safetensors --share 0.8`: that" in recipe(
+        _record_of(averaged=2, mean_of=["a.tflite"], share=0.8)
+    )
     assert recipe(None) == "Not trained here."
 
 

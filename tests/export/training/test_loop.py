@@ -333,6 +333,12 @@ def test_weights_of_two_phases_are_averaged(data: Path, tmp_path: Path) -> None:
     record = record_of(tmp_path / "mean.safetensors")
     assert record is not None
     assert (record.averaged, samples_seen(record)) == (2, 6)
+    assert (record.mean_of, record.share) == (("ema.safetensors",), 0.5)
+    write_average([first, second], tmp_path / "most.safetensors", share=0.8)
+    for key, value in read_weights(tmp_path / "most.safetensors").items():
+        torch.testing.assert_close(value, 0.2 * one[key] + 0.8 * two[key])
+    with pytest.raises(ExportError, match="one file has no mean"):
+        write_average([second], tmp_path / "none.safetensors")
     half = tmp_path / "half.safetensors"
     write_half(tmp_path / "mean.safetensors", half)
     assert record_of(half) == record

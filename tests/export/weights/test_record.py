@@ -43,6 +43,8 @@ _RECORD = RunRecord(
     init_file="a.pt",
     distil_sha256=("cd",),
     averaged=2,
+    mean_of=("a.tflite",),
+    share=0.8,
 )
 
 
