@@ -14,7 +14,7 @@
         for event in run.events():
             print(event)
 
-Names are imported when they are first used, so that `import vcam` costs next to nothing.
+Names are imported on first use, so `import vcam` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vcam import limits, telemetry
 
 __version__ = "0.1.0"
 
-# before anything else of vcam can import a library that reports to its maker
+# before any other part of vcam imports a library that sends telemetry
 telemetry.switch_off()
 limits.set_max_pixels()
 

@@ -1,8 +1,8 @@
-"""What programs use of vcam, re-exported by `import vcam`.
+"""The public functions and classes of vcam, re-exported by `import vcam`.
 
-Pictures are NumPy arrays uint8 [H, W, 3], RGB, sRGB, full range, upright, C order. What is given is
-only read; what is returned belongs to the caller. Errors are `VcamError`s of one line. Nothing here
-changes settings of the whole process, such as OpenCV's threads.
+Pictures are NumPy arrays uint8 [H, W, 3], RGB, sRGB, full range, upright, C order. Arguments are
+never modified; results belong to the caller. Errors are `VcamError`s with a one-line message. No
+function here changes settings of the whole process, such as OpenCV's threads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _WAIT_S = 0.1
 
 
 class Engine:
-    """A person engine that is open, from `open_engine`. Use it in one thread, as a context."""
+    """An open person engine, made by `open_engine`. Use it in one thread, as a context manager."""
 
     def __init__(self, matter: Matter) -> None:
         self._matter = matter
@@ -59,7 +59,7 @@ class Engine:
         """Load the engine and run it once.
 
         Raises:
-            EngineError: it does not load or run.
+            EngineError: the engine does not load or run.
         """
         self._matter.__enter__()
         self._is_open = True
@@ -75,30 +75,30 @@ class Engine:
         self._matter.__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:
-        """What runs the engine: "engine", "backend" and more, as JSON takes it."""
+        """The backend in use: "engine", "backend" and more, as JSON values."""
         return self._matter.about()
 
     def alpha(self, image: Array) -> Plane:
-        """The person in one picture, unrelated to earlier ones.
+        """Find the person in one picture, independent of earlier pictures.
 
         Args:
             image: uint8 [H, W, 3] RGB of any size.
 
         Returns:
-            uint8 [H, W], 0 room .. 255 person; it follows the picture's own edges.
+            uint8 [H, W], 0 room .. 255 person; edges follow the edges of the picture.
 
         Raises:
-            UsageError: the array is no such picture, or the engine is not open.
+            UsageError: the array has another shape or type, or the engine is not open.
             EngineError: the engine failed.
         """
         self._check_open()
         return picture_alpha(self._matter, _checked(image))
 
     def alphas(self, images: Iterable[Array]) -> Iterator[Plane]:
-        """The person in each picture of a video, smoothed in time; see `alpha`.
+        """Find the person in each picture of a video, smoothed over time; see `alpha`.
 
         Args:
-            images: in order, of any size each; they are read one at a time.
+            images: in order; sizes may differ. They are read one at a time.
         """
         self._check_open()
         self._matter.reset()
@@ -123,17 +123,17 @@ def open_engine(
     backend: str = "auto",
     threads: int = 1,
 ) -> Engine:
-    """A person engine by its name, as `vcam engines` lists them; its file is verified.
+    """Make a person engine by its name, as `vcam engines` lists them; its file is verified.
 
     Args:
         name: `<model>_<precision>`, or `<model>`.
-        engines: folders to look in before the shipped one.
-        backend: what runs it: "auto", "onnxruntime", "openvino", "tensorrt" ...
-        threads: per picture, on a CPU.
+        engines: folders to search before the shipped one.
+        backend: the runtime: "auto", "onnxruntime", "openvino", "tensorrt" ...
+        threads: CPU threads per picture.
 
     Raises:
-        UsageError: unknown engine or backend, or one that cannot run here.
-        EngineError: a damaged file.
+        UsageError: the engine or backend is unknown, or cannot run here.
+        EngineError: the file is damaged.
     """
     if name == AUTO_ENGINE:
         raise UsageError('"auto" chooses an engine for a run; name one, such as "sinet"')
@@ -166,35 +166,35 @@ def open_pipeline(
     save_power: bool = False,
     name: str = "",
 ) -> Pipeline:
-    """A run from a source to a sink, as `vcam run` makes it, not started yet.
+    """Make a run from a source to a sink, as `vcam run` does; it is not started yet.
 
     Args:
-        source: what `--source` takes, or an object.
-        sink: what `--sink` takes, or an object.
-        effects: what `--effect` takes, or new objects. If none decides what is seen of the room, it
-            is blurred; `"none"` shows it.
-        engine: of the person; "auto": the best that keeps the frame rate here.
-        face_engine: parses faces.
-        face_mesh: follows faces; "none": `face_engine` does.
-        faces: at most so many, the largest first.
-        engines: folders to look in before the shipped one.
-        backend: what runs the engines.
-        threads: per picture, on a CPU; 0: as many as the frame rate needs.
+        source: a value of `--source`, or a Source.
+        sink: a value of `--sink`, or a Sink.
+        effects: values of `--effect`, or new Effects. If none of them handles the room, the room is
+            blurred; `"none"` shows it.
+        engine: the person engine; "auto": the best that keeps the frame rate here.
+        face_engine: the engine that parses faces.
+        face_mesh: the engine that tracks faces; "none": `face_engine` does it.
+        faces: retouch at most this many faces, largest first.
+        engines: folders to search before the shipped one.
+        backend: the runtime of the engines.
+        threads: CPU threads per picture; 0: as many as the frame rate needs.
         size: (width, height) of the frames, both even; None: the source's own.
-        fps: wanted from a camera or a generated source.
+        fps: frame rate to request from a camera or a generated source.
         mirror: flip left and right.
-        grow_px: widen the person; negative: narrow.
-        feather_px: soften the edge.
-        duration_s: end after so long; None: with the source.
-        overwrite: files that exist may be replaced.
-        always_on: keep a webcam open if nobody looks at the virtual camera, too.
-        save_power: compute every second picture only while nothing moves.
+        grow_px: widen the person by this many pixels; negative: narrow.
+        feather_px: soften the edge by this many pixels.
+        duration_s: end after this many seconds; None: when the source ends.
+        overwrite: replace existing files.
+        always_on: keep a webcam open even if no program reads the virtual camera.
+        save_power: compute only every second picture while nothing moves.
         name: of the virtual camera.
 
     Raises:
-        UsageError: something does not exist or does not fit together.
-        EngineError: an engine's file is damaged.
-        SourceError: a file is missing or no video or picture.
+        UsageError: something does not exist, or two options contradict each other.
+        EngineError: the file of an engine is damaged.
+        SourceError: a file is missing, or is neither a video nor a picture.
     """
     request = RunRequest(
         source=source if isinstance(source, str) else source.name,
@@ -224,18 +224,18 @@ def open_pipeline(
 
 
 def apply(image: Array, effects: Sequence[str | Effect] = ("blur",), **options: Any) -> Array:
-    """Effects on one picture. Pixels that no effect touches stay exactly what they were.
+    """Apply effects to one picture. Pixels that no effect changes keep their exact values.
 
     Args:
         image: uint8 [H, W, 3] RGB of any size.
         effects: see `open_pipeline`.
-        options: of `open_pipeline`, from `engine` to `feather_px`, but `size` and `fps`.
+        options: those of `open_pipeline` from `engine` to `feather_px`, except `size` and `fps`.
 
     Returns:
-        uint8 [H, W, 3] RGB; with the effect "remove" [H, W, 4], RGBA.
+        uint8 [H, W, 3] RGB; with the effect "remove" [H, W, 4] RGBA.
 
     Raises:
-        UsageError: the array is no such picture, or see `open_pipeline`.
+        UsageError: the array has another shape or type; see also `open_pipeline`.
         VcamError: see `Pipeline.run`.
     """
     (changed,) = apply_all([image], effects, **options)
@@ -248,12 +248,12 @@ def apply_all(
     fps: float = 30.0,
     **options: Any,
 ) -> Iterator[Array]:
-    """Effects on a video: on pictures that follow each other, all of one size; see `apply`.
+    """Apply effects to a video: consecutive pictures of one size; see `apply`.
 
     Args:
-        images: are read one at a time, in a thread of the pipeline.
+        images: read one at a time, in a thread of the pipeline.
         effects: see `open_pipeline`.
-        fps: how many pictures make up a second.
+        fps: pictures per second.
         options: see `apply`.
     """
     changed: Queue[Array] = Queue(1)
@@ -281,12 +281,12 @@ def apply_all(
 
 
 class ArraySource(SourceBase):
-    """A source of arrays.
+    """A source that reads arrays.
 
     Args:
         images: uint8 [H, W, 3] RGB, all of one size; read one at a time, in another thread.
         fps: frames per second.
-        live: they come in their own time, as from a camera: the newest one wins.
+        live: the pictures arrive in real time, as from a camera; the newest one wins.
     """
 
     def __init__(self, images: Iterable[Array], fps: float = 30.0, live: bool = False) -> None:
@@ -295,10 +295,10 @@ class ArraySource(SourceBase):
         self._shape: tuple[int, ...] | None = None
 
     def read(self) -> Frame | None:
-        """The next array as a frame.
+        """Return the next array as a frame.
 
         Raises:
-            SourceError: it is no such array, or has another size than the first one.
+            SourceError: it has another shape or type, or another size than the first one.
         """
         image = None if self._stop.is_set() else next(self._images, None)
         if image is None:
@@ -324,9 +324,9 @@ class CallbackSink:
 
     Args:
         function: called with uint8 [H, W, 3] RGB, or [H, W, 4] RGBA with the effect "remove"; the
-            array is the function's own.
-        live: somebody watches: when no new picture comes in time, the last one or a card comes.
-        size: (width, height) that `live` needs for its card.
+            array belongs to the function.
+        live: the sink has viewers: without a new picture in time, it gets the last one or a card.
+        size: (width, height) of the card, required if `live`.
     """
 
     def __init__(
@@ -358,10 +358,10 @@ class CallbackSink:
 
 
 def _checked(image: Array) -> Array:
-    """The array, if it is a picture.
+    """Return the array if it is a picture.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not.
     """
     is_array = isinstance(image, np.ndarray)
     if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

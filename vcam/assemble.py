@@ -1,4 +1,4 @@
-"""From what the user asked for to a pipeline that does it."""
+"""Build the pipeline of a run from the user's options."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ from vcam.sources.base import Source, SourceRequest
 from vcam.sources.loop import LoopSource
 
 USUAL_SIZE = (1280, 720)
-"""Of frames, where nobody asks for another one."""
+"""Default frame rate."""
 _GENERATED_S = 10.0
-"""Length of a file that is made of a source without an end, where the user names none."""
+"""Default length of a file that is made from an endless source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +88,20 @@ def open_matter(
     size: Size = USUAL_SIZE,
     fps: float | None = None,
 ) -> MatteEngine:
-    """The person engine of that name, its file verified, not opened yet.
+    """Make the person engine of this name; its file is verified, and it is not opened yet.
 
     Args:
-        engine: its name, or "auto": the best that this machine can afford.
-        engines: folders to look in before the shipped one.
+        engine: its name, or "auto": the best that this machine can run fast enough.
+        engines: folders to search before the shipped one.
         backend: its name.
-        threads: that one image is computed with, on a CPU; 0: as many as the rate needs, and
-            OpenVINO if that helps.
-        patient: wait where a plan must be built first; else another backend serves meanwhile.
+        threads: CPU threads per image; 0: as many as the rate needs, and OpenVINO if that helps.
+        patient: wait if a plan must be built first; else another backend runs meanwhile.
         size: (width, height) of the frames, for "auto".
-        fps: the rate that "auto" has to keep; None if it may take its time.
+        fps: the rate that "auto" has to keep; None: no rate.
 
     Raises:
-        UsageError: unknown engine or backend, or one that cannot run here.
-        EngineError: a damaged file.
+        UsageError: the engine or backend is unknown, or cannot run here.
+        EngineError: the file is damaged.
     """
     if engine == AUTO_ENGINE:
         specs = person_engines(engine_folders(engines), best_precision(backend))
@@ -130,7 +129,7 @@ def open_matter(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How an engine may be run. suffix: what is added to its name in reports."""
+    """One way to run an engine. suffix: appended to the engine's name in reports."""
 
     backend: str
     threads: int
@@ -138,9 +137,9 @@ class _Way:
 
 
 def _ways(backend: str, threads: int, fps: float | None) -> list[_Way]:
-    """What to try for an engine until it keeps the rate, the least demanding first.
+    """List the ways to try, least demanding first, until the engine keeps the rate.
 
-    threads: 0 if that is open. fps: None if there is no rate to keep.
+    threads: 0: any number. fps: None: no rate to keep.
     """
     if threads or fps is None or usable_cores() < 2:
         return [_Way(backend, threads or 1)]
@@ -156,11 +155,11 @@ def _ways(backend: str, threads: int, fps: float | None) -> list[_Way]:
 def open_parser(
     engine: str, engines: tuple[Path, ...], backend: str, threads: int, patient: bool = True
 ) -> FaceParser:
-    """The face engine of that name, its file verified, not opened yet; see `open_matter`.
+    """Make the face engine of this name, verified but not opened; see `open_matter`.
 
     Raises:
-        UsageError: unknown engine or backend, a person engine, or one that cannot run here.
-        EngineError: a damaged file.
+        UsageError: the engine or backend is unknown or cannot run here, or it is a person engine.
+        EngineError: the file is damaged.
     """
     spec = find_face_engine(engine, engine_folders(engines))
     return FaceParser(make_backend(backend, spec, threads, patient=patient))
@@ -169,13 +168,13 @@ def open_parser(
 def open_networks(
     face_engine: str, face_mesh: str, engines: tuple[Path, ...], backend: str, threads: int
 ) -> FaceNetworks:
-    """The engines that find, follow and parse faces, their files verified, not opened yet; see
+    """Make the engines that detect, track and parse faces, verified but not opened; see
     `open_matter`.
 
     Raises:
-        UsageError: an unknown engine or backend, an engine for something else, or one that cannot
-            run here.
-        EngineError: a damaged file.
+        UsageError: an engine or backend is unknown or cannot run here, or an engine has another
+            task.
+        EngineError: a file is damaged.
     """
     finder = open_finder(face_mesh, engines, backend, threads)
     parser = open_parser(face_engine, engines, backend, threads, patient=False)
@@ -191,21 +190,21 @@ def open_faces(
     backend: str,
     threads: int,
 ) -> Callable[[Stats, bool], FaceStage]:
-    """The maker of a run's face stage, called with (stats, live).
+    """Return the function that makes a run's face stage; it is called with (stats, live).
 
-    The face engines are looked for at once if an effect looks at faces, else when a stage is made.
+    The face engines are looked up at once if an effect uses faces, else when a stage is made.
 
     Args:
-        effects: of the run.
-        count: at most so many faces, the largest first.
-        engine: of the parser; see `open_matter`, and so for the rest.
-        mesh: engine of the mesh; "none": the parser finds and follows faces by itself.
+        effects: the effects of the run.
+        count: at most this many faces, largest first.
+        engine: the parser; see `open_matter` for this and the rest.
+        mesh: the mesh engine; "none": the parser detects and tracks faces by itself.
         engines: folders.
         backend: its name.
         threads: on a CPU.
 
     Raises:
-        VcamError: there is no such face engine, or it cannot run here.
+        VcamError: a face engine does not exist or cannot run here.
     """
 
     @cache
@@ -228,19 +227,19 @@ def build_run(
     own_effects: Sequence[str | Effect] | None = None,
     on_sent: Shown | None = None,
 ) -> tuple[Pipeline, int | None]:
-    """A pipeline ready to run, and how many frames it will make, if that is known.
+    """Build a pipeline; also return the number of frames it will make, or None if unknown.
 
     Args:
-        request: what to run.
-        own_source: instead of the request's.
-        own_sink: instead of the request's.
-        own_effects: instead of the request's.
+        request: the options of the run.
+        own_source: replaces the request's.
+        own_sink: replaces the request's.
+        own_effects: replace the request's.
         on_sent: see Parts.
 
     Raises:
-        UsageError: something that was asked for does not exist or does not fit together.
+        UsageError: something does not exist, or two options contradict each other.
         EngineError: the engine's file is damaged.
-        SourceError: the source cannot be a source (a missing file).
+        SourceError: the source cannot be used, for instance because its file is missing.
     """
     effects = make_effects(request.effects if own_effects is None else own_effects)
     make_faces = open_faces(
@@ -311,10 +310,10 @@ def _open_source(request: RunRequest, own: Source | None, final: SourceRequest) 
 
 
 def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> None:
-    """Refuse what would never end, or what has no end.
+    """Refuse a run that would never end, or that loops a source without an end.
 
     Raises:
-        UsageError: it is such a run.
+        UsageError: the run is one of these.
     """
     if source_file is None:
         raise UsageError(f"--loop plays a file again and again; {request.source} is none")
@@ -323,7 +322,7 @@ def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> No
 
 
 def _keep_inputs(sink: Sink, inputs: Sequence[Path | None]) -> None:
-    """Refuse a sink that would replace what it is made of, also with --overwrite.
+    """Refuse a sink that would replace one of the run's inputs, even with --overwrite.
 
     Raises:
         UsageError: it would.

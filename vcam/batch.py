@@ -1,4 +1,4 @@
-"""Many files, one after the other: what is in folders and behind patterns, and where it goes."""
+"""Batches: find many files by folder or pattern, and process them one after another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PATTERN = "*?["
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of a batch. target: what is made of it. is_picture: it is still."""
+    """One file of a batch. target: the result. is_picture: it is a still."""
 
     source: Path
     target: Path
@@ -33,7 +33,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file of which nothing, or not all, was made. why: one line. is_made: there is a target."""
+    """A file without a complete result. why: one line. is_made: the target was written."""
 
     source: Path
     why: str
@@ -41,7 +41,7 @@ class Skipped:
 
 
 def is_batch(text: str) -> bool:
-    """Whether a name means many files: a folder, or a pattern such as holiday/*.jpg."""
+    """Whether a name stands for many files: a folder, or a pattern such as holiday/*.jpg."""
     try:
         if is_folder(Path(text)):
             return True
@@ -52,19 +52,19 @@ def is_batch(text: str) -> bool:
 
 
 def find_files(text: str, recursive: bool, but_not: Path | None = None) -> list[tuple[Path, Path]]:
-    """The files that a folder or pattern means, in the order of their names, each with its path
-    inside of the folder.
+    """List the files of a folder or pattern, sorted by name, each with its path inside the
+    folder.
 
-    Of a folder, only what is called or looks like a picture or film is meant. Hidden files, those
-    that systems put into folders, and folders without `recursive` are left out.
+    In a folder, only files that look like a picture or video are listed, by name or content.
+    Hidden files, files that operating systems add, and subfolders without `recursive` are skipped.
 
     Args:
-        text: the folder or pattern; `**` in a pattern is any depth.
-        recursive: look into the folders of a folder too.
-        but_not: a folder that is left out, because results go there.
+        text: the folder or pattern; `**` in a pattern matches any depth.
+        recursive: search subfolders too.
+        but_not: a folder to skip because results go there.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: no file matches.
     """
     folder = Path(text)
     if folder.is_dir():
@@ -89,13 +89,13 @@ def find_files(text: str, recursive: bool, but_not: Path | None = None) -> list[
 
 
 def plan(request: RunRequest, recursive: bool) -> tuple[list[Item], list[Skipped]]:
-    """What `--source FOLDER --sink FOLDER` is to do, and the files that cannot be read at all.
+    """Plan `--source FOLDER --sink FOLDER`; also list the files that cannot be read at all.
 
-    Names are kept; a file of a kind that is not written gets another suffix behind its stem, or
-    behind its name where two would be one.
+    Names are kept; a result of another type gets its suffix after the stem, or after the whole
+    name if two results would collide.
 
     Raises:
-        UsageError: the sink is no folder, a result exists already, or there are no files.
+        UsageError: the sink is not a folder, a result already exists, or there are no files.
     """
     out = Path(request.sink.removeprefix("png:"))
     if out.is_file() or (out.suffix and not out.is_dir() and not request.sink.endswith("/")):
@@ -135,7 +135,7 @@ def _target(path: Path, is_a_picture: bool, with_alpha: bool) -> Path:
 
 
 def _check(items: Sequence[Item], overwrite: bool) -> None:
-    """Refuse before any work what would replace a source or an earlier result."""
+    """Refuse results that would replace a source or an earlier result, before any work."""
     sources = {item.source.resolve() for item in items}
     for item in items:
         if item.target.resolve() in sources:
@@ -151,12 +151,12 @@ def _check(items: Sequence[Item], overwrite: bool) -> None:
 
 
 class Batch:
-    """One run for each file, one after the other.
+    """One run per file, one after another.
 
     Args:
-        request: of every run; its source and sink are replaced.
+        request: the options of each run; source and sink are replaced.
         items: the files.
-        effects: instead of the request's; used by one run after the other.
+        effects: replace the request's; each run in turn uses them.
     """
 
     def __init__(
@@ -170,17 +170,16 @@ class Batch:
         self._pipeline: Pipeline | None = None
 
     def stop(self) -> None:
-        """End the file under way in order, and begin no other. Safe in signal handlers."""
+        """Finish the current file early and start no other. Safe in signal handlers."""
         self._stop.set()
         if self._pipeline is not None:
             self._pipeline.stop()
 
     def run(self) -> Iterator[tuple[Item, Skipped | None]]:
-        """Make the files; yield each with what went wrong with it, if anything.
+        """Process the files; yield each with its failure, or None.
 
         Raises:
-            VcamError: nothing further would succeed either: the engine, an effect or the folder
-                fails.
+            VcamError: an engine, an effect or the folder fails, so no later file would succeed.
         """
         for item in self._items:
             if self._stop.is_set():

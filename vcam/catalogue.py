@@ -1,8 +1,8 @@
-"""The engines at hand: what `engine.toml` says of them, and whether their files are what it says.
+"""The engines: what `engine.toml` says about them, and verification of their files.
 
 A catalogue is a folder with one folder per model: `<model>/engine.toml`,
-`<model>/<model>_<precision>.onnx`. One ships with the package; `--engines DIR` and VCAM_ENGINES
-name others.
+`<model>/<model>_<precision>.onnx`. One is part of the package; `--engines DIR` and VCAM_ENGINES
+add others.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from vcam.onnx_bytes import has_external_data
 
 _log = logging.getLogger(__name__)
 AUTO_ENGINE = "auto"
-"""Stands for the best person engine that this machine can afford."""
+"""The engine name for the best person engine that this machine can run fast enough."""
 DEFAULT_ENGINE = "selfie_fp32"
 DEFAULT_FACE_ENGINE = "portraitnet_face_fp32"
 DEFAULT_FACE_MESH = "face_mesh_fp32"
 DETECTORS = ("face_detector_fp32", "face_detector_far_fp32")
-"""Of faces: for near ones and for far ones."""
+"""The face detectors: for near faces and for far ones."""
 NO_MESH = "none"
-"""Written in place of a mesh: the parser finds and follows faces by itself."""
+"""The mesh name for no mesh: the parser detects and tracks faces by itself."""
 _MOST_BYTES = 1 << 30
 _NOT_ABOUT = ("file", "model", "task", "classes")
 _BEST_FIRST = ("fp32", "fp16")
-"""Which precision the name of a model alone stands for."""
+"""The order in which precisions are tried if only a model is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class EngineSpec:
     """One engine: a model at one precision.
 
     name: `<model>_<precision>`. task: "person", "face", "detect" or "landmarks". path: the ONNX
-        file. sha256: what its bytes must give.
+        file. sha256: the checksum of its bytes.
     size: (height, width) of the input. classes: in the order of the outputs.
-    about: everything else that `engine.toml` says (licence, training data, quality, parity).
+    about: the rest of `engine.toml` (licence, training data, quality, parity).
     """
 
     name: str
@@ -59,12 +59,12 @@ class EngineSpec:
     about: dict[str, Any] = field(default_factory=dict)
 
     def read(self) -> bytes:
-        """The bytes of the ONNX file: read once, compared with the sha256, and whole in themselves.
-        What runs an engine gets these bytes and never opens the file by its name.
+        """Read the ONNX file once and verify it: its sha256, and that it needs no other file.
+        Backends get these bytes and never open the file by its name.
 
         Raises:
-            EngineError: the file is missing, lies elsewhere, is not the one that `engine.toml`
-                describes, or wants another file.
+            EngineError: the file is missing, is outside its folder, is not the one that
+                `engine.toml` describes, or refers to another file.
         """
         again = "reinstall vcam or export the engine again"
         try:
@@ -94,7 +94,7 @@ class EngineSpec:
         return content
 
     def verify(self) -> Path:
-        """The path, after the file was read; see `read`.
+        """Return the path after verifying the file; see `read`.
 
         Raises:
             EngineError: see `read`.
@@ -104,12 +104,12 @@ class EngineSpec:
 
 
 def shipped_engines() -> Path:
-    """The folder of the engines that come with the package."""
+    """Return the folder of the engines in the package."""
     return Path(next(iter(importlib.import_module("vcam.engines").__path__)))
 
 
 def engine_folders(extra: Iterable[Path]) -> list[Path]:
-    """The catalogues to look in: the user's own, the shipped one, that of vcam-engines."""
+    """List the catalogues to search: the user's, the shipped one, that of vcam-engines."""
     return [*extra, shipped_engines(), *_more_engines()]
 
 
@@ -119,16 +119,16 @@ def _where_more_are() -> str:
 
 
 def _more_engines() -> list[Path]:
-    """The folder of the package vcam-engines, if it is installed."""
+    """List the folder of the package vcam-engines, if it is installed."""
     spec = importlib.util.find_spec("vcam_engines")
     return [Path(folder) for folder in (spec.submodule_search_locations if spec else None) or ()]
 
 
 def read_catalogue(folder: Path) -> list[EngineSpec]:
-    """All engines of one catalogue folder, by name.
+    """Read all engines of one catalogue folder, sorted by name.
 
     Raises:
-        EngineError: the folder is no catalogue, or an `engine.toml` in it cannot be read.
+        EngineError: the folder is not a catalogue, or an `engine.toml` in it cannot be read.
     """
     if not folder.is_dir():
         raise EngineError(
@@ -150,10 +150,10 @@ def read_catalogue(folder: Path) -> list[EngineSpec]:
 
 
 def all_engines(extra: Iterable[Path]) -> list[EngineSpec]:
-    """Every engine of those catalogues.
+    """List every engine of those catalogues.
 
     Raises:
-        EngineError: a folder is no catalogue.
+        EngineError: a folder is not a catalogue.
     """
     return [spec for folder in engine_folders(extra) for spec in read_catalogue(folder)]
 
@@ -178,16 +178,16 @@ def _read(file: Path) -> list[EngineSpec]:
 
 
 def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> EngineSpec:
-    """The engine of that name in the first folder that has it.
+    """Find an engine by name, in the first folder that has it.
 
     Args:
-        name: `<model>_<precision>`, or `<model>`: its first engine of `_BEST_FIRST`.
+        name: `<model>_<precision>`, or `<model>` for its first precision in `_BEST_FIRST`.
         folders: catalogues.
-        task: what it must be for, "person" or "face"; None: either.
+        task: the required task, such as "person" or "face"; None: any.
 
     Raises:
-        UsageError: none has it, or it is for something else; the message lists the known ones.
-        EngineError: a folder is no catalogue.
+        UsageError: no folder has it, or it has another task; the message lists known names.
+        EngineError: a folder is not a catalogue.
     """
     known: set[str] = set()
     for folder in folders:
@@ -215,12 +215,12 @@ def find_engine(name: str, folders: Iterable[Path], task: str | None = None) -> 
 
 
 def person_engines(folders: Iterable[Path], precision: str) -> list[EngineSpec]:
-    """One engine for each person model, at that precision or the next best, to choose from.
+    """List one engine per person model, at that precision or else the next best.
 
-    Those whose quality was never measured are left out if others were.
+    Engines whose quality was never measured are left out if others were measured.
 
     Raises:
-        EngineError: a folder is no catalogue.
+        EngineError: a folder is not a catalogue.
     """
     wanted = (precision, *_BEST_FIRST)
     models: dict[str, list[EngineSpec]] = {}
@@ -236,12 +236,11 @@ def person_engines(folders: Iterable[Path], precision: str) -> list[EngineSpec]:
 
 
 def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:
-    """The face engine of that name; where the default is asked for and is not at hand, any other
-    one.
+    """Find a face engine by name; if the default one is missing, take any other.
 
     Raises:
-        UsageError: there is none.
-        EngineError: a folder is no catalogue.
+        UsageError: there is no such engine.
+        EngineError: a folder is not a catalogue.
     """
     specs = [spec for folder in folders for spec in read_catalogue(folder)]
     others = [spec for spec in specs if spec.task == "face"]
@@ -252,10 +251,10 @@ def find_face_engine(name: str, folders: Sequence[Path]) -> EngineSpec:
 
 
 def with_precision(spec: EngineSpec, precision: str) -> EngineSpec | None:
-    """The same model of the same catalogue at another precision, where there is one.
+    """Find the same model in the same catalogue at another precision; None if there is none.
 
     Raises:
-        EngineError: its `engine.toml` cannot be read any more.
+        EngineError: its `engine.toml` can no longer be read.
     """
     if spec.precision == precision:
         return spec

@@ -15,8 +15,8 @@ from vcam.frame import Frame, Matrix
 
 
 def to_rgb(frame: Frame) -> NDArray[np.uint8]:
-    """Convert a whole frame to uint8 [H, W, 3] RGB, full range; for pictures and tests, not for the
-    live path.
+    """Convert a whole frame to uint8 [H, W, 3] RGB, full range. Accurate but slow: for pictures and
+    tests, not for the live path.
     """
     width, height = frame.size
     u, v = (
@@ -61,21 +61,19 @@ def ycbcr_of(rgb: tuple[int, int, int], matrix: Matrix) -> tuple[int, int, int]:
 
 
 def small_to_rgb(frame: Frame) -> NDArray[np.uint8]:
-    """Full-range RGB uint8 [H, W, 3] of a frame, fast: OpenCV's conversion, chroma not
-    interpolated.
+    """Convert a small frame to full-range RGB uint8 [H, W, 3], fast, without interpolating chroma.
 
-    OpenCV knows BT.601 only, so that other frames change their matrix first.
+    OpenCV converts BT.601 only, so the matrix of other frames is changed first.
     """
     data = change_matrix(frame, Matrix.BT601).data
     return np.asarray(cv2.cvtColor(data, cv2.COLOR_YUV2RGB_I420), np.uint8)
 
 
 def change_matrix(frame: Frame, matrix: Matrix) -> Frame:
-    """The same colours with other coefficients; a new frame, or `frame` itself where it has them
-    already.
+    """Convert a frame to another matrix; return `frame` itself if it already has it.
 
-    Luma changes by a multiple of chroma only, because grey is grey in both; so the small planes
-    carry the work.
+    Grey is the same in both matrices, so luma changes only by a multiple of chroma: most of the
+    work is done on the small chroma planes.
     """
     if frame.matrix is matrix:
         return frame

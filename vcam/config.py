@@ -1,7 +1,7 @@
-"""Settings from files: the defaults of a person or of a profile, below flags and environment.
+"""Settings files: a user's defaults and profiles, which flags and environment override.
 
-The file is TOML. A table per command holds its long option names; `[profile.NAME.COMMAND]` holds
-those of a profile:
+The file is TOML, with one table of long option names per command; `[profile.NAME.COMMAND]` is the
+table of a profile:
 
     [run]
     effect = ["blur:0.7"]
@@ -27,32 +27,30 @@ Defaults = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a table of the file may hold: options, by name and whether they are repeatable, and the
-    tables below it.
-    """
+    """Allowed content of one table: options, each with whether it is repeatable, and subtables."""
 
     options: Mapping[str, bool]
     tables: Mapping[str, Known]
 
 
 def config_file() -> Path:
-    """Where the settings are looked for when no other file is named."""
+    """Return the path of the user's settings file."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("vcam", appauthor=False)) / "config.toml"
 
 
 def read_defaults(file: Path | None, profile: str | None, known: Known) -> Defaults:
-    """The defaults of all commands: the file's, overlaid with the profile's.
+    """Read the defaults of all commands: the file's, overridden by the profile's.
 
     Args:
-        file: None: the user's own, which need not exist.
+        file: None: the user's own, which may be missing.
         profile: a name, or None.
-        known: what the commands take.
+        known: the options of each command.
 
     Raises:
-        UsageError: a named file or profile does not exist, the file is not TOML of the right shape,
-            or a table or key anywhere in it is not known.
+        UsageError: a named file or profile does not exist, the file is not valid TOML, or it
+            has an unknown table or key.
     """
     path = file or config_file()
     text = {} if file is None and not path.exists() else _read(path)
@@ -73,7 +71,7 @@ def read_defaults(file: Path | None, profile: str | None, known: Known) -> Defau
 
 
 def _values(path: Path, name: str, table: Any, known: Known) -> Defaults:
-    """What the table of that name, and those below it, say, by the options' own names."""
+    """Read the table of that name and its subtables, by option names."""
     if not isinstance(table, dict):
         raise UsageError(
             f"{path}: {name!r} is not a table; write options below [run], [mask] or [bench]"
@@ -99,7 +97,7 @@ def _values(path: Path, name: str, table: Any, known: Known) -> Defaults:
 
 
 def _unknown(name: str, key: str, value: Any, known: Known) -> str:
-    """What is not known, where, and what may have been meant."""
+    """Name the unknown key and its place, and suggest the nearest known one."""
     what, where = "table" if isinstance(value, dict) else "key", f" in [{name}]" if name else ""
     names = [*(option.replace("_", "-") for option in known.options), *known.tables]
     near = get_close_matches(key.replace("_", "-"), names, 1)
@@ -108,7 +106,7 @@ def _unknown(name: str, key: str, value: Any, known: Known) -> str:
 
 
 def _overlaid(below: Defaults, above: Defaults) -> Defaults:
-    """Both, table by table; what both say is said by `above`."""
+    """Merge two tables of defaults; `above` takes precedence."""
     tables = {
         key: _overlaid(below.get(key, {}), value)
         for key, value in above.items()

@@ -1,8 +1,8 @@
-"""How FFmpeg opens files and streams: by full names, with bounds, and never anything else.
+"""Open files and streams with FFmpeg: by full names, with bounds, from an allow-list.
 
-FFmpeg takes a name with a colon for a protocol, and some formats name further files and addresses.
-So a file is always opened as `file:` and its full path, and both the protocols and the formats that
-may be used are listed here. Words: https://ffmpeg.org/ffmpeg-protocols.html and
+FFmpeg treats a name with a colon as a protocol, and some formats refer to other files and URLs.
+So a file is always opened as `file:` with its full path, and only the protocols and formats listed
+here are allowed. Names: https://ffmpeg.org/ffmpeg-protocols.html and
 https://ffmpeg.org/ffmpeg-formats.html#Format-Options.
 """
 
@@ -26,11 +26,11 @@ _FILE_FORMATS = (
     *("webp_pipe", "png_pipe", "jpeg_pipe", "jpegls_pipe", "bmp_pipe", "tiff_pipe", "j2k_pipe"),
     *("hdr_pipe", "exr_pipe", "gif_pipe", "qoi_pipe", "psd_pipe", "jpegxl_pipe", "jpegxl_anim"),
     *("pam_pipe", "pbm_pipe", "pfm_pipe", "pgm_pipe", "ppm_pipe", "phm_pipe", "dpx_pipe"),
-    *("wav", "mp3", "aac", "flac", "aiff"),  # to say that they hold no video
-    "tty",  # to say that it is a text file
+    *("wav", "mp3", "aac", "flac", "aiff"),  # to report that they contain no video
+    "tty",  # to report that it is a text file
 )
-"""Formats that hold pictures themselves: not those that name other files, such as hls and concat,
-and not those that are devices.
+"""Formats that contain their pictures. Formats that refer to other files (hls, concat) and
+devices are excluded.
 """
 _STREAM_FORMATS = (*_FILE_FORMATS, "hls", "rtsp", "rtp", "mpjpeg")
 
@@ -44,11 +44,11 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "rtsp": ("rtsp", "rtp", "srtp", "udp", "tcp"),
     "udp": ("udp",),
 }
-"""Schemes of addresses, and the protocols that a stream of such an address may use."""
+"""URL schemes, and the protocols that a stream of each scheme may use."""
 
 
 def open_file(path: str | Path, options: Mapping[str, str] | None = None) -> InputContainer:
-    """Open a file of this machine, also a pipe, whatever its name looks like.
+    """Open a local file or pipe, whatever its name looks like.
 
     Raises:
         av.FFmpegError, OSError, ValueError: it cannot be opened.
@@ -63,12 +63,12 @@ def open_stream(
     options: Mapping[str, str] | None = None,
     timeouts: tuple[float, float] | None = None,
 ) -> InputContainer:
-    """Open an address whose scheme is one of `SCHEMES`.
+    """Open a URL whose scheme is one of `SCHEMES`.
 
     Args:
         url: the address.
         options: for FFmpeg's demuxer.
-        timeouts: seconds to wait while opening, and for each packet; None: for ever.
+        timeouts: seconds to wait for the connection and for each packet; None: no limit.
 
     Raises:
         av.FFmpegError, OSError, ValueError: it cannot be opened.
@@ -81,8 +81,8 @@ def open_stream(
 
 
 def film_of(container: InputContainer) -> VideoStream | None:
-    """The video stream that is shown: the largest, unless another one is the default. Covers and
-    thumbnails are no video. As FFmpeg's command chooses (fftools/ffmpeg_mux_init.c).
+    """Return the video stream to show: the default one, else the largest; covers and thumbnails do
+    not count. FFmpeg's command chooses the same way (fftools/ffmpeg_mux_init.c).
     """
     films = [
         stream
@@ -109,13 +109,13 @@ def _open(
     bounds = {
         "protocol_whitelist": ",".join(protocols),
         "format_whitelist": ",".join(formats),
-        "max_pixels": str(limits.max_pixels()),  # of the decoders that look at the first packets
+        "max_pixels": str(limits.max_pixels()),  # for the decoders that probe the first packets
     }
     container = av.open(address, options={**options, **bounds}, timeout=timeouts)
     try:
         limits.check_container(container)
         for stream in container.streams.video:
-            if stream.codec_context is not None:  # and of those that decode all of it
+            if stream.codec_context is not None:  # and for those that decode the rest
                 stream.codec_context.options = {"max_pixels": str(limits.max_pixels())}
     except BaseException:
         container.close()

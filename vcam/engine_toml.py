@@ -1,7 +1,7 @@
-"""What an `engine.toml` holds: the one definition for whoever writes one and whoever reads it.
+"""The format of `engine.toml`: one definition for writers and readers.
 
-Only `task`, `model`, `classes`, the size of the input and the files are needed to run an engine;
-everything else says how it came about.
+Only `task`, `model`, `classes`, the input size and the files are needed to run an engine; the rest
+documents its origin.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _MOST_PX = 8192
 
 @dataclass(frozen=True, slots=True)
 class EngineFile:
-    """One ONNX file. name: without folders. precision: "fp32" or "fp16". bytes: its length.
+    """One ONNX file. name: without folders. precision: "fp32" or "fp16". bytes: file size.
 
-    parity: how far it is from its reference, as it was measured when it was made.
+    parity: the difference from the reference, measured during conversion.
     """
 
     name: str
@@ -37,7 +37,7 @@ class EngineFile:
     parity: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As a `[[file]]` table."""
+        """Return it as a `[[file]]` table."""
         table: dict[str, Any] = {
             "engine": self.engine,
             "name": self.name,
@@ -50,9 +50,9 @@ class EngineFile:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How weights came about. preset: the published weights for which they were taken, or "".
+    """The origin of the weights. preset: the matching published weights, or "".
 
-    samples: how many a training of this project saw; sets: the names of the sets it drew from.
+    samples: training samples seen in this project; sets: names of the training sets.
     """
 
     text: str = ""
@@ -63,10 +63,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """What the network inside an engine reads: `(x - mean) / std` of 0..255.
+    """The input of the network inside an engine: `(x - mean) / std` of 0..255.
 
-    order: "RGB" or "BGR"; mean and std stay in the order red, green, blue. The engine itself takes
-    RGB; all of this is inside of it.
+    order: "RGB" or "BGR"; mean and std are always in the order red, green, blue. The engine itself
+    takes RGB and converts internally.
     """
 
     order: str
@@ -76,10 +76,10 @@ class PixelFormat:
 
 @dataclass(frozen=True, slots=True)
 class EngineManifest:
-    """An `engine.toml`. size: (height, width) of the input. network: what the checkpoint is of.
+    """An `engine.toml`. size: (height, width) of the input. network: the checkpoint's network.
 
-    memory: whether `state_in` and `state_out` are there. threshold: of a detector, from which score
-    on a box counts. quality: scores, one table each.
+    memory: whether it has `state_in` and `state_out`. threshold: the minimum score of a detector's
+    box. quality: scores, one table each.
     """
 
     task: str
@@ -99,11 +99,11 @@ class EngineManifest:
 
     @property
     def output(self) -> str:
-        """The name of the answer's tensor."""
+        """The name of the output tensor."""
         return _OUTPUTS[self.task]
 
     def to_dict(self) -> dict[str, Any]:
-        """The document, for a writer of TOML."""
+        """Return the document to write as TOML."""
         height, width = self.size
         table: dict[str, Any] = {
             "format": FORMAT,
@@ -131,10 +131,10 @@ class EngineManifest:
 
 
 def read_engine_toml(path: Path) -> EngineManifest:
-    """Read an `engine.toml`; nothing in it is trusted.
+    """Read an `engine.toml`; every value in it is checked.
 
     Raises:
-        EngineError: it cannot be read, is no TOML, or lacks a value or has a wrong one.
+        EngineError: it cannot be read, is not TOML, or a value is missing or wrong.
     """
     try:
         return _manifest(Table(path, "", read_toml(path)))
@@ -215,7 +215,7 @@ def _integer(table: Table, key: str) -> int:
 
 
 def _plain(table: Table, key: str) -> str:
-    """A name: letters, digits, "_", "-" and ".", so that no path can hide in it."""
+    """Read a name: letters, digits, "_", "-" and ".", so that it cannot be a path."""
     name = table.text(key)
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
         raise table.wrong(key, "a name of letters, digits, _, - and .")

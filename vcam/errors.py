@@ -1,4 +1,4 @@
-"""Every error that vcam raises on purpose.
+"""All errors that vcam raises on purpose.
 
 VcamError
 ├── UsageError        the request is impossible: unknown name, bad value, bad combination
@@ -9,9 +9,9 @@ VcamError
 │   └── SinkLost      it could be written before, and no longer can (device removed, disk full)
 └── StageError        a pipeline thread failed; `stage` names it and `__cause__` is the failure
 
-A message is one line: the thing, the value, the next step.
+A message is one line: the object, the value, the next step.
 
-`MatteMissing` is no VcamError: it is a bug, and nothing outlives it.
+`MatteMissing` is not a VcamError: it is a bug, and it always ends the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SourceError(VcamError):
 
 
 class SourceLost(SourceError):  # noqa: N818  - the tree above reads better so
-    """A source that delivered frames no longer does."""
+    """A source that delivered frames stopped delivering them."""
 
 
 class EngineError(VcamError):
@@ -44,7 +44,7 @@ class SinkError(VcamError):
 
 
 class SinkLost(SinkError):  # noqa: N818
-    """A sink that took frames no longer does."""
+    """A sink that accepted frames stopped accepting them."""
 
 
 class StageError(VcamError):
@@ -52,7 +52,7 @@ class StageError(VcamError):
 
     Args:
         stage: "capture", "infer", "face" or "compose".
-        cause: what it raised; also set as `__cause__`.
+        cause: the exception; also set as `__cause__`.
     """
 
     def __init__(self, stage: str, cause: BaseException) -> None:
@@ -69,11 +69,11 @@ class MatteMissing(Exception):  # noqa: N818
 
 
 MachineError = OSError | MemoryError
-"""What the machine refuses, not the program: no memory, no more open files. It may pass."""
+"""Errors of the machine rather than the program: no memory, too many open files. They may pass."""
 
 
 def explained(error: BaseException) -> str:
-    """What an exception means for the user: one line with the next step."""
+    """Explain an exception to the user: one line with the next step."""
     if isinstance(error, VcamError):
         return one_line(error)
     if isinstance(error, MemoryError):

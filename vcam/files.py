@@ -1,9 +1,9 @@
-"""Files: reading them with bounds, and writing them whole or not at all.
+"""Files: bounded reads, and writes that are complete or do not happen.
 
-Every writer of vcam goes through `Draft`. A draft has a random name beside its final one and is
-made with O_EXCL and O_NOFOLLOW, so that nobody can plant a link where it will be; it takes its
-final name only when it is complete and on the disk. A final name that is a symbolic link, a pipe or
-a device is refused, and a file that appears under that name meanwhile is kept.
+Every writer of vcam uses `Draft`. A draft is a temporary file with a random name beside the final
+one. It is opened with O_EXCL and O_NOFOLLOW, so no link can be planted in its place, and is renamed
+only when it is complete and on the disk. A final name that is a symbolic link, a pipe or a device
+is refused, and a file that appears under that name meanwhile is kept.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 _MARK = "vcam-partial"
-"""In the name of every draft: `.<stem>.<8 random hexadecimal digits>.vcam-partial<suffix>`."""
+"""Part of every draft's name: `.<stem>.<8 random hexadecimal digits>.vcam-partial<suffix>`."""
 _DRAFT_NAME = re.compile(rf"\..*\.[0-9a-f]{{8}}\.{_MARK}(\.\w+)?", re.DOTALL)
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
-"""Both of renameat2(2)."""
+"""Flags of renameat2(2)."""
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _O_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def entries(folder: Path, pattern: str = "*") -> list[Path]:
-    """What in a folder matches, as far as this user can see; empty if there is no such folder."""
+    """List the matching entries of a folder that this user can see; none if there is no folder."""
     try:
         return sorted(folder.glob(pattern))
     except OSError:
@@ -43,8 +43,7 @@ def entries(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most that size. Pipes and devices are refused without
-    waiting for them.
+    """Read a regular file of at most that size. Pipes and devices are refused at once.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger; `strerror` says so.
@@ -93,7 +92,7 @@ def _open_regular(path: Path) -> BinaryIO:
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two names are one file, by links or not; False if either is missing."""
+    """Whether two names are the same file, also through links; False if either is missing."""
     try:
         return one.samefile(other)
     except (OSError, ValueError):
@@ -101,7 +100,7 @@ def is_same_file(one: Path, other: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder; False also if no file can have this name."""
+    """Whether it is a folder; False if the name is not a possible file name."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -109,8 +108,8 @@ def is_folder(path: Path) -> bool:
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file or folder belongs to this user alone: nobody else may write to it, and its
-    name is no link. True on Windows, where a user's folders are so by their place.
+    """Whether a file or folder belongs to this user alone: no other user may write to it, and its
+    name is not a link. Always True on Windows, where the user's folders are private by location.
     """
     if sys.platform == "win32":
         return True
@@ -124,19 +123,18 @@ def is_own(path: Path) -> bool:
 
 
 class Draft:
-    """A file in the making. Use it as a context: an exception, or leaving without `commit`, removes
-    it.
+    """A file in the making. Use it as a context manager: an exception, or leaving without `commit`,
+    removes it.
 
     Args:
         path: the final name; its folder must exist.
-        overwrite: an existing regular file of that name may be replaced.
-        mode: permission bits of the file; None: those of the file that it replaces, else what the
-            umask allows.
-        durable: wait until the file is on the disk before it gets its name.
+        overwrite: replace an existing regular file of that name.
+        mode: permission bits; None: those of the replaced file, else what the umask allows.
+        durable: flush the file to the disk before it gets its name.
 
     Attributes:
         path: as given.
-        file: open for reading and writing, at its start; owned by the draft.
+        file: open for reading and writing, positioned at its start; owned by the draft.
     """
 
     def __init__(
@@ -154,11 +152,11 @@ class Draft:
         return self._file
 
     def __enter__(self) -> Self:
-        """Make the file.
+        """Create the temporary file.
 
         Raises:
-            OSError: the name is taken, a link, no regular file or no possible name, or the folder
-                cannot be written to.
+            OSError: the name is taken, a link, not a regular file or not a possible name, or the
+                folder is not writable.
         """
         check_target(self.path, self._overwrite)
         self._file, self._name = _make_beside(self.path)
@@ -166,12 +164,12 @@ class Draft:
         return self
 
     def commit(self) -> None:
-        """Put the file on the disk and give it its name.
+        """Flush the file to the disk and rename it.
 
         Raises:
-            FileExistsError: a file of that name appeared meanwhile. It is kept, and so is the
-                draft, under the name that is the `filename2` of the error.
-            OSError: it cannot be written; nothing is left.
+            FileExistsError: a file of that name appeared meanwhile. It is kept; the draft is kept
+                under the name in the error's `filename2`.
+            OSError: it cannot be written; nothing is left behind.
         """
         name, file = self._name, self._file
         assert name is not None, "a draft is committed inside its context, once"
@@ -208,7 +206,7 @@ class Draft:
                 os.fchmod(handle, mode)
 
     def discard(self) -> None:
-        """Remove it. May be called twice, and after `commit`."""
+        """Remove it. May be called twice, also after `commit`."""
         file, self._file = self._file, None
         name, self._name = self._name, None
         if name is not None:
@@ -229,10 +227,10 @@ class Draft:
 
 
 class DraftFolder:
-    """A folder in the making, inside another one, for files that are to replace others together.
+    """A temporary folder inside another one, for files that replace others together.
 
     Attributes:
-        path: of the folder, while it is open.
+        path: the folder, while it is open.
     """
 
     def __init__(self, inside: Path) -> None:
@@ -240,10 +238,10 @@ class DraftFolder:
         self._handle = -1
 
     def __enter__(self) -> Self:
-        """Make it.
+        """Create it.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
         self.path.mkdir()
         _OPEN.add(self.path)
@@ -253,7 +251,7 @@ class DraftFolder:
         return self
 
     def discard(self) -> None:
-        """Remove it and what is in it. May be called twice."""
+        """Remove it with its content. May be called twice."""
         handle, self._handle = self._handle, -1
         _OPEN.discard(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
@@ -272,11 +270,11 @@ class DraftFolder:
 _OPEN: set[Path] = set()
 """The drafts of this process, for `discard_all`."""
 finishing = threading.RLock()
-"""Held while a file is completed and gets its name; see `discard_all`."""
+"""Held while a file is completed and renamed; see `discard_all`."""
 
 
 def is_recording() -> bool:
-    """Whether a draft of this process holds something that would be lost with it."""
+    """Whether discarding the drafts of this process would lose a recording."""
     return any(_holds_something(name) for name in list(_OPEN))
 
 
@@ -288,9 +286,7 @@ def _holds_something(name: Path) -> bool:
 
 
 def discard_all(patience_s: float) -> None:
-    """Remove every draft of this process, which is about to end. Files that are being finished are
-    waited for.
-    """
+    """Remove every draft before the process ends; wait for files that are being finished."""
     if finishing.acquire(timeout=patience_s):
         finishing.release()
     for name in list(_OPEN):
@@ -304,10 +300,10 @@ def write_whole(
     overwrite: bool = True,
     durable: bool = True,
 ) -> None:
-    """Write a file whole or not at all; see `Draft` for the arguments. Text becomes UTF-8.
+    """Write a file completely or not at all; see `Draft` for the arguments. Text is UTF-8.
 
     Raises:
-        OSError: it cannot be written; nothing is left.
+        OSError: it cannot be written; nothing is left behind.
     """
     with Draft(path, overwrite, mode, durable) as draft:
         draft.file.write(content.encode() if isinstance(content, str) else content)
@@ -315,7 +311,7 @@ def write_whole(
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Make sure that a file may get this name.
+    """Make sure that a file may be written under this name.
 
     Raises:
         OSError: it may not; `strerror` says why.
@@ -342,9 +338,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the drafts in a folder that programs which were killed have left: nobody holds their
-    locks any more.
-    """
+    """Remove drafts that killed programs left in a folder: their locks are free."""
     for name in entries(folder, f".*.{_MARK}*"):
         if not _DRAFT_NAME.fullmatch(name.name):
             continue
@@ -367,7 +361,7 @@ def _remove(name: Path) -> None:
 
 
 def _make_beside(path: Path) -> tuple[BinaryIO, Path]:
-    """A new file with a random name in the folder of `path`, locked as long as it is open."""
+    """Create a file with a random name beside `path`, locked while it is open."""
     flags = (
         os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_NOFOLLOW | _O_BINARY | getattr(os, "O_CLOEXEC", 0)
     )
@@ -382,14 +376,14 @@ def _make_beside(path: Path) -> tuple[BinaryIO, Path]:
         _lock(handle)
         if (
             sys.platform == "win32" or os.fstat(handle).st_nlink
-        ):  # else another program took it for a leftover
+        ):  # else another program removed it as a leftover
             return os.fdopen(handle, "w+b"), name
         os.close(handle)
 
 
 def _lock(handle: int) -> bool:
-    """Lock a file; whether nobody else holds its lock. Without locks (Windows, some networks)
-    nothing is a leftover.
+    """Lock a file; return whether that worked. Without locks (Windows, some network file systems)
+    no file counts as a leftover.
     """
     try:
         import fcntl
@@ -401,8 +395,8 @@ def _lock(handle: int) -> bool:
 
 
 def _name_without_replacing(name: Path, final: Path) -> Path:
-    """Rename a file, to the first of `final`, `final-2`, `final-3` and so on that is free; return
-    which.
+    """Rename a file to the first free name of `final`, `final-2`, `final-3` and so on; return that
+    name.
     """
     wanted, number = final, 1
     while True:
@@ -416,14 +410,13 @@ def _name_without_replacing(name: Path, final: Path) -> Path:
 
 
 def _rename_new(name: Path, final: Path) -> None:
-    """Rename a file unless the new name is taken, in one step where the system and the file system
-    have such a step.
+    """Rename a file unless the new name is taken, atomically if the system and file system can.
 
     Raises:
         FileExistsError: it is taken.
     """
     if sys.platform == "win32":
-        name.rename(final)  # never replaces there
+        name.rename(final)  # never replaces on this system
         return
     number = _renameat2(name, final)
     if number == 0:
@@ -453,7 +446,7 @@ def _renameat2(name: Path, final: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the folder's list of names on the disk, if the system can."""
+    """Flush the folder's entries to the disk, if the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
@@ -463,7 +456,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong with a file and what to do about it, in one line without the file's name."""
+    """Explain a file error and the next step, in one line without the file's name."""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; make room or write to another one"

@@ -16,7 +16,7 @@ Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, [H, W, 3 or 4], RGB or RGBA with straight alpha, full range."""
 
 Size = tuple[int, int]
-"""(width, height) in pixels, the order users write: 1280x720."""
+"""(width, height) in pixels, as users write it: 1280x720."""
 
 
 class Matrix(Enum):
@@ -33,14 +33,14 @@ class Matrix(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A still picture as people keep it, upright.
+    """An upright still picture.
 
-    pixels: H and W may be odd. Not to be written to.
+    pixels: read only. H and W may be odd.
     icc: the colour profile of `pixels`; empty: sRGB.
-    exif: as in a JPEG's APP1 segment, "Exif" and two zeros first, without orientation and
-        thumbnail; empty: none.
-    jpeg: quantisation tables and subsampling of the JPEG file that it was; None: it was no JPEG.
-    left_out: what its file held besides, in words.
+    exif: as in a JPEG's APP1 segment, beginning with "Exif" and two zero bytes, without orientation
+        and thumbnail; empty: none.
+    jpeg: quantisation tables and subsampling of the source JPEG; None: it was not a JPEG.
+    left_out: content of the file that is not kept, in words.
     """
 
     pixels: Pixels
@@ -65,17 +65,17 @@ class Frame:
     """One picture as I420, limited range (luma 16..235, chroma 16..240), in one contiguous buffer.
 
     data: uint8 [H * 3 / 2, W], C-contiguous; the luma plane, then Cb, then Cr, each chroma plane [H
-        / 2, W / 2]. Width and height are even. The frame owns it: who receives a Frame may read it
-        for as long as it likes, and nobody writes to it after it was handed over.
+        / 2, W / 2]. Width and height are even. The frame owns it: receivers may read it for as long
+        as they like, and no one writes to it after it is handed over.
     matrix: the YCbCr coefficients.
-    t_capture_ns: `time.monotonic_ns()` when the picture reached this program (the clock latency is
-        measured by).
-    index: counts the frames that the source delivered, from 0.
-    alpha: uint8 [H, W], 0 transparent .. 255 opaque, where the picture has transparency; else None.
-    pts_ns: presentation time in the source's own timeline, 0 at its first frame.
-    picture: of a still picture: the same at its full size and depth, for sinks that write pictures.
-        It shows what the frame shows: `Composer` renews it with the frame.
-    duration_ns: for how long the source shows it; 0: until the next one, or for a frame period.
+    t_capture_ns: `time.monotonic_ns()` when the picture reached this program; latency is measured
+        from here.
+    index: number of the frame, counted by the source from 0.
+    alpha: uint8 [H, W], 0 transparent .. 255 opaque; None: the picture is opaque.
+    pts_ns: presentation time in the source's timeline, 0 at its first frame.
+    picture: a still source's picture at full size and depth, for sinks that write pictures. It
+        shows the same as the frame: `Composer` updates both.
+    duration_ns: how long the source shows it; 0: until the next one, or for a frame period.
     """
 
     data: Plane
@@ -168,12 +168,10 @@ class FaceClass(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaceGates:
-    """Where a parser lets effects through that a mesh alone would draw on what is held before the
-    face.
+    """Openings for effects drawn from the mesh, reduced where something covers the face.
 
-    mouth, eyes: uint8 [h, w] in the pixels of `FaceRegions.probs`, 0 shut .. 255 open. mouth_seen:
-        0..1, the share of
-    the mouth that the parser sees as such.
+    mouth, eyes: uint8 [h, w] in the pixels of `FaceRegions.probs`, 0 shut .. 255 open.
+    mouth_seen: 0..1, the share of the mouth that the parser sees.
     """
 
     mouth: Plane
@@ -183,16 +181,16 @@ class FaceGates:
 
 @dataclass(frozen=True, slots=True)
 class FaceRegions:
-    """Where the parts of one face are.
+    """The parts of one face.
 
-    probs: uint8 [C, h, w], a plane for each FaceClass in a crop's own pixels, summing to about 255;
-        read only. All of them are 0 where a face was not parsed yet.
+    probs: uint8 [C, h, w], a plane per FaceClass in the crop's pixels, summing to about 255; read
+        only. All zero until the face is first parsed.
     to_frame: float64 [2, 3], from the crop's (x, y, 1) to the frame's (x, y); pixel centres lie at
         +0.5 in both.
-    presence: 0..1, how much of an effect the face gets: below 1 while it comes or goes.
+    presence: 0..1, strength of effects on this face: below 1 while it appears or disappears.
     points: float32 [478, 3], the mesh: x, y in frame pixels, z in the same unit, smaller towards
-        the camera; read only. None where only a parser sees the face.
-    gates: with a mesh and a parse; else None.
+        the camera; read only. None if only a parser sees the face.
+    gates: given with a mesh and a parse; else None.
     """
 
     probs: NDArray[np.uint8]

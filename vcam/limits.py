@@ -1,6 +1,6 @@
-"""Bounds on what files may ask for, so that a few bytes cannot take all of the memory or the time.
+"""Limits on what files may request, so that a few bytes cannot exhaust memory or time.
 
-Everything here is far above what cameras, phones and films have.
+All limits are far above what cameras, phones and films need.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 DEFAULT_MAX_PIXELS = 100_000_000
-"""Of one picture. A picture of so many takes 300 MB as RGB."""
+"""Pixels of one picture; as RGB that many take 300 MB."""
 MAX_STREAMS = 64
 MAX_FRAMES = 20_000_000
-"""Of a film; 24 hours at 240 frames per second."""
+"""Frames of a film; 24 hours at 240 frames per second."""
 MAX_BOXES = 10_000
-"""At the top of an MP4 file; a fragmented one has two for every fragment."""
+"""Boxes at the top level of an MP4 file; a fragmented one has two per fragment."""
 MAX_FILE_BYTES = 1 << 29
-"""Of a single picture's file, which is read whole."""
+"""Bytes of a still picture's file, which is read whole."""
 
 _OPENCV_VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
-"""OpenCV reads it once, when it is imported."""
+"""OpenCV reads this variable once, when it is imported."""
 
 
 class LimitError(ValueError):
-    """A file asks for more than any picture or film does; the message is a whole sentence."""
+    """A file requests more than any picture or film needs; the message is a whole sentence."""
 
 
 def max_pixels() -> int:
-    """How many pixels one picture may have."""
+    """Return the maximum number of pixels of one picture."""
     try:
         return max(1, int(os.environ.get(_OPENCV_VARIABLE, DEFAULT_MAX_PIXELS)))
     except ValueError:
@@ -40,8 +40,8 @@ def max_pixels() -> int:
 
 
 def set_max_pixels(count: int | None = None) -> None:
-    """Set it for this process; None: the default, unless it is set already. Has its full effect
-    before OpenCV is imported only.
+    """Set the limit for this process; None: the default, unless it is already set. OpenCV obeys it
+    only if it is set before OpenCV is imported.
     """
     if count is None:
         os.environ.setdefault(_OPENCV_VARIABLE, str(DEFAULT_MAX_PIXELS))
@@ -50,7 +50,7 @@ def set_max_pixels(count: int | None = None) -> None:
 
 
 def too_large(width: int | None = None, height: int | None = None) -> str:
-    """What is said of a picture of more pixels."""
+    """The error text for a picture with too many pixels."""
     size = f"{width}x{height}, " if width and height else ""
     most = max_pixels() / 1e6
     return (
@@ -60,10 +60,10 @@ def too_large(width: int | None = None, height: int | None = None) -> str:
 
 
 def check_container(container: InputContainer) -> None:
-    """Make sure that a file or stream asks for no more than a film does.
+    """Make sure that a file or stream requests no more than a film needs.
 
     Raises:
-        LimitError: it does.
+        LimitError: it requests more.
     """
     if (count := len(container.streams)) >= MAX_STREAMS:
         raise LimitError(
@@ -82,10 +82,10 @@ def check_container(container: InputContainer) -> None:
 
 
 def check_boxes(path: Path) -> None:
-    """Make sure that an MP4 file is not made of countless boxes, which take seconds to look at.
+    """Make sure that an MP4 file does not consist of countless boxes, which take seconds to scan.
 
     Raises:
-        LimitError: it is.
+        LimitError: it does.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -103,6 +103,6 @@ def check_boxes(path: Path) -> None:
                 if size < 8 or len(header) < 8:
                     return
                 at += size
-    except (OSError, ValueError):  # its reader says what is wrong
+    except (OSError, ValueError):  # the demuxer reports the error
         return
     raise LimitError(f"it has more than {MAX_BOXES} boxes, and no film has; choose another file")

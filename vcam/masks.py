@@ -1,4 +1,4 @@
-"""Masks of pictures and films, as files."""
+"""Masks of pictures and films, written to files."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from vcam.matting.pyramid import LOW_WIDTH_PX, halve
 from vcam.matting.refine import RefineConfig, refine
 
 CLASS_NAMES = tuple(member.name.lower().replace("_", "-") for member in FaceClass)
-"""Of a face engine's classes, as users write them."""
+"""User names of a face engine's classes."""
 FACE = "face"
-"""All that belongs to a face: skin, brows, eyes, lips and teeth."""
+"""All classes that belong to a face: skin, brows, eyes, lips and teeth."""
 _OWN_PALETTE = (
     (0, 0, 0),
     (92, 92, 92),
@@ -50,7 +50,7 @@ _OWN_PALETTE = (
 )
 PALETTES = {
     "vcam": _OWN_PALETTE,
-    # As the figures of the EasyPortrait dataset are coloured (arXiv:2304.13509, class
+    # The colours in the figures of the EasyPortrait dataset (arXiv:2304.13509, class
     # EasyPortraitDataset of github.com/hukenovs/easyportrait).
     "easyportrait": (
         (0, 0, 0),
@@ -64,18 +64,18 @@ PALETTES = {
         (230, 232, 230),
     ),
 }
-"""R, G, B of the classes, in their order, by the name of the palette."""
+"""R, G, B of each class in order, by palette name."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskKind:
-    """Which mask is wanted.
+    """The kind of mask.
 
     kind: "labels", "palette", the name of a class, or FACE; None: people, or the labels.
-    threshold: 0..1, from which share on a pixel belongs to the class; None: soft values for a class
-        that was named, else 0.5.
+    threshold: 0..1, the least share of a pixel that counts as the class; None: soft values for a
+        named class, else 0.5.
     palette: a name in `PALETTES`.
-    overlay: 0..1, how much of the mask's colours is laid over the picture; None: the mask alone.
+    overlay: 0..1, opacity of the mask's colours over the picture; None: the mask alone.
     """
 
     kind: str | None = None
@@ -85,14 +85,14 @@ class MaskKind:
 
 
 def check_names(pictures: Mapping[Path, Path], what: str = "") -> None:
-    """Refuse pictures whose masks would have one name.
+    """Refuse pictures whose masks would get the same name.
 
     Args:
-        pictures: each with its place in the folder of masks.
-        what: comes behind the stem.
+        pictures: each with its path relative to the folder of masks.
+        what: appended to the stem.
 
     Raises:
-        UsageError: there are such.
+        UsageError: two names collide.
     """
     seen: dict[Path, Path] = {}
     for picture, inside in pictures.items():
@@ -104,8 +104,8 @@ def check_names(pictures: Mapping[Path, Path], what: str = "") -> None:
 
 
 def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
-    """The alpha uint8 [H, W], 0 room .. 255 person, of one uint8 [H, W, 3] RGB picture, at the
-    picture's own size.
+    """Compute the alpha uint8 [H, W], 0 room .. 255 person, of one uint8 [H, W, 3] RGB picture, at
+    the picture's size.
 
     Raises:
         EngineError: the engine failed.
@@ -120,7 +120,7 @@ def picture_alpha(matter: Matter, image: NDArray[np.uint8]) -> Plane:
 
 
 def person_mask(matter: Matter, image: NDArray[np.uint8], kind: MaskKind) -> NDArray[np.uint8]:
-    """The people of a picture at its own size: uint8 [H, W], or [H, W, 3] RGB with an overlay.
+    """Find the people in a picture: uint8 [H, W], or [H, W, 3] RGB with an overlay, at its size.
 
     Raises:
         EngineError: the engine failed.
@@ -133,14 +133,14 @@ def person_mask(matter: Matter, image: NDArray[np.uint8], kind: MaskKind) -> NDA
 def face_mask(
     parser: Parser, finder: FaceFinder, image: NDArray[np.uint8], kind: MaskKind
 ) -> NDArray[np.uint8]:
-    """The classes of a picture, at its own size.
+    """Find the face classes in a picture, at its size.
 
     Args:
         parser: open.
         finder: open.
         image: uint8 [H, W, 3] RGB.
-        kind: labels: uint8 [H, W], the number of the likeliest FaceClass; palette, or any kind with
-            an overlay: uint8 [H, W, 3] RGB; a class: uint8 [H, W], how likely it is, 0..255.
+        kind: labels: uint8 [H, W], the number of the most likely FaceClass; palette, or any kind
+            with an overlay: uint8 [H, W, 3] RGB; a class: uint8 [H, W], its probability, 0..255.
 
     Raises:
         EngineError: the engine failed.
@@ -170,14 +170,14 @@ def _laid(
     colour: NDArray[np.uint8] | tuple[int, int, int],
     opacity: float,
 ) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]: a colour, or one for each pixel, over a picture by `weight`."""
+    """Lay a colour, or one per pixel, over a picture with opacity `weight`: uint8 [H, W, 3]."""
     share = weight[..., None].astype(np.float32) * (opacity / 255)
     mixed = image + (np.asarray(colour, np.float32) - image) * share
     return np.asarray(np.rint(mixed), np.uint8)
 
 
 def legend(palette: str) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] RGB: the colour, number and name of each class."""
+    """Draw the colour, number and name of each class: uint8 [H, W, 3] RGB."""
     row, width = 28, 220
     drawn = np.full((row * len(CLASS_NAMES) + 8, width, 3), 255, np.uint8)
     for number, (name, colour) in enumerate(zip(CLASS_NAMES, PALETTES[palette], strict=True)):
@@ -199,23 +199,22 @@ def write_masks(
     inside: Mapping[Path, Path] | None = None,
     what: str = "",
 ) -> Iterator[tuple[Path, Exception | None]]:
-    """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
-    if anything.
+    """Write `<stem>.png`, 8 bits, for each picture; yield each picture with its failure, or None.
 
     Args:
-        mask_of: from a picture uint8 [H, W, 3] RGB to what is written, grey or RGB, or to the bytes
-            of files by suffix.
-        pictures: to be read.
-        out: a folder; created.
-        overwrite: masks that are there already may be replaced.
-        suffixes: of the files that `mask_of` gives.
-        inside: the place of each picture in `out`; None: they lie in it directly.
-        what: comes behind the stem of each name.
+        mask_of: maps a picture uint8 [H, W, 3] RGB to the mask, grey or RGB, or to the bytes of
+            files by suffix.
+        pictures: to read.
+        out: a folder; created if missing.
+        overwrite: replace existing masks.
+        suffixes: of the files that `mask_of` returns.
+        inside: the path of each picture's mask relative to `out`; None: directly in `out`.
+        what: appended to the stem of each name.
 
     Raises:
-        UsageError: a mask would replace one of the pictures, or is there already; nothing was
+        UsageError: a mask would replace one of the pictures, or already exists; nothing was
             written.
-        SinkError: the folder cannot be written to; nothing further would succeed.
+        SinkError: the folder is not writable, so no later mask would succeed.
         EngineError: the engine failed.
     """
     from vcam.errors import SourceError
@@ -252,7 +251,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _check_targets(stems: Mapping[Path, Path], ending: str, overwrite: bool) -> None:
-    """Refuse before any work what would destroy a picture or an earlier mask."""
+    """Refuse masks that would replace a picture or an earlier mask, before any work."""
     for picture, stem in stems.items():
         mask = stem.with_name(f"{stem.name}{ending}")
         if any(is_same_file(mask, other) for other in stems):
@@ -268,7 +267,7 @@ def _check_targets(stems: Mapping[Path, Path], ending: str, overwrite: bool) -> 
 
 
 def write_legend(out: Path, palette: str) -> None:
-    """Write `legend.png` beside masks in colour, in place of an earlier one.
+    """Write `legend.png` beside coloured masks, replacing an earlier one.
 
     Raises:
         SinkError: it cannot be written.
@@ -278,13 +277,13 @@ def write_legend(out: Path, palette: str) -> None:
 
 
 def _png(mask: NDArray[np.uint8]) -> bytes:
-    """A PNG of uint8 [H, W], grey, or [H, W, 3] RGB."""
+    """Encode uint8 [H, W], grey, or [H, W, 3] RGB, as PNG."""
     image = mask if mask.ndim == 2 else cv2.cvtColor(mask, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 def _write(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     try:
         write_whole(path, data, overwrite=overwrite)
     except OSError as error:
@@ -299,16 +298,16 @@ def open_masks(
     threads: int,
     wanted: MaskKind,
 ) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
-    """What makes the mask of a picture uint8 [H, W, 3] RGB, by a person engine or a face engine;
-    see `open_matter`.
+    """Return the function that makes the mask of a picture uint8 [H, W, 3] RGB, with a person or
+    face engine; see `open_matter`.
 
-    wanted: which mask.
+    wanted: the kind of mask.
 
     Raises:
-        UsageError: unknown engine or backend, or the engine has no such mask.
-        EngineError: a damaged file.
+        UsageError: the engine or backend is unknown, or the engine has no such mask.
+        EngineError: the file is damaged.
     """
-    if engine == AUTO_ENGINE:  # a picture may take its time: the best there is
+    if engine == AUTO_ENGINE:  # a picture has no deadline: take the best
         specs = person_engines(engine_folders(engines), best_precision(backend))
         quality = quality_of(specs)
         spec = max(specs, key=lambda x: quality[x.name])
@@ -351,19 +350,19 @@ def open_landmarks(
     threads: int,
     suffixes: Sequence[str],
 ) -> Iterator[Callable[[NDArray[np.uint8]], dict[str, bytes]]]:
-    """What makes the files of a picture's faces, by suffix: ".json" their points, ".png" the
-    picture with their outlines.
+    """Return the function that makes the files of a picture's faces, by suffix: ".json" the
+    points, ".png" the picture with outlines.
 
     Args:
-        engine: a mesh, or AUTO_ENGINE; see `open_finder`, and so for the rest.
+        engine: a mesh, or AUTO_ENGINE; see `open_finder` for this and the rest.
         engines: folders.
         backend: its name.
         threads: on a CPU.
-        suffixes: of the files that are wanted.
+        suffixes: of the requested files.
 
     Raises:
-        UsageError: unknown engine or backend, or the engine is no mesh.
-        EngineError: a damaged file.
+        UsageError: the engine or backend is unknown, or the engine is not a mesh.
+        EngineError: the file is damaged.
     """
     name = DEFAULT_FACE_MESH if engine == AUTO_ENGINE else engine
     with open_finder(name, engines, backend, threads) as finder:

@@ -1,6 +1,6 @@
-"""How a run is doing: the state that its threads report, its counters and its timings.
+"""The condition of a run: states reported by its threads, counters and timings.
 
-The threads write, anybody reads. The most serious state of any thread is the state of the run.
+The run's threads write; any thread may read. The run's state is the most serious of its threads'.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _HEALTHY = (RUNNING, WAITING, STARTING, IDLE, PAUSED)
 _LEAST_FIRST = (*_HEALTHY, EFFECT_FAILED, NO_CAMERA, NO_ENGINE, NO_SINK)
 
 _WINDOW = 2048
-"""Percentiles speak of this many latest events (about one minute at 30 frames per second)."""
+"""Number of latest events in percentiles (about one minute at 30 frames per second)."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a run is at one moment.
+    """The condition of a run at one moment.
 
     name: one of
-        "starting"       no picture has come yet, and nothing is wrong
-        "running"        pictures come in and go out
-        "idle"           nobody looks, so the camera is off
-        "paused"         a card goes out, because somebody asked for it; a camera is off
+        "starting"       no picture has arrived yet, and nothing is wrong
+        "running"        pictures arrive and leave
+        "idle"           no program is watching, so the camera is off
+        "paused"         a card is shown at the user's request; a camera is off
         "waiting"        no new picture for a while: the engine is busy, or the camera is silent
-        "effect failed"  an effect cannot do its work
-        "no camera"      the source cannot be opened, or broke off; it is tried again
-        "no engine"      the engine failed; it is opened again
-        "no sink"        the virtual camera is gone; it is opened again when it is back
-    reason: one line that says why, empty where the name says it all.
+        "effect failed"  an effect fails
+        "no camera"      the source does not open or broke off; retrying
+        "no engine"      the engine failed; retrying
+        "no sink"        the virtual camera is gone; retrying until it returns
+    reason: one line of explanation; empty if the name says everything.
     """
 
     name: str = STARTING
@@ -53,7 +53,7 @@ class State:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing has failed."""
+        """Whether no part has failed."""
         return self.name in _HEALTHY
 
     def __str__(self) -> str:
@@ -61,22 +61,22 @@ class State:
 
 
 class StateBoard:
-    """Where the stages of a run say how they are. Every method may be called from any thread."""
+    """Collects the states of a run's stages. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._said: dict[str, State] = {}
 
     def say(self, stage: str, name: str, reason: str = "") -> None:
-        """How `stage` ("capture", "infer", "compose") is from now on; `name` is one of those that
-        `State` lists.
+        """Report the state of `stage` ("capture", "infer", "compose"); `name` is one of those
+        listed in `State`.
         """
         with self._lock:
             self._said[stage] = State(name, reason)
 
     @property
     def now(self) -> State:
-        """The most serious of what the stages said last; "starting" before any of them spoke."""
+        """The most serious current state of all stages; "starting" before any report."""
         with self._lock:
             return max(
                 self._said.values(),
@@ -87,7 +87,7 @@ class StateBoard:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Of durations in milliseconds; zeros where nothing was measured."""
+    """Percentiles of durations in milliseconds; zeros without measurements."""
 
     p50_ms: float = 0.0
     p95_ms: float = 0.0
@@ -95,7 +95,7 @@ class Percentiles:
 
     @classmethod
     def of_ns(cls, durations_ns: list[int]) -> Percentiles:
-        """Percentiles by linear interpolation (NumPy's default)."""
+        """Compute percentiles by linear interpolation (NumPy's default)."""
         if not durations_ns:
             return cls()
         p50, p95, p99 = np.percentile(np.asarray(durations_ns, np.float64) / 1e6, (50, 95, 99))
@@ -104,14 +104,14 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What happened so far.
+    """Statistics of a run up to one moment.
 
-    frames: composed frames that reached the sink. repeated: times the last picture or the card was
-        sent again.
+    frames: composed frames that reached the sink. repeated: how often the last picture or the card
+        was sent again.
     fps: sent frames per second over the last few seconds. latency: from capture to the end of
         `sink.send`.
-    stages: durations of the work by stage, waiting left out. drops: frames lost, by cause. state:
-        how it is now.
+    stages: durations of work by stage, without waiting. drops: frames lost, by cause. state: the
+        current state.
     """
 
     frames: int
@@ -124,15 +124,15 @@ class Snapshot:
     state: State = field(default_factory=State)
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON takes it."""
+        """Return it as JSON values."""
         return asdict(self)
 
 
 class Stats:
-    """Collects; every method may be called from any thread.
+    """Collects statistics; every method may be called from any thread.
 
     Attributes:
-        board: where the threads say how they are.
+        board: the states of the threads.
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class Stats:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one piece of work of the stage `name`; nothing is recorded when it raises."""
+        """Time one piece of work of the stage `name`; not recorded if it raises."""
         start_ns = time.monotonic_ns()
         yield
         self.add(name, time.monotonic_ns() - start_ns)
@@ -160,7 +160,7 @@ class Stats:
             self._stages.setdefault(name, deque(maxlen=_WINDOW)).append(duration_ns)
 
     def sent(self, t_capture_ns: int) -> None:
-        """A composed frame has just reached the sink."""
+        """Record that a composed frame has just reached the sink."""
         now_ns = time.monotonic_ns()
         with self._lock:
             if not self._frames:
@@ -178,17 +178,17 @@ class Stats:
             return (self._last_ns - self._first_ns) / 1e9
 
     def repeated(self) -> None:
-        """The last picture, or the card, was sent because no new one came."""
+        """Record that the last picture, or the card, was sent for want of a new one."""
         with self._lock:
             self._repeated += 1
 
     def set_drops(self, cause: str, count: int) -> None:
-        """The number of frames lost by `cause` so far."""
+        """Set the number of frames lost so far by `cause`."""
         with self._lock:
             self._drops[cause] = count
 
     def snapshot(self) -> Snapshot:
-        """A consistent copy of everything."""
+        """Return a consistent copy of all values."""
         now_ns = time.monotonic_ns()
         with self._lock:
             recent = [t for t in self._sent_ns if now_ns - t < 3_000_000_000]

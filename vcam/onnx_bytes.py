@@ -1,8 +1,8 @@
-"""Looking into an ONNX file before any library does: whether all that it needs is in it.
+"""Inspect an ONNX file before any library reads it: does it contain all of its tensors?
 
-A tensor may name another file that holds its values ("external data"). Such a file is covered by no
-checksum, and several versions of ONNX Runtime read any file of the machine for it. So an engine
-that has such a tensor is refused.
+A tensor may refer to another file for its values ("external data"). No checksum covers that file,
+and several versions of ONNX Runtime read any file of the machine for it. So an engine with such a
+tensor is refused.
 
 Format: https://protobuf.dev/programming-guides/encoding/ and onnx/onnx.proto of
     https://github.com/onnx/onnx.
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 _DEEPEST = 100
-"""As deep as protobuf's own readers follow messages inside messages."""
+"""Maximum nesting depth, the same as in protobuf's own parsers."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The fields of one kind of message that lead to tensors: by number, the kind of
-    message in it.
+    """The fields of one message type that lead to tensors: the nested message type by field
+    number.
     """
 
     fields: dict[int, str]
@@ -45,10 +45,10 @@ _DATA_LOCATION = 14
 
 
 def has_external_data(model: bytes) -> bool:
-    """Whether any tensor of the model, in whatever graph or function of it, names another file.
+    """Whether any tensor, in any graph or function of the model, refers to another file.
 
     Raises:
-        ValueError: these bytes are no ONNX model.
+        ValueError: the bytes are not an ONNX model.
     """
     if not model:
         raise ValueError("no ONNX model")
@@ -71,7 +71,7 @@ def has_external_data(model: bytes) -> bool:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """The fields of a message: (number, content of a field with a length, else its value or 0)."""
+    """Iterate over fields: (number, content of a length-delimited field, else its value or 0)."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -92,7 +92,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """(value, where it ends)."""
+    """Decode a varint: (value, end offset)."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

@@ -1,4 +1,4 @@
-"""Still pictures at full size and depth: their colours, what effects leave of them, and files."""
+"""Still pictures at full size and depth: colours, changes by effects, and file formats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vcam.colour import to_rgb
 from vcam.frame import Frame, Picture, Pixels, Plane
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
-"""Files that `encode` writes; .heic and .heif besides if pillow-heif is installed."""
+"""File types that `encode` writes; .heic and .heif too if pillow-heif is installed."""
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".avif", *HEIF_SUFFIXES)
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
@@ -26,7 +26,7 @@ _QUALITY = 95
 
 
 def over_white(rgba: Pixels) -> Pixels:
-    """[H, W, 4] RGBA, straight alpha, uint8 or uint16, laid on white paper: [H, W, 3] RGB."""
+    """Lay [H, W, 4] RGBA, straight alpha, uint8 or uint16, on white: [H, W, 3] RGB."""
     peak = np.iinfo(rgba.dtype).max
     wide = np.uint16 if rgba.dtype == np.uint8 else np.uint64
     alpha: NDArray[Any] = rgba[..., 3:].astype(wide)
@@ -35,7 +35,7 @@ def over_white(rgba: Pixels) -> Pixels:
 
 
 def srgb_of(picture: Picture) -> NDArray[np.uint8]:
-    """What a screen shows: uint8 [H, W, 3] RGB, sRGB, on white paper."""
+    """Convert to screen colours: uint8 [H, W, 3] RGB, sRGB, on white."""
     pixels = picture.pixels if picture.pixels.shape[2] == 3 else over_white(picture.pixels)
     if pixels.dtype == np.uint16:
         pixels = np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
@@ -43,7 +43,7 @@ def srgb_of(picture: Picture) -> NDArray[np.uint8]:
 
 
 def _through(rgb: NDArray[np.uint8], icc: bytes, to_srgb: bool) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] from a profile to sRGB, or back; the same without a usable profile."""
+    """Convert uint8 [H, W, 3] from a profile to sRGB or back; unchanged without a valid profile."""
     if not icc:
         return rgb
     from PIL import Image, ImageCms
@@ -59,7 +59,7 @@ def _through(rgb: NDArray[np.uint8], icc: bytes, to_srgb: bool) -> NDArray[np.ui
 
 
 def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [H, W, C] with the last column and row repeated where W and H are odd."""
+    """Pad uint8 [H, W, C] to even H and W by repeating the last row and column."""
     height, width = image.shape[:2]
     if not (width % 2 or height % 2):
         return image
@@ -67,22 +67,21 @@ def pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def picture_of(frame: Frame) -> Picture:
-    """A frame as an 8-bit picture in sRGB, with the frame's alpha."""
+    """Convert a frame to an 8-bit picture in sRGB, with the frame's alpha."""
     rgb = to_rgb(frame)
     pixels = rgb if frame.alpha is None else np.dstack([rgb, frame.alpha])
     return Picture(np.asarray(pixels, np.uint8))
 
 
 def renewed(picture: Picture, captured: Frame, composed: Frame, hides: bool) -> Picture:
-    """What effects made of a picture; pixels that they did not change stay exactly what they were.
+    """Apply the effects' changes to a picture; unchanged pixels keep their exact values.
 
     Args:
-        picture: the one that `captured` was made of, padded to even sizes if it was odd.
+        picture: the origin of `captured`, before padding to an even size.
         captured: the frame before the effects.
         composed: the frame after them, of the same size.
-        hides: some effect hides the room. Then nothing of a changed pixel is taken from the
-            picture, and what its EXIF keeps in the maker's own form is left out, as previews may
-            be in it.
+        hides: an effect hides the room. Then changed pixels take nothing from the picture, and
+            EXIF in the maker's own format is left out, as it may contain previews.
     """
     width, height = picture.size
     if composed is captured and not hides:
@@ -106,14 +105,14 @@ def renewed(picture: Picture, captured: Frame, composed: Frame, hides: bool) -> 
 
 
 def _touched(captured: Frame, composed: Frame) -> NDArray[np.bool_]:
-    """Pixels, bool [H, W], whose luma or chroma is not the same in both frames."""
+    """Pixels, bool [H, W], whose luma or chroma differs between the frames."""
     luma = captured.y != composed.y
     chroma = (captured.u != composed.u) | (captured.v != composed.v)
     return np.asarray(luma | np.repeat(np.repeat(chroma, 2, axis=0), 2, axis=1), np.bool_)
 
 
 def _bounds(touched: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """The rows and columns that hold all touched pixels, from even to even, with a margin."""
+    """The rows and columns around all touched pixels, even, with a margin."""
     rows, columns = (np.flatnonzero(touched.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -139,7 +138,7 @@ def _change(
     scale = 1 if pixels.dtype == np.uint8 else 257
     if hides:
         new = after.astype(np.int32) * scale
-    else:  # a difference keeps the picture's own depth and fineness of colour
+    else:  # adding a difference keeps the picture's own depth and colour detail
         before = _own_rgb(captured, box, mask.shape, icc)
         new = part.astype(np.int32) + (after.astype(np.int32) - before) * scale
     clipped = np.clip(new, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
@@ -149,7 +148,7 @@ def _change(
 def _own_rgb(
     frame: Frame, box: tuple[slice, slice], shape: tuple[int, ...], icc: bytes
 ) -> NDArray[np.uint8]:
-    """A part of a frame in the picture's own colours: uint8 [H, W, 3]; H and W are those of
+    """Convert a part of a frame to the picture's own colours: uint8 [H, W, 3], with the H and W of
     `shape`.
     """
     rows, columns = box
@@ -168,7 +167,7 @@ def _own_rgb(
 
 
 def cleaned_exif(raw: bytes) -> bytes:
-    """EXIF without the orientation, which was applied, and without the thumbnail, which is old."""
+    """Remove the orientation (already applied) and the thumbnail (outdated) from EXIF."""
     return _edited(raw, maker_note=True)
 
 
@@ -189,20 +188,20 @@ def _edited(raw: bytes, maker_note: bool) -> bytes:
         if not maker_note:
             inner.pop(_MAKER_NOTE, None)
         return exif.tobytes() if len(exif) else b""
-    except Exception:  # noqa: BLE001 - Pillow raises whatever a broken block makes it stumble on
+    except Exception:  # noqa: BLE001 - Pillow raises any exception on a broken block
         return b""
 
 
 def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
-    """A picture as the content of a file.
+    """Encode a picture as the content of a file.
 
     Args:
-        picture: its alpha is laid on white if such files have none; 16 bits stay in .png and .tiff.
+        picture: its alpha is laid on white if the format has none; .png and .tiff keep 16 bits.
         suffix: one of `PICTURE_SUFFIXES` or `HEIF_SUFFIXES`.
-        strip: leave EXIF out, and convert the colours to sRGB instead of keeping their profile.
+        strip: leave EXIF out, and convert the colours to sRGB instead of embedding the profile.
 
     Raises:
-        OSError, ValueError: such a picture cannot be in such a file.
+        OSError, ValueError: the format cannot represent the picture.
     """
     if strip:
         picture = replace(picture, exif=b"")
@@ -218,7 +217,7 @@ def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
 
 
 def lost(picture: Picture, suffix: str) -> str:
-    """What a file of this suffix cannot keep of a picture, in words; empty: nothing."""
+    """Name what a file of this suffix cannot keep of a picture; empty: nothing."""
     parts = list(picture.left_out)
     if picture.pixels.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
         parts.append("its transparency")
@@ -230,7 +229,7 @@ def lost(picture: Picture, suffix: str) -> str:
 
 
 def _in_srgb(picture: Picture) -> Pixels:
-    """[H, W, 3 or 4] in sRGB, 8 bits."""
+    """Convert to sRGB, 8 bits: [H, W, 3 or 4]."""
     pixels = picture.pixels
     if pixels.shape[2] == 3:
         return srgb_of(picture)
@@ -269,7 +268,7 @@ def _by_pillow(picture: Picture, suffix: str) -> bytes:
 
 
 def _jpeg_options(picture: Picture) -> dict[str, Any]:
-    """The tables that the picture came with change its pixels least; else quality 95."""
+    """Reuse the source JPEG's tables, which change its pixels least; else quality 95."""
     if picture.jpeg is None:
         return {"quality": _QUALITY}
     tables, subsampling = picture.jpeg
@@ -293,13 +292,13 @@ def _png16(picture: Picture) -> bytes:
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    """PNG specification, section 5.3."""
+    """Make a PNG chunk; specification, section 5.3."""
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _tiff(picture: Picture) -> bytes:
-    """A baseline TIFF with one strip, deflated (TIFF 6.0, sections 2 to 6; tags by number)."""
+    """Write a baseline TIFF with one strip, deflated (TIFF 6.0, sections 2 to 6; numeric tags)."""
     from PIL import Image, TiffImagePlugin
 
     height, width, channels = picture.pixels.shape

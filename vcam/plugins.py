@@ -21,10 +21,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]+")
 
 
 class Plugins(Generic[T]):
-    """What other packages add to one table.
+    """The entries that other packages add to one table.
 
     Args:
-        group: of entry points, for instance "vcam.effects".
+        group: entry point group, for instance "vcam.effects".
     """
 
     def __init__(self, group: str) -> None:
@@ -32,15 +32,15 @@ class Plugins(Generic[T]):
         self._registered: dict[str, T] = {}
 
     def register(self, name: str, value: T, taken: bool) -> None:
-        """Add `value` by its name for as long as this process lives.
+        """Add `value` under a name for the lifetime of this process.
 
         Args:
-            name: two letters or more: a-z, 0-9, "_" and "-".
-            value: what the entry point would name.
-            taken: vcam itself has something of that name.
+            name: at least two characters: a-z, 0-9, "_" and "-".
+            value: the object that an entry point would name.
+            taken: vcam itself uses that name.
 
         Raises:
-            UsageError: the name is taken, or is none.
+            UsageError: the name is taken or invalid.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(f"{self._group}: {name!r} is no name; use a-z, 0-9, _ and -")
@@ -49,7 +49,7 @@ class Plugins(Generic[T]):
         self._registered[name] = value
 
     def find(self, name: str) -> T | None:
-        """What was added by that name; None if nothing was.
+        """Find an added entry by name; None if there is none.
 
         Raises:
             UsageError: it cannot be imported.
@@ -68,7 +68,7 @@ class Plugins(Generic[T]):
         return None
 
     def names(self) -> list[str]:
-        """The names of all that was added."""
+        """List the names of all added entries."""
         return sorted({*self._registered, *(point.name for point in _entry_points(self._group))})
 
 

@@ -1,6 +1,6 @@
-"""Settings of the whole process, for programs that do nothing but run vcam.
+"""Process-wide settings, for programs that only run vcam.
 
-The command line makes them; the library never does, because they concern its host program, too.
+The command line applies them; the library never does, because they affect its host program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-"""malloc.h of the GNU C library."""
+"""From malloc.h of the GNU C library."""
 _KEPT_BYTES = 128 << 20
 _LARGEST_BLOCK_BYTES = 32 << 20
 
@@ -25,7 +25,7 @@ def set_up_process() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell the GNU C library not to give the memory of freed frames back to the kernel.
+    """Configure the GNU C library to keep the memory of freed frames.
 
     Every frame allocates and frees a few buffers of megabytes. By default each of them is mapped
     and unmapped, and the page faults cost more than the arithmetic (refining a 720p matte: 2.3 ms
@@ -40,7 +40,7 @@ def keep_freed_memory() -> None:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The hand-over between two pipeline threads: a slot that holds one item."""
+"""A slot that passes one item at a time between two pipeline threads."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ T = TypeVar("T")
 
 
 class Policy(Enum):
-    """What `put` does while the slot is full."""
+    """Behaviour of `put` while the slot is full."""
 
     NEWEST_WINS = "newest wins"
     """Replace the item; the old one is dropped and counted. For live pictures."""
     WAIT = "wait"
-    """Block until the item was taken. For files, where every frame counts."""
+    """Block until the item is taken. For files, in which every frame counts."""
 
 
 class SlotClosed(Exception):  # noqa: N818  - a signal, not a failure
-    """The slot was closed and holds nothing more."""
+    """The slot is closed and empty."""
 
 
 class SlotTimeout(Exception):  # noqa: N818
-    """Nothing came in time."""
+    """No item came in time."""
 
 
 class Slot(Generic[T]):
-    """Holds at most one item; one thread puts, another takes. No wait is endless once the slot is
-    closed.
+    """Holds at most one item; one thread puts, another takes. Closing the slot ends every wait.
 
     Attributes:
-        dropped: how many items were replaced before anybody took them.
+        dropped: number of items that were replaced before they were taken.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -43,10 +42,10 @@ class Slot(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> None:
-        """Hand over an item, by the slot's policy.
+        """Pass an item on, by the slot's policy.
 
         Raises:
-            SlotClosed: nobody will take it any more.
+            SlotClosed: the slot is closed.
         """
         with self._changed:
             if self._policy is Policy.WAIT:
@@ -58,10 +57,10 @@ class Slot(Generic[T]):
             self._changed.notify_all()
 
     def take(self, timeout_s: float | None = None) -> T:
-        """Wait for an item; an item that was put before the slot was closed is still delivered.
+        """Wait for an item; one that was put before the slot was closed is still delivered.
 
         Raises:
-            SlotTimeout: nothing came within `timeout_s`.
+            SlotTimeout: no item came within `timeout_s`.
             SlotClosed: the slot is closed and empty.
         """
         with self._changed:
@@ -74,7 +73,7 @@ class Slot(Generic[T]):
         return item  # type: ignore[return-value]
 
     def close(self, discard: bool = False) -> None:
-        """Wake everybody. The last item can still be taken unless it is discarded. May be called
+        """End all waits. The last item can still be taken unless it is discarded. May be called
         twice.
         """
         with self._changed:

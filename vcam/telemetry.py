@@ -1,9 +1,9 @@
-"""No library that vcam loads reports to its maker.
+"""Switch off telemetry in the libraries that vcam imports.
 
-ONNX Runtime's wheels write a permanent device number and a queue of events, and send them, from the
-moment a session is made (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
-OpenVINO's package sends an event while it is imported. Both can be switched off only before they
-are imported, so `import vcam` does that first of all.
+ONNX Runtime's wheels store a permanent device number and a queue of events, and send them, as soon
+as a session is created (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
+OpenVINO's package sends an event during import. Both can be switched off only before they are
+imported, so `import vcam` does that first.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 VARIABLES = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime 1.29 and later, except on Windows
-    "ORT_TELEMETRY_DISABLED": "1",  # the name it had in builds before that
+    "ORT_TELEMETRY_DISABLED": "1",  # its name in earlier builds
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",  # https://consoledonottrack.com
 }
 """Environment variables that switch telemetry off, and the values that do so."""
 
 PACKAGES = ("openvino_telemetry",)
-"""Packages that exist to send events. They may not be imported; the libraries that want them do
-without.
+"""Packages whose only purpose is to send events. Their import is blocked; the libraries that try it
+work without them.
 """
 
 
 def switch_off() -> None:
-    """Switch telemetry off in this process and in those it starts. Has no effect on a library
-    imported before.
+    """Switch telemetry off in this process and its children. Has no effect on libraries that are
+    already imported.
     """
     os.environ.update(VARIABLES)
     for name in PACKAGES:
@@ -38,15 +38,13 @@ def switch_off() -> None:
 
 
 def leaks() -> list[str]:
-    """What is not switched off, each a variable or the name of a package; empty if
-    everything is.
-    """
+    """List what is still switched on: variables and packages; empty if all is off."""
     variables = [name for name, value in VARIABLES.items() if os.environ.get(name) != value]
     return [*variables, *(name for name in PACKAGES if sys.modules.get(name) is not None)]
 
 
 def import_onnxruntime() -> Any:
-    """ONNX Runtime, with its events off also on Windows, where it ignores the variable.
+    """Import ONNX Runtime, with its events off on Windows too, where it ignores the variable.
 
     Raises:
         ImportError: it is not installed.

@@ -1,7 +1,6 @@
-"""Parts that need no camera, driver or engine, for tests of your own effects, sources and sinks.
+"""Test doubles for your own effects, sources and sinks; no camera, driver or engine needed.
 
-They are real parts, not mocks: a pipeline runs with them as it does with a camera, in the same
-threads and slots.
+They are working parts, not mocks: a pipeline runs them in the same threads and slots as a camera.
 
     from vcam.testing import FakeBackend, FakeSource, RecordingSink, person_in_room, pipeline_of
 
@@ -49,7 +48,7 @@ __all__ = [
 ]
 
 ROOM, PERSON = (255, 0, 255), (230, 200, 40)
-"""R, G, B of `person_in_room`; the room's is a colour that must never leave."""
+"""R, G, B of `person_in_room`; the room's is a colour that must never appear in the output."""
 
 
 def person_in_room(
@@ -57,7 +56,7 @@ def person_in_room(
     room: tuple[int, int, int] = ROOM,
     person: tuple[int, int, int] = PERSON,
 ) -> Frame:
-    """A room of one colour with a person in the middle half, as `centre_is_person` finds one.
+    """Draw a room of one colour with a person in the middle half, as `centre_is_person` finds one.
 
     Args:
         size: (width, height), both even.
@@ -77,14 +76,14 @@ def pipeline_of(
     backend: Backend | None = None,
     config: PipelineConfig | None = None,
 ) -> Pipeline:
-    """A pipeline of such parts, not started yet.
+    """Make a pipeline of such parts, not started yet.
 
     Args:
         source: for instance a `FakeSource`.
         sink: for instance a `RecordingSink`.
-        effects: as for `vcam.open_pipeline`; effects of faces need `Parts.make_faces`.
-        backend: what the person engine runs on; None: a `FakeBackend`.
-        config: how the pipeline behaves in time.
+        effects: as for `vcam.open_pipeline`; face effects need `Parts.make_faces`.
+        backend: of the person engine; None: a `FakeBackend`.
+        config: timing of the pipeline.
     """
     parts = Parts(
         make_source=lambda _: source,

@@ -1,4 +1,4 @@
-"""Text from files, names and libraries, made safe for one line of a terminal."""
+"""Make text from files, names and libraries safe for one line of a terminal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ _MOST_CHARACTERS = 1000
 
 
 def one_line(text: object, most: int = _MOST_CHARACTERS) -> str:
-    """As one line without control sequences: what is not printable is written as an escape.
+    """Format as one line without control sequences: unprintable characters are escaped.
 
     Args:
-        text: anything; its `str` is taken.
-        most: how many characters are kept.
+        text: any object; its `str` is used.
+        most: maximum number of characters.
     """
     line = " ".join(part.strip() for part in str(text).splitlines() if part.strip())
     shown = "".join(_printable(character) for character in line[: most + 1])
@@ -18,7 +18,7 @@ def one_line(text: object, most: int = _MOST_CHARACTERS) -> str:
 
 
 def _printable(character: str) -> str:
-    """The character, or how it would be written in a program: also marks that turn text around."""
+    """Escape a character as Python source would, also marks that reverse text."""
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""Reading TOML files that anybody may have written: with bounds, and every value by its kind."""
+"""Read TOML files from untrusted writers: with bounds, and a type check for every value."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ _MOST_BYTES = 1 << 20
 
 
 class TomlError(ValueError):
-    """A file is no TOML, or a value in it is not of the kind that is wanted; one line that names
-    the file, the place and the value, without the next step.
+    """A file is not TOML, or a value has the wrong type; one line with the file, the place and the
+    value, without the next step.
     """
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. A byte order mark at its start, as Windows' editors write it, is
-    passed over.
+    """Read a TOML file. A leading byte order mark, as Windows editors write it, is skipped.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger than a megabyte.
+        OSError: it cannot be read, is not a regular file, or is larger than a megabyte.
         TomlError: it is not TOML.
     """
     try:
@@ -37,15 +36,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise TomlError(f"{path}: not TOML ({one_line(error)})") from error
     except RecursionError as error:
-        raise TomlError(f"{path}: not TOML that anybody writes (nested too deeply)") from error
+        raise TomlError(f"{path}: not a usable TOML file (nested too deeply)") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a file. Every method raises TomlError if the value is missing or of another
-    kind.
+    """One table of a file. Methods raise TomlError if the value is missing or has another type.
 
-    path: of the file. name: of the table, as in its brackets; empty for the file's own keys.
+    path: of the file. name: of the table, as in its brackets; empty for top-level keys.
     """
 
     path: Path
@@ -53,14 +51,14 @@ class Table:
     values: dict[str, Any]
 
     def text(self, key: str) -> str:
-        """A text that is not empty."""
+        """A non-empty text."""
         value = self._value(key)
         if not isinstance(value, str) or not value:
             raise self.wrong(key, "a text that is not empty")
         return value
 
     def integer(self, key: str, least: int, most: int) -> int:
-        """A whole number between two others."""
+        """A whole number in a range."""
         value = self._value(key)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise self.wrong(key, f"a whole number from {least} to {most}")
@@ -102,7 +100,7 @@ class Table:
         return self.values[key]
 
     def wrong(self, key: str, wanted: str) -> TomlError:
-        """The error of a value that is not `wanted`."""
+        """The error for a value that is not `wanted`."""
         return TomlError(f"{self._place(key)} = {shown(self.values[key])}: it must be {wanted}")
 
     def _place(self, key: str) -> str:
@@ -110,7 +108,7 @@ class Table:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: short, and as TOML would have it."""
+    """Format a value for messages: short, in TOML style."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime.date | datetime.time):

@@ -1,4 +1,4 @@
-"""Effects by name, what each takes, and how users write them: NAME[:key=value,...]."""
+"""Effects by name, their parameters, and their text form: NAME[:key=value,...]."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:  # the names alone cost no OpenCV
 
 @dataclass(frozen=True, slots=True)
 class EffectSpec:
-    """One effect, declared for the command line, the settings file, the page and the checks alike.
+    """One effect, declared once for the command line, the settings file, the page and all checks.
 
-    target: the class, or "module:Class"; it takes the parameters by name. label: for people, two
-    words at most. The first of `params` may be written without its name (`blur:0.8`). about_room:
-    for effects of other packages, whether it decides what is seen of the room; see
-    `Effect.about_room`.
+    target: the class, or "module:Class"; its parameters are passed by name. label: for people, at
+    most two words. The first of `params` may be written without its name (`blur:0.8`). about_room:
+    for effects of other packages, whether the effect handles the room; see `Effect.about_room`.
     """
 
     target: str | Callable[..., Effect]
@@ -44,7 +43,7 @@ class EffectSpec:
         return "; ".join([self.about, *(_line(param) for param in self.params)])
 
     def schema(self) -> dict[str, Any]:
-        """As a JSON Schema object (draft 2020-12)."""
+        """Return it as a JSON Schema object (draft 2020-12)."""
         return {
             "type": "object",
             "title": self.label,
@@ -197,7 +196,7 @@ FACE_EFFECTS = (
     *("teeth", "skin", "eyes", "redeye", "lips"),
     *("brows", "blush", "eyeshadow", "concealer"),
 )
-"""Those of EFFECTS that change faces; the others change the room."""
+"""The effects in EFFECTS that change faces; the others change the room."""
 
 
 PLUGINS: Plugins[EffectSpec] = Plugins("vcam.effects")
@@ -205,19 +204,19 @@ PLUGINS: Plugins[EffectSpec] = Plugins("vcam.effects")
 
 
 def register_effect(name: str, spec: EffectSpec) -> None:
-    """Add an effect, as the entry point group "vcam.effects" does, for this process.
+    """Add an effect for this process, as the entry point group "vcam.effects" does.
 
     Raises:
-        UsageError: the name is taken, or is none.
+        UsageError: the name is taken or invalid.
     """
     PLUGINS.register(name, spec, taken=name in EFFECTS)
 
 
 def find_effect(name: str) -> EffectSpec:
-    """The effect of that name.
+    """Find an effect by name.
 
     Raises:
-        UsageError: there is none; the message says which there are.
+        UsageError: there is none; the message lists the known ones.
     """
     spec = EFFECTS.get(name) or PLUGINS.find(name)
     if spec is None:
@@ -228,7 +227,7 @@ def find_effect(name: str) -> EffectSpec:
 
 
 def all_effects() -> dict[str, EffectSpec]:
-    """Every effect by its name; those of other packages that cannot be imported are left out."""
+    """All effects by name; those of other packages that cannot be imported are left out."""
     known = dict(EFFECTS)
     for name in PLUGINS.names():
         with suppress(UsageError):
@@ -237,7 +236,7 @@ def all_effects() -> dict[str, EffectSpec]:
 
 
 def is_about_room(name: str) -> bool:
-    """Whether the effect of that name decides what is seen of the room.
+    """Whether the effect of that name decides how much of the room is visible.
 
     Raises:
         UsageError: there is no such effect.
@@ -246,12 +245,12 @@ def is_about_room(name: str) -> bool:
 
 
 def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
-    """(name, values) of an effect as users write it; values as JSON takes them, only those that the
-    text names.
+    """Parse an effect as users write it: (name, values). Values are JSON values; only those in the
+    text are included.
 
     Raises:
-        UsageError: unknown effect or key, or a value that does not fit; the message says what is
-            known.
+        UsageError: the effect or a key is unknown, or a value is invalid; the message lists what
+            is known.
     """
     name, _, rest = text.partition(":")
     params = {param.name: param for param in find_effect(name).params}
@@ -266,10 +265,10 @@ def parse_effect(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def build_effect(name: str, values: Mapping[str, Any]) -> Effect:
-    """An effect with these values, not opened yet; what is not given has its default.
+    """Make an effect from values, not opened yet; missing values get their defaults.
 
     Raises:
-        UsageError: a value does not fit.
+        UsageError: a value is invalid.
     """
     spec = find_effect(name)
     made = {param.name: param.parse(values.get(param.name, param.default)) for param in spec.params}
@@ -282,24 +281,23 @@ def build_effect(name: str, values: Mapping[str, Any]) -> Effect:
 
 
 def make_effect(text: str) -> Effect:
-    """The effect that `text` describes, not opened yet.
+    """Make the effect that `text` describes, not opened yet.
 
     Raises:
-        UsageError: unknown effect or key, or a value that does not fit; the message says what is
-            known.
+        UsageError: the effect or a key is unknown, or a value is invalid; the message lists what
+            is known.
     """
     return build_effect(*parse_effect(text))
 
 
 def make_effects(effects: Sequence[str | Effect]) -> list[Effect]:
-    """The effects of a run: those of faces, then those of the room, each in order. If none decides
-    what is seen of the room, it is blurred.
+    """Make the effects of a run: face effects first, then room effects, each in the given order.
 
-    So the raw room leaves only if somebody wrote `none`, and a face in the room is not painted on
-    what replaces it.
+    If no effect handles the room, blur is added, so the raw room is shown only if the user writes
+    `none`. Faces come first so that no face effect paints on the new background.
 
     Args:
-        effects: as users write them, or objects.
+        effects: text as users write it, or objects.
 
     Raises:
         UsageError: see `make_effect`.
@@ -318,8 +316,8 @@ def make_effects(effects: Sequence[str | Effect]) -> list[Effect]:
 
 
 def _parse_values(name: str, params: Mapping[str, Param], text: str) -> dict[str, str]:
-    """The values of `key=value,...`; a part without a key belongs to the value before it (paths
-    have commas).
+    """Split `key=value,...`; a part without a key continues the value before it (paths contain
+    commas).
     """
     texts: dict[str, str] = {}
     last = next(iter(params), None)

@@ -1,7 +1,7 @@
-"""From a face's mesh to soft masks in the frame's own pixels: lips, eyes, irises, brows, skin.
+"""Soft masks in frame pixels from a face's mesh: lips, eyes, irises, brows, skin.
 
-Outlines are closed splines through the mesh's points, drawn several times as large and shrunk, so
-that their edges lie between pixels. A face without a mesh has its areas from the parser's planes.
+Outlines are closed splines through points of the mesh, drawn at several times the size and scaled
+down for antialiasing. Faces without a mesh get their areas from the parser's planes.
 """
 
 from __future__ import annotations
@@ -43,32 +43,30 @@ from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 from vcam.geometry import Box
 
 _FINE_PIXELS = 60_000
-"""Boxes up to this are drawn four times as large, larger ones twice."""
+"""Boxes up to this size are drawn at four times the size, larger ones at twice."""
 _LIP_SOFT, _EYE_SOFT, _SKIN_SOFT = 0.012, 0.012, 0.015
-"""Standard deviation of an edge, as a share of the mouth's, the eye's and the face's width."""
+"""Standard deviation of a soft edge, as a share of the width of mouth, eye or face."""
 _LID = 0.015
-"""Of the eye's width: so far inside the lids an effect ends."""
+"""Distance inside the lids at which an effect ends, as a share of the eye's width."""
 _BROW_THICKER = 1.2
 _SPARED = 1.1
-"""Eyes and mouth are left out of skin so much enlarged."""
+"""Enlargement of eyes and mouth when they are cut out of the skin."""
 _SEEN = (0.6, 0.8)
-"""Share of the lips that the parser sees: below the second, something may lie before them, and the
-face's own colours are asked."""
+"""Share of the lips that the parser sees: below the second value something may cover them, and
+the face's own colours are checked."""
 _RING = (1.12, 1.5)
-"""The skin around the mouth, between two enlargements of the lips' outline."""
+"""The ring of skin around the mouth, between two enlargements of the lips' outline."""
 _REDDER, _CONTRAST = 2.0, 3.0
-"""Levels of Cr, and of chroma, by which lips must differ from the skin around to be told from it.
-"""
+"""Minimum difference in Cr, and in chroma, between lips and surrounding skin, in levels."""
 _LIKE_LIPS = (0.2, 0.55)
-"""Way from the colour of the skin around to that of the lips: hands and cups stay below the first.
-"""
+"""Position between skin colour (0) and lip colour (1): hands and cups are below the first value."""
 _APART, _EVEN = (1.35, 1.7), (3.5, 2.5)
-"""If the parser sees no lips at all: standard deviations of chroma by which the mesh's lips must
-stand out, and levels by which the ring around may vary. Measured on 20 portraits: bare mouths stand
-out by 1.6 or more (nine of ten), with a hand, a microphone or food before them by 1.3 or less; the
-ring varies by less than 2.2 levels, that of food by more than 4.5."""
+"""If the parser sees no lips: minimum contrast of the mesh's lips, in standard deviations of
+chroma, and maximum variation of the ring, in levels. Measured on 20 portraits: nine of ten bare
+mouths have a contrast of 1.6 or more; with a hand, a microphone or food in front it is 1.3 or less;
+the ring varies by less than 2.2 levels, with food by more than 4.5."""
 _DARK = (0.3, 0.45)
-"""Luma as a share of the skin's: what is darker (a microphone, a moustache) is no lip."""
+"""Luma as a share of the skin's: darker pixels (a microphone, a moustache) are not lips."""
 _FEW = 12
 
 
@@ -81,7 +79,7 @@ class Area:
 
 
 def box_around(corners: NDArray[np.float32], size: Size, grow: float = 2.0) -> Box | None:
-    """The smallest even box of frame pixels around points with a margin; None if it is empty."""
+    """Smallest even box around points with a margin, in frame pixels; None if it is empty."""
     low, high = corners[:, :2].min(axis=0) - grow, corners[:, :2].max(axis=0) + grow
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return None
@@ -94,10 +92,10 @@ def box_around(corners: NDArray[np.float32], size: Size, grow: float = 2.0) -> B
 
 
 def filled(outlines: Iterable[Outline], box: Box, soft_px: float = 0.0) -> Plane:
-    """Polygons as a mask of a box; where they overlap an even number of times is outside.
+    """Draw polygons as a mask of a box, with the even-odd rule.
 
     Args:
-        outlines: of frame pixels.
+        outlines: in frame pixels.
         box: of the mask.
         soft_px: standard deviation of the edge.
 
@@ -112,7 +110,7 @@ def filled(outlines: Iterable[Outline], box: Box, soft_px: float = 0.0) -> Plane
 
 
 def _fixed(corners: Outline, box: Box, scale: int) -> NDArray[np.int32]:
-    """In sixteenths of a canvas pixel, whose centres OpenCV has at whole numbers."""
+    """Convert to sixteenths of a canvas pixel; OpenCV puts pixel centres at whole numbers."""
     place = (corners - (box.left, box.top)) * scale - 0.5
     return np.asarray(np.rint(np.clip(place, -16000, 16000) * 16), np.int32)
 
@@ -128,7 +126,7 @@ def _softened(mask: cv2.typing.MatLike, soft_px: float) -> Plane:
 
 
 def enlarged(corners: Outline, scale: float) -> Outline:
-    """A polygon, larger around its middle."""
+    """Scale a polygon around its centre."""
     middle = corners.mean(axis=0)
     return np.asarray(middle + scale * (corners - middle), np.float32)
 
@@ -138,7 +136,7 @@ def _times(mask: Plane, gate: Plane) -> Plane:
 
 
 def lips_area(face: FaceRegions, size: Size) -> Area | None:
-    """The lips without what is between them; None if they are not to be seen."""
+    """The lips without the opening between them; None if they are not visible."""
     points = face.points
     if points is None:
         return _parsed_area(face, FaceClass.LIPS, size, without=FaceClass.TEETH)
@@ -152,7 +150,7 @@ def lips_area(face: FaceRegions, size: Size) -> Area | None:
 
 
 def mouth_area(face: FaceRegions, size: Size) -> Area | None:
-    """What is between the lips; None if they are closed."""
+    """The opening between the lips; None if they are closed."""
     points = face.points
     if points is None:
         return _parsed_area(face, FaceClass.TEETH, size)
@@ -165,7 +163,7 @@ def mouth_area(face: FaceRegions, size: Size) -> Area | None:
 
 
 def mouth_opening(points: Points) -> float:
-    """Area between the lips as a share of the mouth's squared width."""
+    """Area between the lips divided by the mouth's squared width."""
     return area(outline(points, LIPS_INNER)) / max(apart(points, MOUTH_CORNERS) ** 2, 1e-3)
 
 
@@ -176,7 +174,7 @@ def _mouth_gated(face: FaceRegions, mask: Plane, box: Box) -> Plane:
 
 
 def eye_area(face: FaceRegions, side: int, size: Size) -> Area | None:
-    """Between the lids; side: 0 left, 1 right in an upright face; None if it is not to be seen."""
+    """The area between the lids; side: 0 left, 1 right in an upright face; None if not visible."""
     points = face.points
     if points is None:
         which = (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)[side]
@@ -200,14 +198,14 @@ def eye_area(face: FaceRegions, side: int, size: Size) -> Area | None:
 
 
 def iris_circle(points: Points, side: int) -> tuple[float, float, float]:
-    """x, y and radius of an iris in frame pixels."""
+    """Centre x, y and radius of an iris in frame pixels."""
     middle, *ring = points[list(IRISES[side]), :2]
     radius = float(np.linalg.norm(np.stack(ring) - middle, axis=1).mean())
     return float(middle[0]), float(middle[1]), radius
 
 
 def brow_area(face: FaceRegions, side: int, size: Size) -> Area | None:
-    """A brow; by the parser, which sees its hairs, where there is a parse."""
+    """A brow; from the parser, which sees the hairs, if there is a parse."""
     which = (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW)[side]
     if is_parsed(face) or face.points is None:
         return _parsed_area(face, which, size)
@@ -246,8 +244,8 @@ def skin_area(face: FaceRegions, size: Size) -> Area | None:
 
 
 def on_skin(face: FaceRegions, mask: Plane, box: Box) -> Plane:
-    """A mask without what the parser does not call skin: hair, glasses, brows, eyes; of a face that
-    was not parsed yet, without what lies outside its oval.
+    """Remove pixels that the parser does not label as skin (hair, glasses, brows, eyes); before the
+    first parse, remove those outside the face's oval.
     """
     if is_parsed(face):
         return _times(mask, region_mask(face, [FaceClass.SKIN], box))
@@ -288,17 +286,17 @@ def _parsed_area(
 
 
 def lip_coloured(face: FaceRegions, frame: Frame, box: Box) -> NDArray[np.float32] | None:
-    """How much each pixel has the colour of these lips and not of the skin around them.
+    """How closely each pixel matches the colour of these lips rather than the skin around them.
 
-    Asked only if a parser does not see the mouth as a whole: something may lie before it.
+    Needed only if the parser does not see the whole mouth, because something may cover it.
 
     Args:
-        face: where its parts are in `frame`.
-        frame: the picture, before this mouth was changed.
-        box: what to judge.
+        face: its parts in the coordinates of `frame`.
+        frame: the picture before any effect changed this mouth.
+        box: the area to judge.
 
     Returns:
-        float32 [h, w], 0..1, of the luma plane; None: nothing speaks against any pixel.
+        float32 [h, w], 0..1, for the luma plane; None: no pixel is ruled out.
     """
     if face.points is None or face.gates is None or face.gates.mouth_seen >= _SEEN[1]:
         return None
@@ -324,8 +322,8 @@ def lip_coloured(face: FaceRegions, frame: Frame, box: Box) -> NDArray[np.float3
 def _skin_and_lips(
     face: FaceRegions, points: Points, frame: Frame
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
-    """The (Cb, Cr) of the skin around the mouth and of the lips, and 0..1, how sure these are what
-    they should be; None if they are alike.
+    """(Cb, Cr) of the skin around the mouth and of the lips, and the confidence in them, 0..1; None
+    if the two are too similar.
     """
     outer, inner = (smooth_outline(outline(points, part)) for part in (LIPS_OUTER, LIPS_INNER))
     box = box_around(enlarged(outer, _RING[1]), frame.size)
@@ -362,12 +360,12 @@ def _skin_and_lips(
 
 
 def _between(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on, linear between (falling if low is above high)."""
+    """0 up to `low`, 1 from `high` on, linear in between; falling if low is above high."""
     return float(np.clip((value - low) / (high - low), 0, 1))
 
 
 def gated(mask: Plane, gate: NDArray[np.float32] | None) -> Plane:
-    """A mask, multiplied by a gate if there is one."""
+    """Multiply a mask by a gate, if there is one."""
     if gate is None:
         return mask
     return np.asarray(np.rint(unit(mask) * gate * 255), np.uint8)

@@ -1,4 +1,4 @@
-"""What every effect promises."""
+"""The interface of all effects."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from vcam.matting.refine import Mask
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an effect sees of one moment.
+    """The input of an effect for one frame.
 
-    frame: the picture so far: captured, or changed by the effects before this one. Not to be
-        written to.
-    low: the same picture, shrunk. mask: where the person is. time_ns: for effects that move; starts
-        anywhere, grows.
-    transparent: the sink keeps `Frame.alpha`. live: somebody watches now, so nothing may be waited
-        for.
-    faces: the faces of this very frame. pool: where new frames come from.
+    frame: the picture so far: captured, or already changed by earlier effects. Read only.
+    low: the same picture, shrunk. mask: where the person is. time_ns: monotonic time for animated
+        effects, with an arbitrary start.
+    transparent: the sink keeps `Frame.alpha`. live: the output has viewers now, so effects must not
+        wait.
+    faces: the faces of this frame. pool: the source of new frames.
     """
 
     frame: Frame
@@ -35,29 +34,29 @@ class Scene:
     pool: FramePool = field(default_factory=FramePool)
 
     def new_frame(self) -> Frame:
-        """An uninitialised frame with the size, matrix and times of `frame`, for the effect to fill
-        and return.
+        """Make an uninitialised frame with the size, matrix and times of `frame`, for the effect to
+        fill and return.
         """
         return self.pool.like(self.frame)
 
 
 class Effect(Protocol):
-    """Turns a picture into another one. One thread opens, applies and closes."""
+    """Changes a picture. One thread opens, applies and closes it."""
 
     needs_matte: bool
-    """Whether `Scene.mask` is looked at; with no such effect in the chain no person engine runs."""
+    """Whether it uses `Scene.mask`; without such an effect no person engine runs."""
     about_room: bool
-    """Whether it decides what is seen of the room; if no effect of a run does, the room
+    """Whether it decides how much of the room is visible; if no effect of a run does, the room
     is blurred.
     """
     needs_face: bool
-    """Whether `Scene.faces` is looked at; with no such effect in the chain no face engine runs."""
+    """Whether it uses `Scene.faces`; without such an effect no face engine runs."""
 
     def __enter__(self) -> Self:
-        """Read what the effect needs (a picture, a video).
+        """Load the effect's files, such as a picture or a video.
 
         Raises:
-            VcamError: it cannot be read.
+            VcamError: one cannot be read.
         """
 
     def __exit__(
@@ -66,16 +65,16 @@ class Effect(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Release everything; may be called twice."""
+        """Release all resources; may be called twice."""
 
     def apply(self, scene: Scene) -> Frame:
-        """The changed picture: a new frame of the same size, matrix and times, or `scene.frame`
-        itself.
+        """Return the changed picture: a new frame of the same size, matrix and times, or
+        `scene.frame` itself.
         """
 
 
 class Stateless:
-    """An effect that holds nothing; base of those."""
+    """Base class of effects without resources."""
 
     about_room = False
     needs_matte = True
@@ -94,5 +93,5 @@ class Stateless:
 
 
 def copy_pixels(source: Frame, out: Frame) -> None:
-    """Copy all planes; the frames are of one size."""
+    """Copy all planes between frames of the same size."""
     out.data[:] = source.data

@@ -1,4 +1,4 @@
-"""Put the person in front of something."""
+"""Composite the person over a background."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vcam.matting.tiles import Tiles
 
 
 def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
-    """Put the person in front of what `out` holds: out = alpha * person + (1 - alpha) * out.
+    """Composite the person over `out`: out = alpha * person + (1 - alpha) * out.
 
-    Each plane by itself. What is all person is copied, what is all room is left alone.
+    Planes are blended separately. Pure person is copied, pure room is left unchanged.
 
     Args:
         person: the captured frame.
-        mask: of that frame.
-        out: the room's replacement, of the same size and matrix; changed in place.
+        mask: the mask of that frame.
+        out: the new background, of the same size and matrix; changed in place.
     """
     rows = person.u.shape[0]
     (luma, *chroma), (out_luma, *out_chroma) = person.planes, out.planes
@@ -45,9 +45,9 @@ def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
 
 
 def _blend(front: Plane, back: Plane, alpha: Plane, tiles: Tiles) -> None:
-    """Blend into `back`, in the tiles whose alpha, uint8 [n * height, width], is given.
+    """Blend into `back` in these tiles; alpha is uint8 [n * height, width].
 
-    Exact where alpha is 0 or 255, within one level elsewhere (two roundings).
+    Exact where alpha is 0 or 255, else within one level (two roundings).
     """
     shown = cv2.multiply(tiles.of(front).reshape(alpha.shape), alpha, scale=1 / 255)
     hidden = cv2.multiply(

@@ -1,4 +1,4 @@
-"""Blur of the room in which the person is left out."""
+"""Blur the room without including the person."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ _SIGMA_WEAKEST = 0.006
 _SIGMA_STRONGEST = 0.05
 """Standard deviation of the Gaussian at strength 0 and 1, as a share of the frame's height."""
 _LEAST_WEIGHT = 1e-3
-"""Weight of person pixels: next to nothing, yet the division stays defined in the middle of the
+"""Weight of person pixels: almost zero, but keeps the division defined in the middle of the
 person.
 """
 _WEIGHTS = np.clip(1 - np.arange(256) / 127.5, _LEAST_WEIGHT, 1).astype(np.float32)
-"""float32 [256]: the weight of a pixel by its alpha."""
+"""float32 [256]: a pixel's weight by its alpha."""
 
 
 def sigma_px(strength: float, height_px: int) -> float:
-    """Standard deviation in pixels; grows exponentially, so that equal steps of strength look
-    equal.
-    """
+    """Standard deviation in pixels; exponential in strength, so equal steps look equal."""
     return float(_SIGMA_WEAKEST * (_SIGMA_STRONGEST / _SIGMA_WEAKEST) ** strength * height_px)
 
 
@@ -36,13 +34,13 @@ def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
 
     Args:
         low: the shrunk frame.
-        mask: of the same frame.
-        sigma: of the Gaussian, in pixels of the full frame.
+        mask: the mask of the same frame.
+        sigma: standard deviation of the Gaussian, in pixels of the full frame.
         out: receives all three planes.
     """
     weight = cv2.LUT(mask.low, _WEIGHTS)
     shrink, sigma_low = 1, sigma / low.factor
-    while sigma_low > 2.5:  # pixels that are blurred that much can as well be fewer
+    while sigma_low > 2.5:  # such a strong blur needs fewer pixels
         shrink, sigma_low = shrink * 2, sigma_low / 2
     size = (max(1, low.y.shape[1] // shrink), max(1, low.y.shape[0] // shrink))
     norm = _gauss(_shrunk(weight, size), sigma_low)
@@ -53,7 +51,7 @@ def blur_room(low: LowFrame, mask: Mask, sigma: float, out: Frame) -> None:
 
 
 def _shrunk(plane: cv2.typing.MatLike, size: Size) -> cv2.typing.MatLike:
-    """A float32 plane at a fraction of its size; the mean of whole pixels where that is whole."""
+    """Shrink a float32 plane; by area averaging if the factor is a whole number."""
     exact = plane.shape[1] % size[0] == 0 and plane.shape[0] % size[1] == 0
     method = (
         cv2.INTER_AREA if exact else cv2.INTER_LINEAR

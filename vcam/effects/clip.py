@@ -1,4 +1,4 @@
-"""The effect `video`: a moving picture in place of the room."""
+"""The effect `video`: a moving picture as the background."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 
 _PATIENCE_S = 10.0
 _LIVE_PATIENCE_S = 0.5
-"""How long the first picture is waited for; live nothing else goes out meanwhile, and it is tried
-again later.
+"""Maximum wait for the first picture; a live run sends nothing new meanwhile, and retries
+later.
 """
 _JOIN_S = 0.2
 
 
 class Clip:
-    """A video, or anything else FFmpeg reads, looped at its own speed. `path`: its file.
+    """A video, or any file that FFmpeg reads, looped at its own speed. `path`: the file.
 
-    A thread of its own decodes one frame ahead, so that neither a slow file nor the jump back to
-    the start stops a live picture; while the next frame is late, the last one stays. Where nobody
-    watches live, it is waited for.
+    A separate thread decodes one frame ahead, so neither a slow file nor the jump back to the start
+    stalls a live picture: if the next frame is late, the last one stays. Without viewers, the
+    effect waits for the frame instead.
     """
 
     about_room = True
@@ -38,7 +38,7 @@ class Clip:
         self._forget()
 
     def _forget(self) -> None:
-        """Be as new: also after a failure, when the effect is opened again."""
+        """Reset all state, also after a failure, before the effect is opened again."""
         self._slot: Slot[Frame] = Slot(Policy.WAIT)
         self._thread: threading.Thread | None = None
         self._failure: VcamError | None = None
@@ -48,7 +48,7 @@ class Clip:
         self._start_ns = 0
 
     def __enter__(self) -> Self:
-        """Raises SourceError when the file cannot be opened."""
+        """Raise SourceError if the file cannot be opened."""
         from vcam.sources.base import SourceRequest
         from vcam.sources.file import VideoFile
 
@@ -102,7 +102,7 @@ class Clip:
             return None
 
     def _decode(self) -> None:
-        """Put frame after frame; each round's times follow on the last one's."""
+        """Put frames endlessly; the times of each loop continue those of the last one."""
         from vcam.sources.base import SourceRequest
         from vcam.sources.file import VideoFile
 

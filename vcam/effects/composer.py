@@ -1,4 +1,4 @@
-"""From a captured frame and its matte to the picture that leaves."""
+"""Turn a captured frame and its matte into the output picture."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from vcam.pictures import renewed
 
 
 class Composer:
-    """Applies effects in order; belongs to one thread.
+    """Applies effects in order; used by one thread.
 
     Args:
         effects: at least one.
-        config: how the matte is refined.
+        config: refinement of the matte.
         stats: receives the times of "refine" and "effects".
         transparent: the sink keeps `Frame.alpha`.
-        live: effects that move follow the clock instead of the frames' own timeline, and wait for
-            nothing.
-        smoother: of mattes; None: one of its own.
+        live: animated effects follow the clock instead of the frames' timeline, and never wait.
+        smoother: smooths mattes over time; None: a new one.
 
     Attributes:
-        mask: of the frame that was composed last; None if no effect looked for the person.
+        mask: of the last composed frame; None if no effect uses the mask.
     """
 
     def __init__(
@@ -59,19 +58,19 @@ class Composer:
 
     @property
     def needs_matte(self) -> bool:
-        """Whether any effect looks at the matte."""
+        """Whether any effect uses the matte."""
         return any(effect.needs_matte for effect in self._effects)
 
     @property
     def needs_face(self) -> bool:
-        """Whether any effect looks at faces."""
+        """Whether any effect uses faces."""
         return any(effect.needs_face for effect in self._effects)
 
     def __enter__(self) -> Self:
         """Open all effects or none.
 
         Raises:
-            VcamError: what an effect needs cannot be read.
+            VcamError: a file of an effect cannot be read.
         """
         with ExitStack() as stack:
             for effect in self._effects:
@@ -88,7 +87,7 @@ class Composer:
         self._resources.close()
 
     def forget(self) -> None:
-        """Do not mix the next matte with earlier ones: the source was opened again."""
+        """Start smoothing afresh, because the source was reopened."""
         self._smoother.reset()
 
     def compose(
@@ -98,18 +97,18 @@ class Composer:
         matte: Matte | None,
         faces: tuple[FaceRegions, ...] = (),
     ) -> Frame:
-        """The picture that may leave.
+        """Compose the output picture.
 
         Args:
-            frame: as captured.
-            pyramid: of this very frame.
-            matte: of this very frame. It may be None only where no effect needs a matte, the
-                pyramid where no effect needs anything.
-            faces: of this very frame.
+            frame: the captured frame.
+            pyramid: of the same frame.
+            matte: of the same frame. May be None only if no effect needs it, and the pyramid only
+                if no effect needs anything.
+            faces: of the same frame.
 
         Raises:
-            MatteMissing: an effect needs what is None.
-            VcamError: an effect cannot do its work.
+            MatteMissing: a needed argument is None.
+            VcamError: an effect failed.
         """
         if not (self.needs_matte or self.needs_face):
             return frame
@@ -131,7 +130,7 @@ class Composer:
         return replace(out, picture=renewed(frame.picture, frame, out, hides=self.needs_matte))
 
     def _mask(self, frame: Frame, pyramid: Pyramid, matte: Matte | None) -> Mask:
-        """The refined matte; nobody, where no effect looks at it."""
+        """The refined matte; empty if no effect uses it."""
         low = pyramid.low
         if not self.needs_matte:
             return Mask.nobody(np.zeros(low.y.shape, np.uint8))

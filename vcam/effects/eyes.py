@@ -1,4 +1,4 @@
-"""The effect `eyes`: another colour of the iris, and nothing else of the eye."""
+"""The effect `eyes`: recolour the iris and nothing else of the eye."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from vcam.effects.regions import (
 from vcam.frame import FaceRegions, Frame, Plane
 
 _WORK_PX = 32
-"""Width of an eye on which its iris is looked for."""
+"""Width in pixels to which an eye is scaled for the search of its iris."""
 _IRIS_SHARE = 0.2
 """Radius of the iris as a share of the eye's width: 11.7 mm across in an opening of about 30 mm."""
 _CONTRAST = (8.0, 20.0)
-"""Levels that the white must be brighter than the iris: below the first, no iris was found."""
+"""Brightness of the white above the iris, in levels: below the first value there is no iris."""
 _LEAST_WIDTH_PX = 8
-"""Narrower eyes are left alone."""
+"""Narrower eyes are not changed."""
 _COVER = 0.9
 _TONE = 0.3
 """Shares of the way to the colour's chroma and luma, at full strength."""
 _BRIGHT = (0.9, 0.55)
-"""Way from the iris's luma to the white's: what is brighter than the first (white, reflections)
-stays.
+"""Position between the iris's luma (0) and the white's (1): pixels above the first value (white,
+reflections) are not changed.
 """
 _LIMIT_LEVELS = 24.0
-"""Most that the iris's mean luma moves."""
+"""Maximum change of the iris's mean luma."""
 _LIMBUS = (0.9, 1.06)
-"""Of the mesh's circle, which lies on the edge of the iris: full effect inside, none beyond."""
+"""Share of the mesh's iris circle: full effect inside the first, none outside the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Iris:
-    """A circle in a patch's luma pixels (centres at +0.5), the mean luma inside it and of the white
-    around it.
+    """A circle in the luma pixels of a patch (centres at +0.5), with the mean luma inside it and of
+    the surrounding white.
 
-    sure: 0..1. edge: from full to no effect, in radii.
+    sure: confidence, 0..1. edge: fade-out, from full to no effect, in radii.
     """
 
     x: float
@@ -86,12 +86,12 @@ class Eyes(FaceEffect):
 
 
 def mesh_iris(points: Points, side: int, eye: Area, luma: Plane) -> Iris | None:
-    """The iris where the mesh has it.
+    """The iris according to the mesh.
 
     Args:
         points: the mesh.
         side: 0 left, 1 right.
-        eye: between the lids.
+        eye: the area between the lids.
         luma: uint8 [h, w], of the eye's box.
 
     Returns:
@@ -114,14 +114,14 @@ def mesh_iris(points: Points, side: int, eye: Area, luma: Plane) -> Iris | None:
 
 
 def find_iris(luma: Plane, mask: Plane) -> Iris | None:
-    """The darkest disc of an iris's size inside an eye.
+    """Find the darkest disc of an iris's size inside an eye.
 
     Args:
         luma: uint8 [h, w], the eye with a margin.
         mask: uint8 [h, w], 0..255, between the lids.
 
     Returns:
-        None where the eye is closed or too small.
+        None if the eye is closed or too small.
     """
     _, _, width, height = cv2.boundingRect(above(mask, 127))
     if width < _LEAST_WIDTH_PX or height * 8 < width:
@@ -150,10 +150,10 @@ def find_iris(luma: Plane, mask: Plane) -> Iris | None:
 
 
 def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, float]:
-    """Where a dark blob of that radius is, in pixels with their centres at +0.5.
+    """Locate a dark blob of that radius, in pixels with their centres at +0.5.
 
-    The difference of two Gaussian means, each of what is between the lids only; a mean of the best
-    places, because that trembles less than the best one.
+    Uses the difference of two Gaussian means over the pixels between the lids. The best places are
+    averaged, which is more stable than the best one alone.
     """
     planes = np.stack([inside * luma, inside])
     near_total, near = _gaussian(planes, 0.6 * radius)
@@ -168,8 +168,8 @@ def _darkest_place(luma: Float, inside: Float, radius: float) -> tuple[float, fl
 
 
 def _gaussian(planes: Float, sigma: float) -> Float:
-    """float32 [n, h, w] smoothed, zeros around; as matrix products, which for so few pixels beat
-    convolutions.
+    """Smooth float32 [n, h, w] with zero padding; as matrix products, which are faster than
+    convolutions for so few pixels.
     """
     return np.asarray(
         _bell(planes.shape[1], sigma) @ planes @ _bell(planes.shape[2], sigma), np.float32
@@ -187,7 +187,7 @@ def _bell(count: int, sigma: float) -> Float:
 
 
 def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:
-    """float32 of that shape: how far each pixel is from (x, y)."""
+    """Distance of each pixel from (x, y), float32 of that shape."""
     down = np.arange(shape[0], dtype=np.float32) - np.float32(y - 0.5)
     across = np.arange(shape[1], dtype=np.float32) - np.float32(x - 0.5)
     return np.asarray(np.sqrt(across * across + (down * down)[:, None]), np.float32)
@@ -196,12 +196,12 @@ def _distance(shape: tuple[int, ...], x: float, y: float) -> Float:
 def recolor(
     patch: Patch, mask: Plane, iris: Iris, color: tuple[int, int, int], strength: float, out: Patch
 ) -> None:
-    """Give the iris another colour; its pattern of light and dark stays.
+    """Recolour the iris; its pattern of light and dark stays.
 
     Args:
         patch: the eye.
         mask: uint8 [h, w], 0..255, of the luma plane: between the lids.
-        iris: where it is.
+        iris: its position.
         color: (Y, Cb, Cr), limited range.
         strength: 0..1.
         out: receives the planes; may be `patch`.

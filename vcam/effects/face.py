@@ -1,4 +1,4 @@
-"""What all face effects have in common."""
+"""Base class of face effects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vcam.effects.base import Scene, Stateless, copy_pixels
 from vcam.frame import FaceRegions, Frame
 
 _RAMP_S = 0.3
-"""A change of strength by one takes this long."""
+"""Time in seconds for strength to change by one."""
 
 
 class FaceEffect(Stateless):
-    """Changes every face that is seen; the rest of the picture stays the very same bytes.
+    """Changes every visible face; all other pixels keep their exact values.
 
     Args:
         strength: 0..1.
@@ -47,9 +47,9 @@ class FaceEffect(Stateless):
         """Change one face in place.
 
         Args:
-            face: where its parts are in `out`.
-            strength: 0..1, with the face's presence in it.
-            out: the picture so far, which is changed only where the face's classes are.
+            face: its parts in the coordinates of `out`.
+            strength: 0..1, already multiplied by the face's presence.
+            out: the picture so far; may be changed only in the areas of the face's classes.
         """
 
     def _ramped(self, time_ns: int) -> float:

@@ -1,4 +1,4 @@
-"""The effect `lips`: another colour in the same light."""
+"""The effect `lips`: change the colour and keep the lighting."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vcam.effects.regions import Patch, add, patch_of, ramp, resized, unit
 from vcam.frame import FaceRegions, Frame, Plane
 
 _COVER = 0.75
-"""Share of the lips' own colour that goes at full strength."""
+"""Share of the lips' own colour that is removed at full strength."""
 _TONE = 0.6
 """Share of the way from the lips' mean luma to the colour's."""
 _LIMIT_LEVELS = 40.0
-"""Most that the mean luma moves."""
+"""Maximum change of the mean luma."""
 _SHINE = (1.5, 2.2)
-"""Luma as a share of the lips' mean: highlights above the second keep their white; and never less
-than the levels below above that mean, because dark lips shine softly all over."""
+"""Luma relative to the lips' mean: highlights above the second value stay white; at least this
+many levels above that mean, because dark lips have soft highlights all over."""
 _SHINE_LEVELS = (40.0, 90.0)
 
 
@@ -41,10 +41,10 @@ class Lips(FaceEffect):
 def tint(
     patch: Patch, mask: Plane, color: tuple[int, int, int], strength: float, out: Patch
 ) -> None:
-    """Give the masked pixels a colour that is as bright as they are.
+    """Tint the masked pixels with a colour as bright as they are.
 
-    Chroma grows with luma, as it does under more light, so shadows and creases stay; highlights,
-    which have the light's colour and not the lips', keep it.
+    Chroma scales with luma, as under brighter light, so shadows and creases stay. Highlights keep
+    the colour of the light.
 
     Args:
         patch: the lips.

@@ -1,7 +1,7 @@
-"""The effects `brows`, `blush`, `eyeshadow` and `concealer`: colour on parts that a mesh knows.
+"""The effects `brows`, `blush`, `eyeshadow` and `concealer`: colour on areas from the mesh.
 
-Brows follow the parser's brows if there are any; the others need a mesh, and leave faces without
-one as they are.
+Brows use the parser's brows if available. The other effects need a mesh and skip faces without
+one.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _BLUSH_WIDTH, _BLUSH_HEIGHT = 0.17, 0.11
 """Standard deviations of blush, along and across the cheek, as shares of the face's width."""
 _BLUSH_COVER = 0.55
 _BLUSH_RISE_DEGREES = 20.0
-"""Blush rises towards the ear."""
+"""Slope of the blush towards the ear."""
 _SHADOW_REACH = 0.62
-"""Of the way from the lid to the brow's lower edge."""
+"""Share of the way from the lid to the brow's lower edge."""
 _SHADOW_COVER = 0.7
 _BAG_DEPTH, _BAG_GAP = 0.42, 0.06
-"""How far below the lower lid a shadow reaches, and where it begins, in eye widths."""
+"""Start and end of the shadow below the lower lid, in eye widths."""
 _BAG_LEVELS = 26.0
-"""Most that the skin under an eye is brightened at full strength."""
+"""Maximum brightening of the skin under an eye at full strength."""
 _BAG_EVEN = 0.7
 _HAIRS = (0.92, 0.6)
-"""Luma as a share of the skin's: between these a pixel of a brow becomes hair."""
+"""Luma as a share of the skin's: the transition from skin to hair inside a brow."""
 _BARE_SHARE = 0.3
-"""What bare skin inside a brow gets of its colour."""
+"""Share of the colour that bare skin inside a brow gets."""
 
 
 class Brows(FaceEffect):
@@ -109,7 +109,7 @@ class EyeShadow(FaceEffect):
 
 
 class Concealer(FaceEffect):
-    """Evens what is dark under the eyes; strength 0..1."""
+    """Evens out dark skin under the eyes; strength 0..1."""
 
     def change(self, face: FaceRegions, strength: float, out: Frame) -> None:
         tone = skin_tone(face, out)
@@ -155,7 +155,7 @@ def cheek_area(face: FaceRegions, points: Points, side: int, size: Size) -> Area
 
 
 def lid_area(face: FaceRegions, points: Points, side: int, size: Size) -> Area | None:
-    """From the upper lid most of the way to the brow, fading; side: 0 left, 1 right."""
+    """The area from the upper lid almost to the brow, fading; side: 0 left, 1 right."""
     lid, brow = upper_lid(points, side), outline(points, BROWS[side])
     width = eye_width(points, side)
     up = _up(points)
@@ -170,7 +170,7 @@ def lid_area(face: FaceRegions, points: Points, side: int, size: Size) -> Area |
 
 
 def bag_area(face: FaceRegions, points: Points, side: int, size: Size) -> Area | None:
-    """Under the lower lid; side: 0 left, 1 right."""
+    """The area under the lower lid; side: 0 left, 1 right."""
     lid, width = lower_lid(points, side), eye_width(points, side)
     if width < 4:
         return None
@@ -188,7 +188,7 @@ def _eye_outline(points: Points, side: int) -> Outline:
 
 
 def _up(points: Points) -> NDArray[np.float32]:
-    """float32 [2]: towards the forehead, one pixel long."""
+    """Unit vector towards the forehead, float32 [2]."""
     up = points[10, :2] - points[152, :2]
     return np.asarray(up / max(face_height(points), 1e-3), np.float32)
 
@@ -202,7 +202,7 @@ def _soft_area(
     size: Size,
     spare: Outline,
 ) -> Area | None:
-    """A polygon on the skin with soft edges, without the eye itself."""
+    """Draw a polygon on the skin with soft edges, excluding the eye itself."""
     box = box_around(corners, size, 2 + 3 * soft_px)
     if box is None:
         return None
@@ -216,13 +216,13 @@ def _soft_area(
 def _colour(
     patch: Patch, weight: NDArray[np.float32], color: tuple[int, int, int], tone: float = 0.0
 ) -> None:
-    """Move chroma towards a colour as bright as the skin is there, and luma a share of the way.
+    """Move chroma towards a colour as bright as the skin, and luma a share of the way.
 
     Args:
         patch: changed in place.
         weight: float32 [h, w], 0..1, of the luma plane.
         color: (Y, Cb, Cr), limited range.
-        tone: how much of the way luma goes.
+        tone: share of the way for luma.
     """
     light = patch.y.astype(np.float32) - 16
     target = max(color[0] - 16, 24)

@@ -1,4 +1,4 @@
-"""The matte itself as a picture, for films of masks."""
+"""The matte as a picture, for films of masks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vcam.frame import Frame, Plane
 
 _BLACK, _SPAN, _GREY = 16, 219, 128  # limited range, ITU-R BT.601-7 section 2.5.3
 OVERLAY_COLOR = (40, 220, 90)
-"""R, G, B of what is laid over people."""
+"""R, G, B of the overlay on people."""
 
 
 class MatteFilm(Stateless):
-    """Shows people white on black, or coloured in the picture itself.
+    """Shows people white on black, or coloured in the original picture.
 
     Args:
-        threshold: 0..1: pixels that are person by at least this much are white, the others black;
-            None: grey values between.
-        overlay: 0..1: how much of the colour is laid over people; None: no picture below.
+        threshold: 0..1: pixels with at least this share of person are white, the others black;
+            None: grey values.
+        overlay: 0..1: opacity of the colour over people; None: no picture underneath.
     """
 
     about_room = True
@@ -51,8 +51,8 @@ class MatteFilm(Stateless):
 
 
 def cut(alpha: Plane, threshold: float | None) -> Plane:
-    """uint8 [H, W], 255 if a value is at least `threshold` (0..1) and above 0, else 0; with None
-    as it is.
+    """Binarise: uint8 [H, W], 255 if a value is at least `threshold` (0..1) and above 0, else 0;
+    None returns the plane unchanged.
     """
     if threshold is None:
         return alpha

@@ -1,5 +1,5 @@
-"""The numbers of the face mesh's points that outline a part of the face, and what follows from
-where they are.
+"""Indices of the face mesh's points that outline each part of the face, and measures derived from
+their positions.
 
 The numbering is that of MediaPipe's canonical face mesh (google-ai-edge/mediapipe,
 canonical_face_model and face_mesh_connections, Apache-2.0), with the irises after the 468 points of
@@ -83,46 +83,45 @@ EYE_CORNERS = (33, 263)
 MOUTH_CORNERS = (61, 291)
 CHEEKS = (234, 454)
 _UPPER_HALF = 9
-"""The first corners of an eye's outline go along its upper lid, from the outer to the
-inner corner.
+"""The first points of an eye's outline run along its upper lid, from the outer to the inner
+corner.
 """
 _RAISED = 0.14
-"""The oval ends below the hairline: by so much of the face's height the forehead is raised, less
-towards the eyes. Measured on 168 portraits with labelled skin."""
+"""The oval ends below the hairline, so the forehead is raised by this share of the face's height,
+less at the sides. Measured on 168 portraits with labelled skin."""
 _OPEN = (0.11, 0.17)
-"""Area between the lids as a share of the squared width: shut up to the first, open from the second
-on. Measured on 174 rendered faces: the median of the shut ones is 0.073, that of the open ones
-0.241."""
+"""Area between the lids divided by the squared width: shut up to the first value, open from the
+second on. Measured on 174 rendered faces: medians are 0.073 for shut and 0.241 for open eyes."""
 _FORESHORTENED = (1.5, 2.2)
-"""How much wider the near eye looks than the far one: from the second on the far one's outline is a
-guess.
+"""Apparent width of the near eye relative to the far one: from the second value on, the far
+eye's outline is a guess.
 """
 _TURNED_DEGREES = (30.0, 45.0)
 
 
 def outline(points: Points, numbers: tuple[int, ...]) -> Outline:
-    """The corners of a part."""
+    """The points of a part."""
     return np.asarray(points[list(numbers), :2], np.float32)
 
 
 def area(corners: Outline) -> float:
-    """Inside a polygon, in square pixels."""
+    """Area of a polygon in square pixels."""
     x, y = corners[:, 0], corners[:, 1]
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
 def apart(points: Points, pair: tuple[int, int]) -> float:
-    """How far two points are from each other in the picture, in pixels."""
+    """Distance of two points in the picture, in pixels."""
     return float(np.hypot(*(points[pair[0], :2] - points[pair[1], :2])))
 
 
 def face_height(points: Points) -> float:
-    """From the mesh's top to the chin, in pixels; the hairline lies about a fifth higher."""
+    """Height from the mesh's top to the chin, in pixels; the hairline is about a fifth higher."""
     return apart(points, (FOREHEAD, CHIN))
 
 
 def eye_width(points: Points, side: int) -> float:
-    """From corner to corner, in pixels; side: 0 left, 1 right."""
+    """Width from corner to corner, in pixels; side: 0 left, 1 right."""
     return apart(points, (EYES[side][0], EYES[side][_UPPER_HALF - 1]))
 
 
@@ -137,21 +136,21 @@ def lower_lid(points: Points, side: int) -> Outline:
 
 
 def yaw_degrees(points: Points) -> float:
-    """How far the head is turned to a side, 0 from the front."""
+    """Rotation of the head to a side; 0 is frontal."""
     across = points[CHEEKS[1]] - points[CHEEKS[0]]
     return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]))))
 
 
 def openness(points: Points, side: int) -> float:
-    """0 a shut eye .. 1 an open one."""
+    """Openness of an eye: 0 shut .. 1 open."""
     width = max(eye_width(points, side), 1e-3)
     low, high = _OPEN
     return float(np.clip((area(outline(points, EYES[side])) / width**2 - low) / (high - low), 0, 1))
 
 
 def visibility(points: Points, side: int) -> float:
-    """0..1: fades for the far eye of a head that is turned away, whose outline the mesh only
-    guesses.
+    """Visibility of an eye, 0..1: fades for the far eye of a turned head, whose outline is only a
+    guess of the mesh.
     """
     ratio = eye_width(points, 1 - side) / max(eye_width(points, side), 1e-3)
     yaw = abs(yaw_degrees(points))
@@ -164,7 +163,7 @@ def visibility(points: Points, side: int) -> float:
 
 
 def raised_oval(points: Points) -> Outline:
-    """The face up to the hairline."""
+    """The outline of the face up to the hairline."""
     corners = outline(points, OVAL)
     up = points[FOREHEAD, :2] - points[CHIN, :2]
     height = max(float(np.hypot(*up)), 1e-3)
@@ -175,13 +174,13 @@ def raised_oval(points: Points) -> Outline:
 
 
 def smooth_outline(corners: Outline, steps: int = 4) -> Outline:
-    """The closed Catmull-Rom spline through a polygon's corners, `steps` points for each."""
+    """Closed Catmull-Rom spline through a polygon's corners, with `steps` points per corner."""
     return np.asarray(_spline(len(corners), steps) @ corners, np.float32)
 
 
 @lru_cache(maxsize=32)
 def _spline(count: int, steps: int) -> NDArray[np.float32]:
-    """float32 [count * steps, count]: what each corner adds to each point of the spline."""
+    """float32 [count * steps, count]: the weight of each corner in each point of the spline."""
     corners = np.eye(count, dtype=np.float32)
     p0, p1, p2, p3 = (np.roll(corners, shift, 0)[:, None] for shift in (1, 0, -1, -2))
     t = (np.arange(steps, dtype=np.float32) / steps)[None, :, None]
@@ -191,10 +190,10 @@ def _spline(count: int, steps: int) -> NDArray[np.float32]:
 
 
 def similarity(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The shift, turn and change of size that takes points to points with the least squared error.
+    """Least-squares similarity (shift, rotation, scale) that maps points to points.
 
     Args:
-        old: float32 [N, 2 or more], before; x and y are looked at.
+        old: float32 [N, 2 or more], before; only x and y are used.
         new: the same points after.
 
     Returns:
@@ -211,6 +210,6 @@ def similarity(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np
 
 
 def moved(points: Points, motion: NDArray[np.float64]) -> Points:
-    """Points after a similarity; depth keeps."""
+    """Apply a similarity to points; depth stays unchanged."""
     place = points[:, :2] @ motion[:, :2].T + motion[:, 2]
     return np.column_stack([place, points[:, 2:]]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Parameters of effects: one declaration that the command line, the settings file, the page and the
-checks share.
+"""Parameters of effects: one declaration for the command line, the settings file, the page and all
+checks.
 
-Imports no picture library, so that naming an effect stays cheap.
+Does not import a picture library, so listing effects is cheap.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ COLORS = {
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One value that a user may set.
+    """One parameter of an effect.
 
     name: lower case, as users write it.
     kind: "number", "color" (#rrggbb or one of `names`), "file" (a path), "switch" (on or off),
         "choice" (one of `names`), "text".
-    help: one clause, plain.
-    default: as users write it; None: the value must be given.
-    example: what a page starts with if there is no default.
-    least, most, step, unit: of numbers.
-    names: of colours with their codes, or of choices with their labels.
+    help: one plain clause.
+    default: as users write it; None: the value is required.
+    example: the initial value on a page if there is no default.
+    least, most, step, unit: for numbers.
+    names: colours with their codes, or choices with their labels.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Param:
 
     @property
     def required(self) -> bool:
-        """Whether the value must be given."""
+        """Whether the value is required."""
         return self.default is None
 
     def plain(self, value: object) -> Any:
-        """A value from text or JSON, checked, as JSON takes it: a number, a bool, or text.
+        """Convert text or JSON to a checked JSON value: a number, a bool or text.
 
         Raises:
-            UsageError: it does not fit; the message says what does.
+            UsageError: the value is invalid; the message says what is valid.
         """
         match self.kind:
             case "number":
@@ -81,7 +81,7 @@ class Param:
         return value
 
     def parse(self, value: object) -> Any:
-        """A value from text or JSON as the effect takes it: a number, a bool, (R, G, B) or a Path.
+        """Convert text or JSON to the effect's own type: a number, a bool, (R, G, B) or a Path.
 
         Raises:
             UsageError: see `plain`.
@@ -92,8 +92,8 @@ class Param:
         return Path(plain) if self.kind == "file" else plain
 
     def schema(self) -> dict[str, Any]:
-        """As a JSON Schema (draft 2020-12) property, with `x-kind`, `x-unit` and `x-names` for
-        pages.
+        """Return it as a JSON Schema (draft 2020-12) property, with `x-kind`, `x-unit` and
+        `x-names` for pages.
         """
         about: dict[str, Any] = {"description": self.help, "x-kind": self.kind}
         match self.kind:
@@ -164,7 +164,7 @@ class Param:
 
 
 def strength(default: float) -> Param:
-    """How strong an effect is, from 0 to 1."""
+    """A strength parameter, 0 to 1."""
     return Param("strength", "number", "0 is nothing, 1 is all", default)
 
 

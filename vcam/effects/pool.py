@@ -1,4 +1,4 @@
-"""Memory of finished pictures, used again for the next ones."""
+"""Reuse the memory of finished frames."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from vcam.frame import Frame, Plane
 
 _KEPT = 4
-"""One that is sent, one that may be sent again, and two between effects of one picture."""
+"""One frame being sent, one that may be repeated, and two between the effects of one frame."""
 
 
 class FramePool:
-    """Makes frames, in memory that nobody uses any more if there is such. Belongs to one thread.
+    """Makes frames, in memory that is no longer in use if possible. Used by one thread.
 
-    Who owns what: a frame from here is like any other. Whoever receives it may keep it, or one of
-    its planes, for as long as they like, in any thread, and gives nothing back. The pool keeps one
-    reference to the memory of the last few frames, and gives a piece out again only when that
-    reference is the only one left: then no frame, plane or buffer of another library refers to it.
+    Ownership: a frame from the pool is like any other. Its receiver may keep it, or one of its
+    planes, for as long as they like, in any thread, and need not return it. The pool keeps one
+    reference to the memory of the last few frames and reuses a piece only when no other reference
+    is left: then no frame, plane or buffer of another library uses it.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class FramePool:
         self._pieces.clear()
 
     def like(self, frame: Frame) -> Frame:
-        """An uninitialised frame with the size, matrix and times of `frame`."""
+        """Make an uninitialised frame with the size, matrix and times of `frame`."""
         data = self._piece(frame.data.shape)
         return Frame(data, frame.matrix, frame.t_capture_ns, frame.index, pts_ns=frame.pts_ns)
 

@@ -1,4 +1,4 @@
-"""The effect `redeye`: pupils that a flash turned red become dark again."""
+"""The effect `redeye`: darken pupils that a flash turned red."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from vcam.effects.regions import (
 from vcam.frame import FaceRegions, Frame, Plane
 
 _RED_LEVELS = (34.0, 50.0)
-"""Cr above grey: lids and tear ducts stay below the first, a red pupil is above the second."""
+"""Cr above grey: lids and tear ducts are below the first value, red pupils above the second."""
 _BEYOND_SKIN = (10.0, 22.0)
-"""And by so much redder than the skin around, which warm light reddens too."""
+"""Minimum redness above the surrounding skin, which warm light reddens too."""
 _SPOT = (0.02, 0.45)
-"""The red spot's share of the eye: a speck is noise, a whole eye is something else."""
+"""The red spot's share of the eye: smaller is noise, larger is not a pupil."""
 _DARKER = 0.45
 """Share of luma that a red pupil loses at full strength."""
 
 
 class RedEye(FaceEffect):
-    """Takes the red out of pupils; strength 0..1."""
+    """Removes red from pupils; strength 0..1."""
 
     def __init__(self, strength: float) -> None:
         super().__init__(strength)
@@ -46,7 +46,7 @@ class RedEye(FaceEffect):
 
 
 def _pupil(points: Points, side: int, eye: Area) -> Plane:
-    """uint8 [h, w], 0..255: where a pupil may be, the iris by the mesh."""
+    """uint8 [h, w], 0..255: the possible area of a pupil, the mesh's iris."""
     x, y, radius = iris_circle(points, side)
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     circle = np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=1)
@@ -61,15 +61,15 @@ def take_red(
     out: Patch,
     pupil: Plane | None = None,
 ) -> None:
-    """Make the red spot of an eye grey and darker; an eye without one stays the very same bytes.
+    """Make the red spot of an eye grey and darker; without one, no pixel changes.
 
     Args:
         patch: the eye.
         mask: uint8 [h, w], 0..255, of the luma plane: between the lids.
-        tone: of the skin around, whose red is not enough.
+        tone: the surrounding skin; the spot must be redder than it.
         strength: 0..1.
         out: receives the planes; may be `patch`.
-        pupil: uint8 [h, w], 0..255: where it may be; None: anywhere between the lids.
+        pupil: uint8 [h, w], 0..255: the possible area; None: anywhere between the lids.
     """
     red = patch.v.astype(np.float32) - 128
     inside = resized(unit(mask), patch.v)

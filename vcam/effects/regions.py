@@ -1,4 +1,4 @@
-"""From the planes of a parsed face to soft masks in the frame's own pixels."""
+"""Soft masks in frame pixels from the planes of a parsed face."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vcam.geometry import Box
 
 Float = NDArray[np.float32]
 _UNSURE, _SURE = 0.2, 0.8
-"""A mask is 0 up to the first probability and full from the second on, so that doubt far away
-changes nothing.
+"""A mask is 0 up to the first probability and full from the second on, so low probabilities have no
+effect.
 """
 
 _TONE_STEP = 8
@@ -24,7 +24,7 @@ _SURE_SKIN = 0.65
 _BARE = (50, 280, 101, 330, 205, 425, 151, 9, 108, 337)
 """Points of the mesh on cheeks and forehead."""
 _HAIRLINE = 1.2
-"""Height of a face, chin to hairline, as a share of its mesh's."""
+"""Height of a face, chin to hairline, as a multiple of its mesh's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ def patch_of(frame: Frame, box: Box) -> Patch:
 def region_box(
     face: FaceRegions, classes: Iterable[FaceClass], size: Size, margin: float = 0.0
 ) -> Box | None:
-    """The smallest box of frame pixels around some classes; None where they are not to be seen.
+    """Smallest box around some classes, in frame pixels; None if they are not visible.
 
     Args:
         face: a parsed face.
-        classes: together.
+        classes: combined.
         size: of the frame.
         margin: added on every side, as a share of the region's larger side.
     """
@@ -83,12 +83,12 @@ def region_box(
 def region_mask(
     face: FaceRegions, classes: Iterable[FaceClass], box: Box, shrink: int = 1
 ) -> Plane:
-    """How much each pixel of a box belongs to some classes.
+    """The share of each pixel of a box that belongs to some classes.
 
     Args:
         face: a parsed face.
-        classes: together.
-        box: of frame pixels.
+        classes: combined.
+        box: in frame pixels.
         shrink: 1 for the luma plane, 2 for the chroma planes.
 
     Returns:
@@ -98,12 +98,12 @@ def region_mask(
 
 
 def plane_mask(plane: Plane, to_frame: NDArray[np.float64], box: Box, shrink: int = 1) -> Plane:
-    """A plane of a parse in a box of the frame.
+    """Resample a plane of a parse in a box of the frame.
 
     Args:
         plane: uint8 [h, w], in the pixels of the parse.
-        to_frame: from those to the frame's; see `FaceRegions`.
-        box: of frame pixels.
+        to_frame: maps parse pixels to frame pixels; see `FaceRegions`.
+        box: in frame pixels.
         shrink: 1 for the luma plane, 2 for the chroma planes.
 
     Returns:
@@ -118,13 +118,13 @@ def plane_mask(plane: Plane, to_frame: NDArray[np.float64], box: Box, shrink: in
 
 
 def is_parsed(face: FaceRegions) -> bool:
-    """Whether a parser has said anything of the face."""
+    """Whether a parser has processed the face."""
     return bool(face.probs[FaceClass.SKIN].any())
 
 
 def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
-    """The mean colour where the face is skin, on every eighth point of its planes; of a face that
-    was not parsed yet, at some points of its mesh; None if there is none.
+    """Mean skin colour, on every eighth pixel of the face's planes; before the first parse, at some
+    points of the mesh; None if no skin is visible.
     """
     half = _TONE_STEP // 2
     sure = face.probs[FaceClass.SKIN, half::_TONE_STEP, half::_TONE_STEP] > 255 * _SURE_SKIN
@@ -148,8 +148,8 @@ def skin_tone(face: FaceRegions, frame: Frame) -> Tone | None:
 
 
 def face_height_px(face: FaceRegions) -> float:
-    """Height in frame pixels, chin to hairline; without a mesh four standard deviations of its
-    rows, as of an ellipse's.
+    """Height in frame pixels, chin to hairline; without a mesh, four standard deviations of the
+    rows, as for an ellipse.
     """
     if face.points is not None:
         return _HAIRLINE * face_height(face.points)
@@ -161,7 +161,7 @@ def face_height_px(face: FaceRegions) -> float:
 
 
 def ramp(values: Float, low: float, high: float) -> Float:
-    """0 up to `low`, 1 from `high` on, linear between (falling where low is above high); a new
+    """0 up to `low`, 1 from `high` on, linear in between; falling if low is above high. A new
     float32 array.
     """
     return np.asarray(
@@ -170,7 +170,7 @@ def ramp(values: Float, low: float, high: float) -> Float:
 
 
 def bright_level(values: Float) -> float:
-    """The value that a fifth of them exceed (np.percentile takes ten times as long for so few)."""
+    """The 80th percentile (np.percentile takes ten times as long for so few values)."""
     return float(np.sort(values, axis=None)[values.size * 4 // 5])
 
 
@@ -180,12 +180,12 @@ def above(mask: Plane, level: int) -> Plane:
 
 
 def unit(mask: Plane) -> Float:
-    """A mask 0..255 as float32 0..1, a new array."""
+    """Convert a mask 0..255 to float32 0..1, a new array."""
     return mask.astype(np.float32) * np.float32(1 / 255)
 
 
 def resized(plane: Float | Plane, like: NDArray[np.uint8]) -> Float:
-    """A plane at the size of another one, as float32: means where it shrinks, linear where it
+    """Resize a plane to the size of another, as float32: by area if it shrinks, bilinearly if it
     grows.
     """
     size = (like.shape[1], like.shape[0])
@@ -199,7 +199,7 @@ def add(plane: Plane, change: Float, out: Plane) -> None:
 
 
 def _together(face: FaceRegions, classes: Iterable[FaceClass]) -> Plane:
-    """uint8 [h, w], the sharpened sum of some planes."""
+    """Sharpened sum of some planes, uint8 [h, w]."""
     first, *others = (face.probs[c] for c in classes)
     total = first
     for plane in others:

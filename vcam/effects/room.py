@@ -17,13 +17,13 @@ from vcam.effects.blur import blur_room, sigma_px
 from vcam.frame import Frame, Matrix, Size
 
 _SURE_ALPHA = 26
-"""Of a transparent picture, colours are kept where the person covers at least a tenth of
+"""In transparent output, colours are kept if the person covers at least a tenth of
 the pixel.
 """
 
 
 class NoEffect(Stateless):
-    """The camera's picture as it is, room and all: asked for by name only."""
+    """Shows the real room; only if the user names the effect."""
 
     about_room = True
 
@@ -49,7 +49,7 @@ class Blur(Stateless):
 
 
 class Color(Stateless):
-    """One colour, (R, G, B) 0..255, in place of the room."""
+    """Replaces the room by one colour, (R, G, B) 0..255."""
 
     about_room = True
 
@@ -64,7 +64,7 @@ class Color(Stateless):
 
 
 class Remove(Color):
-    """No room: transparent where the sink has transparency, else a colour to key on."""
+    """Removes the room: transparent if the sink supports it, else a key colour."""
 
     def apply(self, scene: Scene) -> Frame:
         if not scene.transparent:
@@ -92,7 +92,7 @@ class Remove(Color):
 
 
 class Image:
-    """A picture in place of the room, cropped to the frame's aspect ratio. `path`: its file."""
+    """Replaces the room by a picture, cropped to the frame's aspect ratio. `path`: its file."""
 
     about_room = True
     needs_matte = True

@@ -1,4 +1,4 @@
-"""The effect `skin`: blotches and bumps go, edges and pores stay."""
+"""The effect `skin`: remove blotches and bumps, keep edges and pores."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from vcam.effects.regions import (
 from vcam.frame import FaceRegions, Frame, Plane
 
 _WORK_PX = 120
-"""The face's height on which blotches are found; whatever is finer (pores, single hairs) is not
-looked at.
+"""The face is scaled to this height to find blotches; finer detail (pores, single hairs) is
+unaffected.
 """
 _RADIUS_PX = 5
-"""Of the filter's window there: about a twelfth of the face, the size of a shadow under an eye."""
+"""Window of the filter at that scale: about a twelfth of the face, as large as an eye shadow."""
 _NOISE_LEVELS = (5.0, 12.0)
-"""Standard deviation of luma that the filter takes for a blotch, at strength 0 and 1: wrinkles have
+"""Standard deviation of luma that the filter treats as a blotch, at strength 0 and 1: wrinkles have
 10 to 20 levels, nostrils, glasses and beards more."""
 _BLOTCHES = 0.75
-"""Share of them that goes at full strength."""
+"""Share of blotches that is removed at full strength."""
 _PORES = 0.3
-"""Share of the finest detail that goes at full strength; at half strength a quarter of that."""
+"""Share of the finest detail that is removed at full strength; at half strength a quarter of it."""
 _DARK = (0.35, 0.6)
-"""Luma as a share of the skin's: nostrils, frames and beards below the first are spared."""
+"""Luma as a share of the skin's: nostrils, frames and beards, below the first value, are kept."""
 _RED_LEVELS = 6.0
-"""Most that a blotch's chroma is moved."""
+"""Maximum change of a blotch's chroma."""
 
 
 class Skin(FaceEffect):
@@ -58,21 +58,21 @@ class Skin(FaceEffect):
 def smooth(
     patch: Patch, mask: Plane, tone: Tone, face_px: float, strength: float, out: Patch
 ) -> None:
-    """Take blotches out of luma and chroma; local means stay.
+    """Remove blotches from luma and chroma; local means stay.
 
-    Luma is split into a base, which keeps every strong edge (guided filter by the picture itself:
-    He, Sun and Tang, ECCV 2010), into blotches, which are what the base leaves of a shrunk copy,
-    and into detail finer than that copy.
+    Luma is split into a base that keeps all strong edges (a guided filter with the picture as its
+    own guide: He, Sun and Tang, ECCV 2010), blotches (the difference between a shrunk copy and the
+    base), and detail finer than that copy.
 
     Args:
         patch: the face.
         mask: uint8 [h, w], 0..255, of the luma plane: where skin is.
-        tone: its mean colour.
+        tone: the skin's mean colour.
         face_px: the face's height in pixels.
         strength: 0..1.
         out: receives the planes; may be `patch`.
     """
-    shrink = max(1, round(face_px / _WORK_PX))  # whole numbers shrink several times faster
+    shrink = max(1, round(face_px / _WORK_PX))  # whole factors are several times faster
     size = (max(2, patch.y.shape[1] // shrink), max(2, patch.y.shape[0] // shrink))
     low = np.asarray(cv2.resize(patch.y, size, interpolation=cv2.INTER_AREA), np.float32)
     weight = unit(np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8))
@@ -94,8 +94,8 @@ def smooth(
 
 
 def _guided(luma: Float, variance: float) -> Float:
-    """The guided filter of a plane by itself: flat where the local variance is below `variance`,
-    unchanged above.
+    """Guided filter with the plane as its own guide: flat if the local variance is below
+    `variance`, unchanged if it is above.
     """
 
     def mean(plane: Float) -> Float:
@@ -113,7 +113,7 @@ def _guided(luma: Float, variance: float) -> Float:
 
 
 def _evened(plane: Plane, weight: Float, face_px: float) -> Float:
-    """How far chroma moves towards the mean of the skin around it, in levels."""
+    """Change of chroma towards the mean of the surrounding skin, in levels."""
     side = 2 * max(1, round(face_px / 24)) + 1
     colour = plane.astype(np.float32) - 128
     total = np.asarray(cv2.blur(weight, (side, side)), np.float32)

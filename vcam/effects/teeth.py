@@ -1,4 +1,4 @@
-"""The effect `teeth`: brighter and less yellow, and nothing else in the mouth."""
+"""The effect `teeth`: brighter and less yellow teeth, the rest of the mouth unchanged."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is tooth; each from not at all to wholly.
+    """What counts as tooth: pairs of limits, from not at all to fully.
 
-    redness: Cr / luma as a share of the skin's. brightness: luma as a share of the brightest
-    teeth's. of_skin: luma as a share of the skin's.
+    redness: Cr / luma relative to the skin's. brightness: luma relative to the brightest teeth's.
+    of_skin: luma relative to the skin's.
     """
 
     redness: tuple[float, float]
@@ -38,19 +38,20 @@ class Rule:
 
 
 BY_PARSER = Rule((1.0, 0.7), (0.3, 0.55))
-"""Parsers call the whole mouth teeth: lips, gums and tongue (0.85 and more) must stay, teeth (0.3
-to 0.6) pass. Measured on the 40 labelled smiles of the test set."""
+"""Parsers label the whole mouth as teeth: lips, gums and tongue (0.85 and more) must stay, teeth
+(0.3 to 0.6) pass. Measured on the 40 labelled smiles of the test set."""
 BY_MESH = Rule((1.0, 0.9), (0.4, 0.55), (0.3, 0.45))
-"""A mesh leaves the lips out, so that reddish teeth may pass; what is darker than the skin's shadow
-is the dark of the mouth."""
+"""A mesh excludes the lips, so reddish teeth may pass; pixels darker than shaded skin are the dark
+of the mouth.
+"""
 _BRIGHTER, _LESS_YELLOW, _LESS_RED = 0.4, 0.7, 0.5
-"""At full strength: of the head room that is left, and of the way to neutral grey."""
+"""At full strength: share of the remaining head room, and of the way to neutral grey."""
 _OPEN = (0.001, 0.005)
-"""Teeth to be seen, as a share of the face's area: below the first no effect, from the second on
-all of it.
+"""Area of visible teeth as a share of the face's: no effect below the first value, full effect from
+the second on.
 """
 _MESH_OPEN = (0.015, 0.04)
-"""Area between the lips as a share of the mouth's squared width; a closed mouth has less."""
+"""Area between the lips divided by the mouth's squared width; a closed mouth has less."""
 
 
 class Teeth(FaceEffect):
@@ -72,18 +73,18 @@ class Teeth(FaceEffect):
 def whiten(
     patch: Patch, mask: Plane, tone: Tone, strength: float, out: Patch, rule: Rule = BY_PARSER
 ) -> None:
-    """Whiten what is bright and not red inside the mask.
+    """Whiten bright, non-red pixels inside the mask.
 
-    Luma moves up by a parabola that is zero at black and at white: texture stays, highlights do not
-    clip. Chroma moves towards grey, never past it.
+    Luma rises by a parabola that is zero at black and white: texture stays, highlights do not clip.
+    Chroma moves towards grey, never past it.
 
     Args:
         patch: the mouth.
         mask: uint8 [h, w], 0..255, of the luma plane: where teeth may be.
-        tone: of the skin around, by which "red" is judged under this light.
+        tone: the surrounding skin, the reference for "red" under this light.
         strength: 0..1.
         out: receives the planes; may be `patch`.
-        rule: for the kind of mask.
+        rule: limits for this kind of mask.
     """
     gate = tooth_gate(patch, mask, tone, rule)
     if gate is None:
@@ -105,7 +106,7 @@ def whiten(
 
 
 def tooth_gate(patch: Patch, mask: Plane, tone: Tone, rule: Rule) -> Float | None:
-    """How much each pixel of a mouth is tooth; for the arguments see `whiten`.
+    """The probability that each pixel is tooth; for the arguments see `whiten`.
 
     Returns:
         float32 [h, w], 0..1; None if the mask is empty.
@@ -125,7 +126,7 @@ def tooth_gate(patch: Patch, mask: Plane, tone: Tone, rule: Rule) -> Float | Non
 
 
 def _opening(face: FaceRegions) -> float:
-    """0..1: fades with the teeth that are to be seen, or of a mesh with the mouth's opening."""
+    """0..1: fades with the visible area of teeth, or with the mesh's mouth opening."""
     if face.points is not None:
         low, high = _MESH_OPEN
         return float(np.clip((mouth_opening(face.points) - low) / (high - low), 0, 1))

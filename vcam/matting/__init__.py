@@ -1,1 +1,1 @@
-"""From a frame to a matte at full resolution: engine, smoothing in time, guided filter."""
+"""From a frame to a full-resolution matte: engine, temporal smoothing, guided filter."""

@@ -1,4 +1,4 @@
-"""The person engine that fits this machine: the best of those that keep the frame rate."""
+"""Choose the best person engine that keeps the frame rate on this machine."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from vcam.matting.matter import Matter
 from vcam.matting.pyramid import Pyramid
 
 _RESERVE = 1 / 3
-"""Share of the time between two frames that must be left over."""
+"""Share of the frame period that must remain unused."""
 _MEASURE_S, _MOST_RUNS, _WARM_UP = 0.3, 15, 2
 _CHOICE_S = 2.0
-"""After so long no further engine is tried."""
+"""No further engine is tried after this time."""
 _PATIENCE_S = 5.0
-"""How long frames are dropped before a faster engine takes over."""
+"""Frames are dropped for this long before a faster engine takes over."""
 _CALM_S = 1.0
-"""Drops further apart than this are no trouble."""
+"""Isolated drops further apart than this are ignored."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One engine to choose from. quality: its mean IoU on test pictures, 0..1, as `quality_of`."""
+    """One engine to choose from. quality: mean IoU on test pictures, 0..1; see `quality_of`."""
 
     name: str
     quality: float
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A candidate by its place, opened, and the seconds that it takes for a frame."""
+    """An open candidate, by index, with its measured seconds per frame."""
 
     index: int
     matter: Matter
@@ -51,8 +51,8 @@ class _Measured:
 
 
 def quality_of(specs: Sequence[EngineSpec]) -> dict[str, float]:
-    """The mean IoU of a person, 0..1, over the sets of test pictures on which every one of these
-    engines has been measured; 0 for all if there is no such set. By engine name.
+    """Mean person IoU, 0..1, by engine name, over the test sets on which all of these engines were
+    measured; 0 for all without such a set.
     """
     measured = [
         {
@@ -70,18 +70,19 @@ def quality_of(specs: Sequence[EngineSpec]) -> dict[str, float]:
 
 
 class AutoMatter:
-    """A `MatteEngine` that measures at its first opening which engine it can afford, and steps down
-    to the next faster one after frames were dropped for five seconds. It never steps up again.
+    """A `MatteEngine` that measures engines when first opened and takes the best that is fast
+    enough. If frames are dropped for five seconds, it changes to the next faster one; it never
+    changes back.
 
     Args:
-        candidates: at least one; they are tried in the order of their quality, the best first.
+        candidates: at least one; tried in order of quality, best first.
         size: (width, height) of the frames.
-        fps: their rate; None if they may take as long as they want, which takes the best engine.
-        clock: seconds that never go back.
-        title: begins the sentence that says why this engine runs.
+        fps: the frame rate; None: no limit, so the best engine is taken.
+        clock: monotonic seconds.
+        title: the beginning of the sentence that explains the choice.
 
     Attributes:
-        candidates: in the order in which they are tried.
+        candidates: in the order of trial.
     """
 
     def __init__(
@@ -102,14 +103,14 @@ class AutoMatter:
 
     @property
     def has_worked(self) -> bool:
-        """Whether an engine has been opened before."""
+        """Whether an engine was open before."""
         return self._chosen is not None
 
     def __enter__(self) -> Self:
-        """Open the engine of before, or measure and choose one.
+        """Open the chosen engine again, or measure and choose one.
 
         Raises:
-            EngineError: none of them opens.
+            EngineError: no candidate opens.
         """
         if self._chosen is not None:
             self._chosen.matter.__enter__()
@@ -119,7 +120,7 @@ class AutoMatter:
         begun = self._clock()
         for index in range(len(self.candidates)):
             if slow and self._clock() - begun > _CHOICE_S:
-                break  # the call waits; the fastest so far will do
+                break  # the user is waiting; take the fastest so far
             try:
                 found = self._measured(index)
             except EngineError as error:
@@ -146,7 +147,7 @@ class AutoMatter:
         self._running.__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:
-        """What runs the engine, and under `choice` why this one."""
+        """The engine in use, and the reason for the choice under `choice`."""
         running = self._chosen.matter.about() if self._chosen else {}
         return running | {"choice": self._why}
 
@@ -159,7 +160,7 @@ class AutoMatter:
         return self._running.matte(frame, pyramid)
 
     def notice_drops(self, dropped: int) -> None:
-        """See `MatteEngine`; after five seconds of drops the next faster engine takes over."""
+        """See `MatteEngine`; after five seconds of drops, change to the next faster engine."""
         if dropped <= self._dropped:
             return
         now = self._clock()
@@ -183,7 +184,7 @@ class AutoMatter:
         _log.info("%s", self._why)
 
     def _measured(self, index: int) -> _Measured:
-        """A candidate, opened, with the median time from a frame to its matte.
+        """Open a candidate and measure the median time from a frame to its matte.
 
         Raises:
             EngineError: it does not open or run.
@@ -213,7 +214,7 @@ class AutoMatter:
                 return
 
     def _step_down(self) -> None:
-        """Take the best of the engines of lower quality that is faster than the one that runs."""
+        """Change to the best engine of lower quality that is faster than the current one."""
         assert self._chosen is not None, "an engine is run inside its context only"
         for index in range(self._chosen.index + 1, len(self.candidates)):
             try:

@@ -1,4 +1,4 @@
-"""A person engine as the pipeline uses it: a frame goes in, a matte comes out."""
+"""A person engine for the pipeline: converts frames to mattes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vcam.matting.pyramid import Pyramid, halve
 
 
 class MatteEngine(Protocol):
-    """Anything that a pipeline gets its mattes from; belongs to one thread."""
+    """The pipeline's source of mattes; used by one thread."""
 
     @property
     def has_worked(self) -> bool:
-        """Whether it has been opened before."""
+        """Whether it was opened before."""
 
     def __enter__(self) -> Self: ...
 
@@ -33,27 +33,27 @@ class MatteEngine(Protocol):
     ) -> None: ...
 
     def about(self) -> dict[str, object]:
-        """What runs the engine, for reports; safe from any thread."""
+        """The engine and backend in use, for reports; safe from any thread."""
 
     def reset(self) -> None:
         """Forget earlier pictures."""
 
     def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
-        """The matte of a frame, whose pyramid serves to make it small.
+        """Compute the matte of a frame; its pyramid speeds up shrinking.
 
         Raises:
             EngineError: the engine failed.
         """
 
     def notice_drops(self, dropped: int) -> None:
-        """Hear how many frames the run has dropped so far because the engine was busy."""
+        """Report how many frames the run has dropped so far because the engine was busy."""
 
 
 class Matter:
-    """Runs a person engine of the engine contract: uint8 RGB `image` to uint8 `alpha`, states
-    carried along.
+    """Runs a person engine: uint8 RGB `image` to uint8 `alpha`, carrying states from frame to
+    frame.
 
-    Belongs to one thread, like its backend. `has_worked`: it has been opened before.
+    Used by one thread, like its backend. `has_worked`: it was opened before.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -63,10 +63,10 @@ class Matter:
         self._states: dict[str, NDArray[np.float32]] = {}
 
     def __enter__(self) -> Self:
-        """Open the backend and run it once, so that the first frame is not slower than the others.
+        """Open the backend and run it once, so the first frame is as fast as later ones.
 
         Raises:
-            EngineError: it does not load or run, or it is no person engine.
+            EngineError: it does not load or run, or is not a person engine.
         """
         self._backend.__enter__()
         try:
@@ -89,7 +89,7 @@ class Matter:
         self._backend.__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:
-        """What runs the engine, for reports; see Backend."""
+        """The engine and backend in use, for reports; see Backend."""
         return self._backend.about()
 
     def reset(self) -> None:
@@ -97,10 +97,10 @@ class Matter:
         self._states = self._contract.zeros() if self._contract else {}
 
     def notice_drops(self, dropped: int) -> None:
-        """See `MatteEngine`; a named engine is never changed."""
+        """See `MatteEngine`; an engine that the user named is never changed."""
 
     def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
-        """The matte of a frame, whose pyramid serves to make it small.
+        """Compute the matte of a frame; its pyramid speeds up shrinking.
 
         Raises:
             EngineError: the engine failed.
@@ -112,7 +112,7 @@ class Matter:
         return Matte(self.alpha(small_rgb(planes, frame.matrix, (height, width))))
 
     def matte_of_picture(self, image: NDArray[np.uint8]) -> Matte:
-        """The matte of a single uint8 [H, W, 3] RGB picture of any size, unrelated to
+        """Compute the matte of a single uint8 [H, W, 3] RGB picture of any size, independent of
         earlier ones.
         """
         self.reset()
@@ -129,7 +129,7 @@ class Matter:
         """Run on uint8 [h, w, 3] RGB of the engine's own size; uint8 [h, w], 0 room .. 255 person.
 
         Raises:
-            EngineError: the engine failed, or gave something else than it declared.
+            EngineError: the engine failed, or its output does not match its declaration.
         """
         assert self._contract is not None, "an engine is run inside its context only"
         outputs = self._backend.run({"image": image[None], **self._states})
@@ -148,12 +148,11 @@ def small_rgb(
 ) -> NDArray[np.uint8]:
     """Shrink a picture and convert it to full-range RGB.
 
-    The planes are shrunk first, by exact halving and then bilinearly: converting few pixels is
-    cheap.
+    Planes are shrunk first, by exact halving and then bilinearly, so only few pixels are converted.
 
     Args:
-        planes: luma, Cb and Cr, uint8, limited range; each of any size.
-        matrix: their coefficients.
+        planes: luma, Cb and Cr, uint8, limited range; sizes may differ.
+        matrix: the YCbCr coefficients.
         size: (height, width) of the result, both even.
 
     Returns:

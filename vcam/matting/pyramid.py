@@ -1,4 +1,4 @@
-"""Smaller copies of a frame, computed once and shared by everything that works on few pixels."""
+"""Smaller copies of a frame, computed once and shared by all stages that need few pixels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LOW_WIDTH_PX = 400
 
 @dataclass(frozen=True, slots=True)
 class LowFrame:
-    """A frame shrunk by a power of two, all three planes of one size.
+    """A frame shrunk by a power of two, with three planes of the same size.
 
-    y, u, v: uint8 [h, w], the means of the pixels that they stand for. factor: how many frame
-    pixels one of them spans along each axis (exact only where the frame's size divides by it).
+    y, u, v: uint8 [h, w], means of frame pixels. factor: frame pixels per pixel along each axis
+    (exact only if it divides the frame's size).
     """
 
     y: Plane
@@ -33,8 +33,8 @@ class LowFrame:
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
-    """A frame shrunk by 2, 4, 8 ... until it is at most 400 pixels wide; never empty, the largest
-    first.
+    """A frame shrunk by 2, 4, 8 ... until it is at most 400 pixels wide; at least one level,
+    largest first.
     """
 
     levels: tuple[LowFrame, ...]
@@ -51,24 +51,24 @@ class Pyramid:
 
     @property
     def low(self) -> LowFrame:
-        """The smallest."""
+        """The smallest level."""
         return self.levels[-1]
 
     def at_least(self, height: int, width: int) -> LowFrame | None:
-        """The smallest level that is no smaller than this; None where only the frame itself is."""
+        """The smallest level of at least this size; None if only the frame is that large."""
         fitting = [x for x in self.levels if x.y.shape[0] >= height and x.y.shape[1] >= width]
         return fitting[-1] if fitting else None
 
 
 def halve(plane: Plane) -> Plane:
-    """The exact means of 2x2 pixels (the fastest way of shrinking that OpenCV has)."""
+    """Exact means of 2x2 pixels (OpenCV's fastest way to shrink)."""
     height, width = plane.shape
     half = (max(1, width // 2), max(1, height // 2))
     return np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def resized(plane: Plane, like: Plane) -> Plane:
-    """A plane at the size of another one, bilinearly; itself where it has that size."""
+    """Resize a plane to the size of another, bilinearly; unchanged if it already has that size."""
     if plane.shape == like.shape:
         return plane
     size = (like.shape[1], like.shape[0])

@@ -1,4 +1,4 @@
-"""From the engine's small matte to an alpha plane that follows the picture's own edges."""
+"""Turn the engine's small matte into an alpha plane that follows the edges of the picture."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _GAIN = 255 / (255 - 2 * _STRETCH)
 _ROOM = 5
 """Alpha, of 255: up to this certainly room, from 255 minus this certainly person."""
 _TILE = (4, 8)
-"""Rows and columns of the low frame that are refined and blended together, or not at all."""
+"""Size of the low frame's tiles; each is refined and blended as a whole, or not at all."""
 
 _AT_ONCE_PX = 1 << 16
-"""Two planes of as many float32 are half a megabyte: they fit into the cache of one core."""
+"""Two float32 planes of this size take half a megabyte: they fit into one core's cache."""
 _AT_ONCE = 128
-"""Tiles that are worked on together. OpenBLAS takes one thread for a product of up to 2**18 steps
+"""Number of tiles per batch. OpenBLAS uses one thread for a product of up to 2**18 steps
 (SMP_THRESHOLD_MIN and GEMM_MULTITHREAD_THRESHOLD in its source), here 128 * 6 * 10 * 32.
 """
 
@@ -43,12 +43,12 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where the person is, at the frame's resolution: in each pixel 0 room .. 255 person.
+    """The person at the frame's resolution: for each pixel 0 room .. 255 person.
 
-    edge, alpha: the tiles in which the outline lies, and their pixels, uint8 [n, height, width].
-    inside, person: boxes and tiles that are all person. What is in none of them is all room. All
-    edges are even where the frame's are. low: uint8 [h, w] of the low frame's size, the matte
-    before the refinement.
+    edge, alpha: the tiles that contain the outline, and their pixels, uint8 [n, height, width].
+    inside, person: boxes and tiles that are entirely person. The rest is entirely room. All edges
+    are even if the frame's are. low: uint8 [h, w] of the low frame's size, the matte before
+    refinement.
     """
 
     edge: Tiles
@@ -59,12 +59,12 @@ class Mask:
 
     @classmethod
     def nobody(cls, low: Plane) -> Mask:
-        """All room. low: uint8 [h, w], zeros of the low frame's size."""
+        """A mask without a person. low: uint8 [h, w], zeros of the low frame's size."""
         none = Tiles.none(2, 2)
         return cls(none, np.zeros((0, 2, 2), np.uint8), (), none, low)
 
     def full(self, size: Size) -> Plane:
-        """The alpha as a new plane uint8 [H, W] of the whole frame."""
+        """Return the alpha as a new plane uint8 [H, W] of the whole frame."""
         plane = np.zeros((size[1], size[0]), np.uint8)
         for box in self.inside:
             box.of(plane).fill(255)
@@ -75,7 +75,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class RefineConfig:
-    """What the user may change, in pixels of the output frame.
+    """The user's adjustments, in pixels of the output frame.
 
     grow_px: widen (or, negative, narrow) the person. feather_px: soften the edge.
     """
@@ -89,14 +89,14 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
 
     Fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996): the local linear model
     alpha = a * luma + b is fitted on the low frame, and applied at full resolution in the tiles
-    that are neither all room nor all person whatever their luma is.
+    whose alpha depends on luma.
 
     Args:
-        matte: of the same frame.
+        matte: the matte of the frame.
         luma: uint8 [H, W], the frame's luma plane.
-        low_luma: uint8 [h, w], the same shrunk. The whole frame is one tile where it was not by a
-            whole, even factor.
-        config: the user's wishes.
+        low_luma: uint8 [h, w], the luma plane shrunk. If the factor is not a whole, even number,
+            the whole frame is one tile.
+        config: the user's adjustments.
     """
     small = _grow(matte.alpha, config.grow_px * matte.alpha.shape[1] / luma.shape[1])
     alpha = resized(small, low_luma)
@@ -125,14 +125,14 @@ def refine(matte: Matte, luma: Plane, low_luma: Plane, config: RefineConfig) -> 
 
 
 def _whole_factor(luma: Plane, low_luma: Plane) -> int:
-    """How many frame pixels a low one spans; 0 if that is no whole, even number on both axes."""
+    """Frame pixels per low pixel; 0 if that is not a whole, even number on both axes."""
     factor = luma.shape[0] // low_luma.shape[0]
     exact = (low_luma.shape[0] * factor, low_luma.shape[1] * factor) == luma.shape
     return factor if exact and factor % 2 == 0 else 0
 
 
 def _one_tile(a: Float, b: Float, luma: Plane, low: Plane) -> Mask:
-    """The mask of a frame that its low frame does not divide."""
+    """The mask of a frame whose size is not a multiple of its low frame's."""
     size = (luma.shape[1], luma.shape[0])
     slope, offset = (
         np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)[None]
@@ -146,7 +146,7 @@ def _one_tile(a: Float, b: Float, luma: Plane, low: Plane) -> Mask:
 
 
 def _grow(alpha: Plane, radius: float) -> Plane:
-    """Widen or narrow by `radius` pixels, fractions by mixing the two nearest whole ones."""
+    """Widen or narrow by `radius` pixels; fractions mix the two nearest whole radii."""
     if not radius:
         return alpha
     whole, rest = divmod(abs(radius), 1)
@@ -161,8 +161,8 @@ def _grow(alpha: Plane, radius: float) -> Plane:
 def _guided(luma: Plane, alpha: Plane) -> tuple[Float, Float]:
     """Coefficients a, b (float32 [h, w]) of alpha = a * luma + b: the paper's equations 5, 6, 8.
 
-    They are 0, 0 or 0, 255 where the engine is sure, and no edge of its own is near: there the
-    filter has no say.
+    Where the engine is certain and none of its own edges is near, they are (0, 0) or (0, 255):
+    there the picture has no influence.
     """
     window = _window(alpha)
     near = cv2.dilate(cv2.threshold(alpha, _ROOM, 255, cv2.THRESH_BINARY)[1], window)
@@ -172,7 +172,7 @@ def _guided(luma: Plane, alpha: Plane) -> tuple[Float, Float]:
     left, top, width, height = cv2.boundingRect(undecided)
     if not width:
         return a, b
-    reach = len(window) // 2 * 2  # two means, one of the other
+    reach = len(window) // 2 * 2  # a mean of means reaches twice as far
     part = np.s_[
         max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
     ]
@@ -182,7 +182,7 @@ def _guided(luma: Plane, alpha: Plane) -> tuple[Float, Float]:
 
     guide, target = luma[part], alpha[part]
     mean_g, mean_p = mean(guide), mean(target)
-    # Few planes in turn stay in the processor's cache.
+    # Working on few planes at a time keeps them in the processor's cache.
     spare = cv2.multiply(guide, target, dtype=cv2.CV_32F)
     slope = mean(spare)
     cv2.subtract(slope, cv2.multiply(mean_g, mean_p, dst=spare), dst=slope)
@@ -199,8 +199,8 @@ def _guided(luma: Plane, alpha: Plane) -> tuple[Float, Float]:
 def _window(alpha: Plane) -> Plane:
     """The filter's window on the low frame, as ones.
 
-    It is also how far the filter may move an edge: beyond, texture of the room cannot pass for
-    person.
+    Its size also limits how far the filter may move an edge: further away, texture of the room
+    cannot be mistaken for person.
     """
     size = 2 * max(2, round(alpha.shape[1] * _RADIUS_SHARE)) + 1
     return _ones(size, size)
@@ -212,10 +212,10 @@ def _ones(rows: int, columns: int) -> Plane:
 
 
 def _ends(a: Float, b: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which tiles of the low frame, bool [n], may hold any person, and which any room.
+    """Which tiles of the low frame, bool [n], may contain person, and which may contain room.
 
-    Alpha lies between b and 255 * a + b, whatever the luma. Enlarging mixes each low pixel with
-    the ones next to it, so those count, too.
+    Alpha is between b and 255 * a + b for any luma. Enlarging mixes each low pixel with its
+    neighbours, so they count too.
     """
     other_end = np.asarray(cv2.scaleAdd(a, 255, b), np.float32)
     person = np.maximum(b, other_end) > np.float32(_STRETCH)
@@ -231,11 +231,11 @@ def _ends(a: Float, b: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def _tile_alpha(a: Float, b: Float, tiles: Tiles, luma: Plane, factor: int) -> Plane:
-    """The alpha of some tiles of the low frame: uint8 [n, height * factor, width * factor].
+    """Alpha of some tiles of the low frame: uint8 [n, height * factor, width * factor].
 
-    The numbers that a bilinear `cv2.resize` of all of a and b gives, by two matrix products for
-    each tile. A few tiles at a time: what is between stays in the processor's cache, and the
-    products are so small that NumPy's library does not start threads for them.
+    Gives the same numbers as a bilinear `cv2.resize` of a and b, by two matrix products per tile.
+    Tiles are processed in small batches, so intermediate results stay in the processor's cache and
+    NumPy's BLAS starts no threads.
     """
     around = Tiles(tiles.height + 2, tiles.width + 2, tiles.top, tiles.left)
     low = np.stack(
@@ -276,6 +276,6 @@ def _apply(slope: Float, offset: Float, luma: Plane, out: Plane) -> None:
 
 
 def _soften(plane: Float, radius: float) -> Float:
-    """Two box filters of `radius` pixels of the low frame."""
+    """Apply two box filters of `radius` pixels of the low frame."""
     size = 2 * max(1, round(radius)) + 1
     return np.asarray(cv2.blur(cv2.blur(plane, (size, size)), (size, size)), np.float32)

@@ -1,4 +1,4 @@
-"""Temporal smoothing of mattes: still where the picture is still, immediate where it moves."""
+"""Temporal smoothing of mattes: steady in still areas, immediate where the picture moves."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from vcam.frame import Matte, Plane
 from vcam.matting.pyramid import resized
 
 _STILL = 0.3
-"""Share of a new matte that is taken where neither it nor the picture changed."""
+"""Weight of a new matte where neither it nor the picture changed."""
 _DISAGREEMENT_GAIN = 2.5
-"""A matte that differs by (1 - _STILL) / gain = 0.28 of full scale is taken at once."""
+"""A matte that differs by (1 - _STILL) / gain = 0.28 of full scale replaces the old one."""
 NOISE_LEVELS = 5.0
-"""Luma differences up to this are camera noise, after a 5x5 mean."""
+"""Luma differences up to this, after a 5x5 mean, are camera noise."""
 _MOTION_LEVELS = 8.0
 """Luma differences this far above the noise are motion."""
 
 
 class MatteSmoother:
-    """Blends each matte with the ones before it, pixel by pixel.
+    """Blends each matte with earlier ones, pixel by pixel.
 
-    The weight of the new matte grows with how much it disagrees with the old one and with how much
-    the picture changed there, so an outline that moves is never mixed with where it was (no trail),
-    while an outline that merely trembles comes to rest.
+    The weight of the new matte grows with its difference from the old one and with the change of
+    the picture there. A moving outline is therefore never mixed with its old position (no trail),
+    while a jittering outline becomes steady.
     """
 
     def __init__(self) -> None:
@@ -33,15 +33,15 @@ class MatteSmoother:
         self._luma: Plane | None = None
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget earlier mattes."""
         self._alpha = self._shown = self._luma = None
 
     def smooth(self, matte: Matte, luma: Plane) -> Matte:
-        """The smoothed matte, at the size of `luma`.
+        """Return the smoothed matte, at the size of `luma`.
 
         Args:
-            matte: the new one, of any size; it is not changed.
-            luma: uint8 [h, w], the luma of the matte's own frame, shrunk.
+            matte: the new one, of any size; it is not modified.
+            luma: uint8 [h, w], the shrunk luma of the matte's frame.
         """
         new = resized(matte.alpha, luma)
         blurred = np.asarray(cv2.blur(luma, (5, 5)), np.uint8)
@@ -59,7 +59,7 @@ class MatteSmoother:
 
 
 def _weight(disagreement: Plane, moved: Plane) -> Plane:
-    """The share of the new matte, of 255; both differences, of matte and luma, are uint8 [h, w]."""
+    """Weight of the new matte, 0..255, from the differences of matte and luma, uint8 [h, w]."""
     still = cv2.convertScaleAbs(disagreement, alpha=_DISAGREEMENT_GAIN, beta=255 * _STILL)
     motion = cv2.addWeighted(
         moved, 255 / _MOTION_LEVELS, moved, 0, -NOISE_LEVELS * 255 / _MOTION_LEVELS

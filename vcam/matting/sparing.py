@@ -1,4 +1,4 @@
-"""Fewer runs of the engine while the picture stands still, to save power."""
+"""Save power by running the engine less often while the picture is still."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vcam.matting.pyramid import Pyramid
 from vcam.matting.smooth import NOISE_LEVELS
 
 _MOVED_SHARE = 0.002
-"""Share of the low frame that may differ by more than noise: a hand of 20 x 40 pixels of 720p."""
+"""Share of the low frame that may change by more than noise: a hand of 20 x 40 pixels of 720p."""
 
 
 class SparingMatter:
-    """Runs another `MatteEngine` on every second frame while the picture stands still.
+    """Runs another `MatteEngine` on every second frame while the picture is still.
 
-    A frame that differs from the last one that was computed by no more than camera noise, on all
-    but a few pixels, gets that one's matte; never two in a row. Anything that moves is computed at
-    once, so nothing trails.
+    A frame that differs from the last computed one only by camera noise, except for a few pixels,
+    reuses its matte; never twice in a row. A frame with motion is always computed, so nothing
+    trails.
     """
 
     def __init__(self, engine: MatteEngine) -> None:
@@ -67,7 +67,7 @@ class SparingMatter:
         self._engine.notice_drops(dropped)
 
     def matte(self, frame: Frame, pyramid: Pyramid) -> Matte:
-        """The matte of a frame, or of the one before it if nothing has moved.
+        """Return the matte of the frame, or that of the previous frame if nothing moved.
 
         Raises:
             EngineError: the engine failed.

@@ -1,4 +1,4 @@
-"""Small rectangles of a plane, worked on together, so that effort goes where a picture needs it."""
+"""Small rectangles of a plane, processed in batches, so that work is spent only where needed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vcam.geometry import Box
 Index = NDArray[np.intp]
 """intp [n]."""
 _BANDS = 8
-"""Of a head and shoulders, the boxes of eight bands hold most."""
+"""Number of bands: the boxes of eight cover most of a head-and-shoulders outline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
     """Rectangles of one size inside a plane.
 
-    height, width: of each, in pixels. top, left: intp [n], their first rows and columns. They may
-    overlap; `put` then has to be given the same pixels for both.
+    height, width: of each rectangle, in pixels. top, left: intp [n], first rows and columns.
+    Rectangles may overlap; `put` then needs the same pixels for both.
     """
 
     height: int
@@ -44,9 +44,9 @@ class Tiles:
         return len(self.top)
 
     def of(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """The pixels, a new array [n, height, width] of the plane's type.
+        """Return the pixels, a new array [n, height, width] of the plane's type.
 
-        plane: [H, W], which holds all the rectangles.
+        plane: [H, W], which contains all rectangles.
         """
         return np.asarray(_windows(plane, self.height, self.width)[self.top, self.left])
 
@@ -55,11 +55,11 @@ class Tiles:
         _windows(plane, self.height, self.width)[self.top, self.left] = pixels
 
     def copy(self, source: Plane, target: Plane) -> None:
-        """Copy the pixels of one plane to the same places of another of the same size."""
+        """Copy the rectangles' pixels from one plane to another of the same size."""
         self.put(target, self.of(source))
 
     def and_also(self, other: Tiles) -> Tiles:
-        """These and others of the same size."""
+        """These tiles and others of the same size."""
         top, left = np.concatenate((self.top, other.top)), np.concatenate((self.left, other.left))
         return Tiles(self.height, self.width, top, left)
 
@@ -83,16 +83,16 @@ class Tiles:
         )
 
     def chosen(self, which: NDArray[np.bool_] | slice) -> Tiles:
-        """Those for which `which`, bool [n], is true, or a slice of them."""
+        """Select tiles by `which`, bool [n], or by a slice."""
         return Tiles(self.height, self.width, self.top[which], self.left[which])
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A plane cut into tiles of one size; the last row and column overlap the ones before.
+    """A plane divided into tiles of one size; the last row and column overlap their neighbours.
 
-    rows, columns: intp, the first rows and columns of the tiles. tiles: all, row by row. first:
-    intp [n], the index of each tile's first pixel in the flattened plane.
+    rows, columns: intp, first rows and columns of the tiles. tiles: all, row by row. first: intp
+    [n], the index of each tile's first pixel in the flattened plane.
     """
 
     rows: Index
@@ -101,9 +101,9 @@ class Grid:
     first: Index
 
     def covering(self, which: NDArray[np.bool_]) -> tuple[tuple[Box, ...], Tiles]:
-        """The tiles for which `which`, bool [n], is true: a few large boxes, and what is left.
+        """The tiles for which `which`, bool [n], is true, as a few large boxes and remaining tiles.
 
-        Large boxes are copied several times faster than as many small ones.
+        Large boxes are copied several times faster than many small ones.
         """
         left_over = which.reshape(len(self.rows), len(self.columns)).copy()
         rows = [row.tobytes() for row in left_over]
@@ -123,7 +123,7 @@ class Grid:
 
 @lru_cache(maxsize=16)
 def grid_of(rows: int, columns: int, height: int, width: int) -> Grid:
-    """The tiles of a plane [rows, columns]; smaller where the plane is."""
+    """Divide a plane [rows, columns] into tiles, which are smaller if the plane is."""
     height, width = min(height, rows), min(width, columns)
     tops, lefts = _starts(rows, height), _starts(columns, width)
     top, left = np.repeat(tops, len(lefts)), np.tile(lefts, len(tops))
@@ -139,7 +139,7 @@ def _bands(rows: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _common_run(rows: list[bytes]) -> tuple[int, int]:
-    """Start and end of the longest run of columns that are 1 in all rows; the same number if there
+    """Start and end of the longest run of columns that are 1 in all rows; equal numbers if there
     is none.
     """
     together = reduce(operator.and_, (int.from_bytes(row) for row in rows))
@@ -155,9 +155,9 @@ def _starts(length: int, step: int) -> Index:
 
 
 def _windows(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """A view [y, x, height, width] of a plane: each rectangle of that size, by its first pixel.
+    """A view [y, x, height, width] of a plane: every rectangle of that size, by its first pixel.
 
-    `sliding_window_view` does the same, in forty times the time.
+    `sliding_window_view` does the same but is forty times slower.
     """
     down, across = plane.strides
     shape = (plane.shape[0] - height + 1, plane.shape[1] - width + 1, height, width)

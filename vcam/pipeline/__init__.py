@@ -1,1 +1,1 @@
-"""A running camera: the threads between source and sink, and how they recover."""
+"""A running pipeline: the threads from source to sink, and recovery from failures."""

@@ -1,4 +1,4 @@
-"""The picture that is shown when there is nothing else that may be shown."""
+"""The placeholder picture, shown if no composed frame may be shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEUTRAL_CHROMA = 128
 
 
 def make_card(size: Size, matrix: Matrix, *lines: str) -> Frame:
-    """A dark grey frame with lines of text in the middle, made without any camera picture."""
+    """Draw lines of text in the middle of a dark grey frame; no camera picture is involved."""
     card = Frame.empty(size, matrix)
     card.y[:] = _GREY_LUMA
     card.u[:] = _NEUTRAL_CHROMA

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a pipeline is to do otherwise from now on; None: as before.
+    """A change of a running pipeline; None leaves a part as it is.
 
-    effects: all of them, in order; not opened, or such as may be opened twice.
-    refine: how the matte is refined.
-    matter: another person engine, not opened.
-    make_source: makes another source.
+    effects: all of them, in order; closed, or safe to open twice.
+    refine: refinement of the matte.
+    matter: another person engine, closed.
+    make_source: returns another source.
     mirror: exchange left and right.
-    paused: send a card, and have a live source closed.
+    paused: show a card, and close a live source.
     """
 
     effects: Sequence[Effect] | None = None
@@ -41,7 +41,7 @@ class Change:
     paused: bool | None = None
 
     def applied(self, parts: Parts) -> Parts:
-        """The parts of a pipeline after the change."""
+        """Return a pipeline's parts after the change."""
         mirror = parts.request.mirror if self.mirror is None else self.mirror
         return replace(
             parts,
@@ -54,7 +54,7 @@ class Change:
 
 
 class Entered:
-    """A source that is open already, with its first frame read; entering it then does nothing.
+    """A source that is already open, with its first frame read; entering it does nothing more.
 
     See `Source`.
     """
@@ -78,16 +78,16 @@ class Entered:
         self._source.__exit__(None, None, None)
 
     def read(self) -> Frame | None:
-        """The first frame, then those that follow."""
+        """Return the first frame, then the following ones."""
         first, self._first = self._first, None
         return first if first is not None else self._source.read()
 
 
 def entered(source: Source) -> Source:
-    """Open a source and see its first frame: what it takes over from is let go for that only.
+    """Open a source and read its first frame; only then may it replace another source.
 
     Raises:
-        SourceError: it does not open, or gives no frame.
+        SourceError: it does not open, or delivers no frame.
     """
     with ExitStack() as stack:
         stack.enter_context(source)
@@ -100,10 +100,10 @@ def entered(source: Source) -> Source:
 
 
 class Shared:
-    """An effect that several chains have in common: opened by the first, closed by the last.
+    """An effect shared by several chains: the first one opens it, the last one closes it.
 
-    So a change of one effect lets the others be: a picture is not read again, a video plays on.
-    See `Effect`; opened and closed by any thread, applied by one.
+    A change of one effect therefore does not affect the others: no picture is read again, and a
+    video continues. See `Effect`; opened and closed by any thread, applied by one.
     """
 
     def __init__(self, effect: Effect) -> None:
@@ -130,7 +130,7 @@ class Shared:
                 self._effect.__exit__(None, None, None)
 
     def apply(self, scene: Scene) -> Frame:
-        """The changed picture."""
+        """Return the changed picture."""
         return self._effect.apply(scene)
 
 

@@ -1,4 +1,4 @@
-"""Whether the camera is wanted: while somebody reads the virtual camera, and a little longer."""
+"""Decide when the camera is needed: while a program reads the virtual camera, and a bit longer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _JOIN_S = 1.0
 
 
 class Demand:
-    """Watches the readers in a thread of its own.
+    """Watches the readers in its own thread.
 
     Args:
-        readers: who reads.
-        linger_s: how long after the last reader the camera is still wanted, because programs close
-            a camera and open it again while they set it up.
-        clock: tells the time.
+        readers: reports whether a program reads the virtual camera.
+        linger_s: how long the camera stays on after the last reader, because programs close and
+            reopen a camera while they configure it.
+        clock: the time source.
 
     Attributes:
-        wanted: set while the camera is wanted.
+        wanted: set while the camera is needed.
     """
 
     def __init__(self, readers: Readers, linger_s: float = 5.0, clock: Clock = CLOCK) -> None:
@@ -59,7 +59,7 @@ class Demand:
             self._stop.wait(_LOOK_S)
 
     def heard(self, somebody_reads: bool) -> None:
-        """Take note of whether somebody reads now."""
+        """Record whether a program reads now."""
         now_s = self._clock.now_s()
         if somebody_reads:
             self._last_s = now_s

@@ -1,4 +1,4 @@
-"""The four manners of a run, by what is live at its two ends."""
+"""The four modes of a run, by whether its source and its sink are live."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a run goes.
+    """The mode of a run.
 
-    live: the newest frame wins, effects follow the clock, faces are parsed when there is time;
-        else every frame waits for its turn, and effects follow the frames' own timeline.
-    paced: frames are held back until they are due.
-    outlives: an engine, an effect or a sink that fails is opened again; else the run ends.
-    outlives_source: a source that fails or ends is opened again, and the clock ends the run.
+    live: the newest frame wins, effects follow the clock, faces are parsed as time allows; else
+        every frame is processed in turn, and effects follow the frames' timeline.
+    paced: frames are delayed until they are due.
+    outlives: a failed engine, effect or sink is reopened; else the failure ends the run.
+    outlives_source: a source that fails or ends is reopened, and only the clock ends the run.
     """
 
     live: bool
@@ -32,5 +32,5 @@ _MANNERS = {
 
 
 def manner_of(source_live: bool, sink_live: bool) -> Manner:
-    """The manner of a run from such a source to such a sink."""
+    """Return the mode of a run from such a source to such a sink."""
     return _MANNERS[source_live, sink_live]

@@ -1,5 +1,5 @@
-"""What a sink is sent: composed frames; and where none comes, to a live sink, the last one again or
-a card.
+"""Send composed frames to a sink; if none arrives in time, a live sink gets the last one again or a
+card.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _CARD_EVERY_S = 0.1
 _IDLE_CARD_EVERY_S = 1.0
 _OFF_CARD = "vcam is off"
 _OFF = (IDLE, PAUSED)
-"""States in which the last picture is not shown any more."""
+"""States in which the last picture is no longer shown."""
 
 Shown = Callable[[Frame, Frame | None, Mask | None], None]
-"""Called with what the sink was sent, and for a new picture with the frame and mask behind it; in
-the thread that composes, so it must not wait.
+"""Called after each sent picture, and for a new one with its frame and mask; runs in the compose
+thread, so it must not block.
 """
 
 
 class Output:
-    """The way of composed frames into a sink; belongs to the thread that composes.
+    """Sends composed frames to a sink; used by the compose thread.
 
     Args:
         sink: open.
-        stats: counts what is sent; its board knows what the card is to say, and is told how
-            "compose" is.
+        stats: counts sent frames; its board supplies the text of the card and receives the state of
+            "compose".
         card_after_s: how long the last frame may be repeated.
-        clock: tells the time.
-        on_sent: sees all that is sent.
+        clock: the time source.
+        on_sent: called after everything that is sent.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Output:
         self._card: tuple[State, Frame] | None = None
 
     def patience_s(self, fps: float) -> float | None:
-        """How long to wait for a new frame of a source of that rate before `send_again`; None: for
-        ever.
+        """How long to wait for a new frame, at the source's frame rate, before `send_again`; None:
+        no limit.
         """
         if not self._sink.live:
             return None
@@ -62,10 +62,10 @@ class Output:
         return 2.0 / fps if self._last is not None else max(_CARD_EVERY_S, 1.0 / fps)
 
     def send(self, composed: Frame, frame: Frame, mask: Mask | None = None) -> None:
-        """Send a new picture; `frame` and `mask` are what it was made of.
+        """Send a new picture, made from `frame` and `mask`.
 
         Raises:
-            SinkLost: the sink no longer takes frames.
+            SinkLost: the sink no longer accepts frames.
         """
         self._last, self._last_ns = composed, self._clock.now_ns()
         with self._stats.stage("send"):
@@ -76,13 +76,13 @@ class Output:
             self._on_sent(composed, frame, mask)
 
     def send_again(self, hide: bool = False) -> None:
-        """Send the last frame, or the card if there is none that may still be shown.
+        """Send the last frame, or the card if the frame may no longer be shown.
 
         Args:
-            hide: the last frame may not be shown any more.
+            hide: the last frame may no longer be shown.
 
         Raises:
-            SinkLost: the sink no longer takes frames.
+            SinkLost: the sink no longer accepts frames.
         """
         old = self._clock.now_ns() - self._last_ns > self._card_after_s * 1e9
         if old or hide or self._board.now.name in _OFF:
@@ -96,16 +96,16 @@ class Output:
             self._on_sent(shown, None, None)
 
     def send_off_card(self) -> None:
-        """Send what a virtual camera goes on showing when nobody writes to it any more.
+        """Send the picture that a virtual camera keeps showing after its writer ends.
 
         Raises:
-            SinkLost: the sink no longer takes frames.
+            SinkLost: the sink no longer accepts frames.
         """
         if self._sink.live:
             self._sink.send(make_card(*self._format(), _OFF_CARD))
 
     def _state_card(self) -> Frame:
-        """The card of the present state; drawn once, shown often."""
+        """The card for the current state; drawn once per state."""
         state = self._board.now
         if self._card is None or self._card[0] != state:
             self._card = state, state_card(*self._format(), state)

@@ -1,4 +1,4 @@
-"""The tempo of frames that come from a file and go to somebody who watches."""
+"""Play a file's frames in real time for viewers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LATE_NS = 1_000_000_000
 
 
 class Pace:
-    """Lets frames of a file pass in real time.
+    """Delays the frames of a file until they are due.
 
     Args:
         stop: ends a wait early.
-        clock: tells the time, and waits.
+        clock: the time source, also for waits.
     """
 
     def __init__(self, stop: threading.Event, clock: Clock = CLOCK) -> None:
@@ -24,10 +24,10 @@ class Pace:
         self._start_ns = 0
 
     def wait_until_due(self, frame: Frame) -> Frame:
-        """Wait; return the frame with the time at which it became due as its capture time."""
+        """Wait, then return the frame with its due time as its capture time."""
         now_ns = self._clock.now_ns()
         if not self._start_ns or now_ns - self._start_ns - frame.pts_ns > _LATE_NS:
-            # the first frame, or after a long sleep: no rush to catch up
+            # the first frame, or after a long sleep: do not rush to catch up
             self._start_ns = now_ns - frame.pts_ns
         due_ns = self._start_ns + frame.pts_ns
         self._clock.wait(self._stop, max(0, due_ns - now_ns) / 1e9)

@@ -1,12 +1,12 @@
-"""A run from a source to a sink: capture -> infer -> compose, and no way out for a raw picture.
+"""A run from a source to a sink: capture -> infer -> compose. No raw picture can leave it.
 
-A frame reaches the sink only through `Composer.compose`, which takes it together with its own
-matte. If no new composed frame comes in time, a live sink gets the last one again, and after a
-while a card that says why.
+A frame reaches the sink only through `Composer.compose`, which needs the frame's own matte. If no
+new composed frame arrives in time, a live sink gets the last one again, and after a while a card
+with the reason.
 
-A live sink outlives failures: a live source, an engine that has worked before, effects and the sink
-itself are opened again until they work (`vcam.pipeline.reopen`). Only a `VcamError` is outlived;
-any other exception is a bug and ends the run.
+With a live sink, a live source, an engine that worked before, effects and the sink itself are
+reopened after a failure (`vcam.pipeline.reopen`). Only a `VcamError` is recoverable; any other
+exception is a bug and ends the run.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ Tick = Callable[[Source, Snapshot], None]
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """How a pipeline behaves in time.
+    """Timing of a pipeline.
 
-    max_frames: stop after so many captured frames.
-    duration_s: stop at this time of the source's own timeline; from a live source to a live sink:
-        so many seconds after the source was first to be opened.
+    max_frames: stop after this many captured frames.
+    duration_s: stop at this time of the source's timeline; from a live source to a live sink:
+        this many seconds after the first attempt to open the source.
     card_after_s: how long a live sink repeats the last frame before it shows the card.
-    stop_s: how long the threads may take to end.
-    linger_s: how long after the last reader a camera that is opened on demand stays open.
+    stop_s: maximum time for the threads to end.
+    linger_s: how long a camera that is opened on demand stays open after the last reader.
     retry_s, longest_retry_s: see `Backoff`.
     """
 
@@ -68,20 +68,20 @@ class PipelineConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a pipeline is made of; the pipeline opens and closes all of it.
+    """The parts of a pipeline, which opens and closes all of them.
 
-    make_source: called with `request`, its size and matrix set to what the sink insists on; once,
-        and again each time that the sink was lost and found.
-    request: what is wanted of the source.
+    make_source: called with `request`, with size and matrix replaced by the sink's requirements;
+        once at the start, and again after each recovery of the sink.
+    request: the requested properties of the source.
     matter: the person engine; opened only if an effect needs it.
     effects: in order; at least one.
-    refine: how the matte is refined.
-    sink: where pictures go.
-    watch: the readers of a sink, by its name, while which a source that is `on_demand` (a webcam)
-        is open; None: it is always open.
-    make_faces: called with (stats, live) if an effect looks at faces, as often as `make_source`;
-        None: no effect may look at faces.
-    on_sent: sees all that is sent; see `vcam.pipeline.output.Shown`.
+    refine: refinement of the matte.
+    sink: the destination.
+    watch: makes the reader watch of a sink, by its name; a source that is `on_demand` (a webcam)
+        is open only while there are readers; None: it is always open.
+    make_faces: called with (stats, live) if an effect uses faces, as often as `make_source`; None:
+        no effect may use faces.
+    on_sent: called after everything that is sent; see `vcam.pipeline.output.Shown`.
     """
 
     make_source: Callable[[SourceRequest], Source]
@@ -96,16 +96,16 @@ class Parts:
 
 
 class Pipeline:
-    """One run from a source to a sink; it runs once. Every method may be called from any thread.
+    """One run from a source to a sink; runs once. Every method may be called from any thread.
 
-    `run` runs it in this thread. `start`, `wait` and `stop` run it beside this thread, and so does
-    the pipeline as a context: it is started, and stopped and waited for at the end.
+    `run` runs it in the calling thread. `start`, `wait` and `stop` run it in a thread of its own,
+    and so does the pipeline as a context manager, which starts it, and stops it at the end.
 
     Args:
-        parts: what it is made of.
-        config: how it behaves in time.
-        stats: filled while it runs; None: its own.
-        clock: tells the time.
+        parts: its parts.
+        config: its timing.
+        stats: updated while it runs; None: its own.
+        clock: the time source.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class Pipeline:
         self._outcome: Snapshot | BaseException | None = None
 
     def start(self) -> Self:
-        """Run in a thread of its own; `wait` returns how it went.
+        """Run in a thread of its own; `wait` returns the result.
 
         Raises:
-            UsageError: it was started before.
+            UsageError: it was already started.
         """
         if self._thread is not None:
             raise UsageError("a pipeline runs once; make another one")
@@ -147,10 +147,10 @@ class Pipeline:
             self._outcome = error
 
     def wait(self, timeout_s: float | None = None) -> Snapshot | None:
-        """Wait until a run that was started has ended.
+        """Wait for the end of a started run.
 
         Returns:
-            What happened; None if the run goes on after `timeout_s`.
+            The run's statistics; None if it still runs after `timeout_s`.
 
         Raises:
             UsageError: it was not started.
@@ -181,7 +181,7 @@ class Pipeline:
             self._thread.join()
 
     def stop(self) -> None:
-        """End the run early but in order: what was captured is still composed and sent. Safe in
+        """End the run early but in order: captured frames are still composed and sent. Safe in
         signal handlers.
         """
         self._stop.set()
@@ -189,29 +189,29 @@ class Pipeline:
     def set_effects(
         self, effects: Sequence[str | Effect], refine: RefineConfig | None = None
     ) -> None:
-        """Use other effects from the next captured frame on; no frame sees some of both.
+        """Use other effects from the next captured frame on; no frame mixes old and new ones.
 
-        The new effects are opened in this thread, while the old ones go on.
+        The new effects are opened in the calling thread, while the old ones continue.
 
         Args:
-            effects: as users write them ("blur:0.8"), or new objects, which belong to the pipeline
-                from here on. If none decides what is seen of the room, it is blurred, too.
-            refine: how the matte is refined; None: as before.
+            effects: text as users write it ("blur:0.8"), or new objects, which the pipeline then
+                owns. If none of them handles the room, it is blurred too.
+            refine: refinement of the matte; None: unchanged.
 
         Raises:
-            VcamError: an effect or the face engine cannot be opened; the old effects go on.
+            VcamError: an effect or the face engine cannot be opened; the old effects continue.
         """
         self.change(Change(effects=make_effects(effects), refine=refine))
 
     def change(self, change: Change) -> None:
-        """Do something else from now on: all of it, or nothing if a part does not open.
+        """Change parts of the run: all of them, or none if one does not open.
 
-        What is new is opened in this thread or one of its own, while the old goes on, and takes
-        over between two frames. No picture of the room is sent after this has returned if the
+        New parts are opened in the calling thread or one of their own while the old ones continue,
+        and take over between two frames. After this returns, no picture of the room is sent if the
         change hides the room, and no picture at all if it pauses the run.
 
         Raises:
-            VcamError: an effect, an engine or the source cannot be opened; all is as before.
+            VcamError: an effect, an engine or the source cannot be opened; nothing has changed.
         """
         with self._swap:
             parts = change.applied(self._parts)
@@ -224,46 +224,46 @@ class Pipeline:
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody may watch the sink now."""
+        """Whether the sink may have viewers now."""
         return self._parts.sink.live
 
     @property
     def state(self) -> State:
-        """How the run is now."""
+        """The current state of the run."""
         return self._stats.board.now
 
     @property
     def snapshot(self) -> Snapshot:
-        """What happened so far."""
+        """Statistics of the run up to now."""
         return self._stats.snapshot()
 
     @property
     def has_played_out(self) -> bool:
-        """After the run: whether a file ended before its viewers had it stopped."""
+        """After the run: whether a file ended before its viewers stopped it."""
         return self._manner is not None and self._manner.paced and not self._stop.is_set()
 
     @property
     def written(self) -> str:
-        """After the run: what its sink keeps, in words; empty: nothing."""
+        """After the run: description of what the sink wrote; empty: nothing."""
         return str(getattr(self._parts.sink, "written", ""))
 
     @property
     def damage(self) -> str:
-        """After the run: one line about what of the source could not be read; empty: nothing."""
+        """After the run: one line about unreadable parts of the source; empty: none."""
         if self._source is None or (self._manner is not None and self._manner.outlives_source):
             return ""
         return self._source.damage
 
     def engine(self) -> dict[str, object]:
-        """What runs the person engine at the moment."""
+        """The person engine and backend in use."""
         return self._parts.matter.about()
 
     def about(self) -> dict[str, object]:
-        """The sink's name and what runs the engine at the moment, for reports."""
+        """The sink's name, and the engine and backend in use, for reports."""
         return {"sink": self._parts.sink.name, "engine": self._parts.matter.about()}
 
     def run(self, on_tick: Tick | None = None) -> Snapshot:
-        """Run until the source ends or `stop` is called; return what happened.
+        """Run until the source ends or `stop` is called; return the statistics.
 
         Args:
             on_tick: called about five times a second and once at the end, in this thread.
@@ -280,7 +280,7 @@ class Pipeline:
                 is_stuck = self._last_run is not None and self._last_run.is_stuck
                 is_lost = isinstance(error.__cause__, SinkLost)
                 lost = self._parts.sink.live and is_lost and not is_stuck
-            return lost  # what does not open after the sink was lost may open later
+            return lost  # a part that does not open after the sink was lost may open later
 
         def work(sink: Sink) -> None:
             again.worked()
@@ -324,14 +324,14 @@ class Pipeline:
         self._since_s = self._since_s or self._clock.now_s()
 
     def _is_time_up(self) -> bool:
-        """Whether a run from a live source to a live sink has lasted as long as it may."""
+        """Whether a run from a live source to a live sink has reached its time limit."""
         duration_s = self._config.duration_s
         if duration_s is None or not self._since_s:
             return False
         return self._clock.now_s() - self._since_s > duration_s
 
     def _pause(self, seconds: float, on_tick: Tick | None) -> bool:
-        """Let time pass while there is no sink; return whether the run is to end."""
+        """Wait while there is no sink; return whether the run should end."""
         deadline_s = self._clock.now_s() + seconds
         while (left_s := deadline_s - self._clock.now_s()) > 0 and not self._stop.is_set():
             if on_tick is not None and self._source is not None:
@@ -341,7 +341,7 @@ class Pipeline:
 
 
 class _Run:
-    """The threads of a pipeline from one opening of the sink to its end or loss.
+    """The threads of a pipeline from one opening of the sink until it ends or is lost.
 
     Raises:
         VcamError: an effect or the face engine cannot be opened.
@@ -418,14 +418,12 @@ class _Run:
         )
 
     def _guard(self, stage: str, work: Callable[[], None]) -> None:
-        """Do a thread's work; the first failure is kept for the main thread, and everything is
-        woken.
-        """
+        """Do a thread's work; keep the first failure for the main thread, and end all waits."""
         try:
             work()
         except SlotClosed:
             pass
-        except BaseException as error:  # noqa: BLE001 - a thread must not die unheard
+        except BaseException as error:  # noqa: BLE001 - no thread may die silently
             with self._failure_lock:
                 self._failure = self._failure or StageError(stage, error)
             self._shared.discard()
@@ -435,7 +433,7 @@ class _Run:
                 self._finished.set()
 
     def change(self, change: Change, parts: Parts, paused: bool) -> None:
-        """See `Pipeline.change`. parts: those of after the change."""
+        """See `Pipeline.change`. parts: the parts after the change."""
         shared = self._shared
         with ExitStack() as undo:
             faces = self._new_faces(parts.effects) if shared.faces is None else None
@@ -468,18 +466,18 @@ class _Run:
                 self._switch(source)
 
     def _needs_engine(self, composer: Composer, matter: MatteEngine) -> bool:
-        """Whether an engine has to be opened before the change: another one, or the first."""
+        """Whether the change must open an engine: another one, or the first."""
         at_work = self._infer.matter is matter and self._infer.opened.done()
         return composer.needs_matte and not at_work
 
     def _opened_engine(self, matter: MatteEngine, must: bool) -> Infer | None:
-        """What is to take over inference, its engine open.
+        """Return the next inference stage, with its engine open.
 
-        None if the engine of the run does not open, unless it `must`: the room is hidden all the
-        same, by a card, until the engine opens.
+        None if the run's engine does not open, unless it `must`: a card hides the room until the
+        engine opens.
 
         Raises:
-            EngineError: it does not open, and must.
+            EngineError: it does not open, and it must.
         """
         infer = Infer(self._shared, matter, continues=True, before=self._infer)
         thread = self._new_thread("infer", infer.run)
@@ -497,10 +495,10 @@ class _Run:
     def _opened_source(
         self, make: Callable[[SourceRequest], Source], parts: Parts, paused: bool
     ) -> Source:
-        """The source that is to take over; open, unless none is now because nobody looks.
+        """Return the next source, open unless it is not needed because no program is watching.
 
         Raises:
-            SourceError: it does not open, or gives no picture.
+            SourceError: it does not open, or delivers no picture.
         """
         size = self._request.size or (self._source.size if all(self._source.size) else None)
         source = make(replace(self._request, size=size))
@@ -537,7 +535,7 @@ class _Run:
             raise self._failure
 
     def _shut_down(self) -> None:
-        """Wake everybody and wait a bounded time."""
+        """End all waits, then wait for the threads for a limited time."""
         self._shared.ending.set()
         self._source.interrupt()
         deadline_s = self._clock.now_s() + self._pipeline._config.stop_s
@@ -555,5 +553,5 @@ class _Run:
 
     @property
     def is_stuck(self) -> bool:
-        """After `work`: whether a thread did not end, and may still use what it was given."""
+        """After `work`: whether a thread did not end, and may still use the parts."""
         return any(thread.is_alive() for thread in self._threads)

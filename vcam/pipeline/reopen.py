@@ -1,4 +1,4 @@
-"""Parts of a run that are opened again after a failure, all in the same way.
+"""Reopen parts of a run after a failure, all in the same way.
 
 A part is a context manager: the source, the engine, the face engine, the effects, the sink.
 """
@@ -18,12 +18,13 @@ R = TypeVar("R")
 
 
 class Backoff:
-    """How long to wait before another try: each failure doubles the wait, good work resets it.
+    """Waiting times before retries: each failure doubles the wait, success resets it.
 
     Args:
         first_s: the shortest wait.
-        longest_s: the longest; after good work for twice as long, the next wait is `first_s` again.
-        clock: measures good work.
+        longest_s: the longest wait; after success for twice as long, the next wait is `first_s`
+            again.
+        clock: measures the time since a success.
     """
 
     def __init__(self, first_s: float = 0.25, longest_s: float = 2.0, clock: Clock = CLOCK) -> None:
@@ -32,12 +33,12 @@ class Backoff:
         self._working_since_s: float | None = None
 
     def worked(self) -> None:
-        """It works; may be called as often as one likes."""
+        """Record success; may be called any number of times."""
         if self._working_since_s is None:
             self._working_since_s = self._clock.now_s()
 
     def failed(self) -> float:
-        """It has just failed; return how many seconds to wait now."""
+        """Record a failure; return how many seconds to wait."""
         since_s, self._working_since_s = self._working_since_s, None
         is_well = since_s is not None and self._clock.now_s() - since_s > 2 * self._longest_s
         if is_well or not self._wait_s:
@@ -48,17 +49,17 @@ class Backoff:
 
 
 class Reopening:
-    """Keeps one part at work. Belongs to the thread that uses the part.
+    """Reopens one part after failures. Used by the thread that uses the part.
 
-    Only a `VcamError` is outlived, and what the machine refuses. Any other exception is a bug and
-    goes on to the caller.
+    Only a `VcamError` and errors of the machine are recoverable. Any other exception is a bug and
+    is passed to the caller.
 
     Args:
-        stage: the stage of the board that says how the part is.
-        state: what the board says while the part is away, with the failure as the reason.
-        board: where the state is said.
+        stage: the stage on the board that reports the part's state.
+        state: the reported state while the part is unavailable; the failure is the reason.
+        board: receives the state.
         backoff: how long the part stays closed after a failure.
-        outlives: whether the part is opened again after this failure.
+        outlives: whether a failure is recoverable.
         clock: for waits.
     """
 
@@ -76,7 +77,7 @@ class Reopening:
         self._due_s: float | None = None
 
     def worked(self) -> None:
-        """The part works; may be called as often as one likes."""
+        """Record that the part works; may be called any number of times."""
         self._backoff.worked()
 
     def run(
@@ -85,15 +86,15 @@ class Reopening:
         work: Callable[[T], object],
         pause: Callable[[float], bool],
     ) -> None:
-        """Open the part and work with it; after a failure do so again.
+        """Open the part and work with it; after a failure, repeat.
 
         Args:
             part: closed; it may be opened many times.
-            work: called with the open part; the part is done when this returns.
-            pause: waits so many seconds; True ends this, too.
+            work: called with the open part; the part is done when it returns.
+            pause: waits this many seconds; returns True to give up.
 
         Raises:
-            VcamError, OSError, MemoryError: a failure that is not outlived.
+            VcamError, OSError, MemoryError: a failure that is not recoverable.
         """
         while True:
             done = False
@@ -103,20 +104,20 @@ class Reopening:
                     done = True
             except (VcamError, OSError, MemoryError) as error:
                 if done and self._outlives(error):
-                    return  # it is as closed as it can be
+                    return  # closing it again is not possible
                 if pause(self._failed(error)):
                     return
             else:
                 return
 
     def attempt(self, part: AbstractContextManager[object], work: Callable[[], R]) -> R | None:
-        """Work once with a part that is open, without a wait; reopen it first if it failed before.
+        """Work once with an open part, without waiting; reopen it first if it failed before.
 
         Returns:
-            What `work` returns; None if it failed, or failed a moment ago.
+            The result of `work`; None if it failed, or failed a moment ago.
 
         Raises:
-            VcamError, OSError, MemoryError: a failure that is not outlived.
+            VcamError, OSError, MemoryError: a failure that is not recoverable.
         """
         if self._due_s is not None and self._clock.now_s() < self._due_s:
             return None
@@ -133,7 +134,7 @@ class Reopening:
         return done
 
     def _failed(self, error: VcamError | MachineError) -> float:
-        """Say it on the board and return how long to wait, or raise it."""
+        """Report it on the board and return how long to wait, or raise it."""
         if not self._outlives(error):
             raise error
         reason = error.__cause__ if isinstance(error, StageError) else error

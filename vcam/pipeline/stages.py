@@ -3,8 +3,8 @@ r"""The stages of one run, each in a thread of its own: capture, infer, face, co
     capture --captured--> infer --inferred--> compose --> sink
                             \--> face -------------/
 
-The arrows are slots of one item. Each frame is composed with what was computed from it, by the
-composer that was the newest when it was computed; so effects change between two frames.
+The arrows are slots for one item. Each frame is computed and composed for one composer, the newest
+one when it is computed; so effects change between two frames.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A frame, and how often the source had been opened when it came."""
+    """A frame, with the number of times the source had been opened before it."""
 
     frame: Frame
     opening: int
@@ -61,7 +61,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """A frame with what was computed from it, for the composer that it was computed for.
+    """A frame with its results, for the composer they were computed for.
 
     Raises:
         MatteMissing: the composer needs a matte, and there is none.
@@ -79,9 +79,9 @@ class Inferred:
 
 
 class Looks:
-    """The open composers of a run: the one at work, and those that are to replace it.
+    """The open composers of a run: the current one and its successors.
 
-    Any thread may `add`.
+    Any thread may call `add`.
     """
 
     def __init__(self, first: Composer) -> None:
@@ -90,17 +90,19 @@ class Looks:
 
     @property
     def newest(self) -> Composer:
-        """The composer that frames are computed for from now on."""
+        """The composer for which new frames are computed."""
         with self._lock:
             return self._open[-1]
 
     def add(self, composer: Composer) -> None:
-        """Replace the composer from the next frame on. It is open, and closed here in the end."""
+        """Replace the composer from the next frame on. It is open already, and is closed here
+        later.
+        """
         with self._lock:
             self._open.append(composer)
 
     def use(self, composer: Composer) -> None:
-        """Close those that `composer` replaces; called by the thread that composes."""
+        """Close the predecessors of `composer`; called by the compose thread."""
         with self._lock:
             at = self._open.index(composer)
             old, self._open = self._open[:at], self._open[at:]
@@ -108,7 +110,7 @@ class Looks:
             other.__exit__(None, None, None)
 
     def close(self) -> None:
-        """Close all; `newest` stays the same."""
+        """Close all composers; `newest` stays the same."""
         with self._lock:
             old, self._open = self._open, self._open[-1:]
         for composer in old:
@@ -117,12 +119,12 @@ class Looks:
 
 @dataclass(slots=True)
 class Shared:
-    """What the stages of a run have in common.
+    """State shared by the stages of a run.
 
-    engine_ready: the source may open; its light comes on last. ending: the run is told to end.
-    between: held while a frame is composed and sent, so that a change takes place between two of
-    them. resumed: cleared while the run is paused: a card goes out, and a live source is closed.
-    flip: exchange left and right of what the source gives.
+    engine_ready: the source may open, so the camera's light comes on last. ending: the run should
+    end. between: held while a frame is composed and sent, so that changes happen between frames.
+    resumed: cleared while the run is paused: a card is shown, and a live source is closed. flip:
+    mirror the source.
     """
 
     manner: Manner
@@ -145,17 +147,17 @@ class Shared:
         self.resumed.set()
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long; return whether the run is ending."""
+        """Wait this many seconds; return whether the run is ending."""
         return self.clock.wait(self.ending, seconds)
 
     def reopening(
         self, stage: str, state: str, outlives: Callable[[VcamError | MachineError], bool]
     ) -> Reopening:
-        """What keeps one part of this run at work."""
+        """Make a Reopening for one part of this run."""
         return Reopening(stage, state, self.stats.board, self.new_backoff(), outlives, self.clock)
 
     def discard(self) -> None:
-        """Wake every stage; what is between them is lost."""
+        """End all waits; frames between stages are lost."""
         self.captured.close(discard=True)
         self.inferred.close(discard=True)
         if self.faces is not None:
@@ -168,9 +170,9 @@ class Capture:
     Args:
         shared: of the run.
         source: opened and closed here.
-        wanted: set while a source that is opened on demand is to be open; None: always.
-        max_frames: stop after so many; None: never.
-        duration_s: stop at this time of the source's timeline; None: never.
+        wanted: set while an on-demand source should be open; None: always.
+        max_frames: stop after this many frames; None: no limit.
+        duration_s: stop at this time of the source's timeline; None: no limit.
         on_open: called before the source is opened.
     """
 
@@ -206,15 +208,15 @@ class Capture:
         )
 
     def switch(self, source: Source, manner: Manner) -> None:
-        """Go on with another source, in its manner; from any thread. The old one is closed."""
+        """Continue with another source, in its mode; close the old one. Safe from any thread."""
         self._next = source, manner
         self._source.interrupt()
 
     def run(self) -> None:
-        """Read until the source ends or the run does.
+        """Read until the source or the run ends.
 
         Raises:
-            SourceError: the source fails, and is not outlived.
+            SourceError: the source failed and is not reopened.
             SlotClosed: another stage has failed.
         """
         shared = self._shared
@@ -233,7 +235,7 @@ class Capture:
         return shared.captured.close()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait so long; return whether to give up the source."""
+        """Wait this many seconds; return whether to give up the source."""
         deadline_s = self._shared.clock.now_s() + seconds
         while (left_s := deadline_s - self._shared.clock.now_s()) > 0 and not self._is_left():
             if self._shared.pause(min(_LOOK_S, left_s)):
@@ -244,7 +246,7 @@ class Capture:
         return self._next is not None or self._shared.ending.is_set()
 
     def _holds(self) -> threading.Event | None:
-        """What has to be set before the source may be open; None if it may be."""
+        """The event that must be set before the source may open; None if it may open now."""
         if self._manner.outlives_source:
             wanted = self._wanted if getattr(self._source, "on_demand", False) else None
             for event in (self._shared.resumed, wanted):
@@ -253,7 +255,7 @@ class Capture:
         return None
 
     def _is_wanted(self) -> bool:
-        """Wait until the source is wanted; False if it is given up first."""
+        """Wait until the source is needed; False if it is given up first."""
         event = self._holds()
         if event is None:
             return True
@@ -266,7 +268,7 @@ class Capture:
         return event is None
 
     def _read_all(self, source: Source) -> None:
-        """Pass frames on until the source ends, the run does, or the source is not wanted."""
+        """Pass frames on until the source or the run ends, or the source is not needed."""
         shared = self._shared
         self._opening += 1
         while self._holds() is None and self._next is None:
@@ -287,7 +289,7 @@ class Capture:
             shared.stats.set_drops("engine busy", shared.captured.dropped)
 
     def _own(self, frame: Frame) -> Frame:
-        """The frame as this run has it: no number comes twice, though sources change."""
+        """Renumber the frame for this run: no number repeats, even if sources change."""
         if self._first:
             frame = replace(frame, index=frame.index + self._first)
         self._count = max(self._count, frame.index + 1)
@@ -297,7 +299,7 @@ class Capture:
         return self._done or self._shared.ending.is_set()
 
     def _read(self, source: Source) -> Frame | None:
-        if source.live:  # mostly waiting, which is no work
+        if source.live:  # mostly waiting, not work
             return source.read()
         with self._shared.stats.stage("capture"):
             return source.read()
@@ -309,15 +311,15 @@ class Infer:
     Args:
         shared: of the run.
         matter: opened when a composer first needs a matte.
-        continues: the run goes on after another one; an engine that does not open is outlived.
-        before: takes the frames until `go`; its engine is another, or is not open.
+        continues: the run continues an earlier one; an engine that does not open is retried.
+        before: processes frames until `go`; it has another engine, or none open.
 
     Attributes:
         matter: the engine.
-        opened: done when the engine is open; or failed, if it takes over from another.
-        go: set when it is to take over.
-        over: set when another has taken over.
-        left: set when it takes no more frames.
+        opened: done once the engine is open; failed if it was to replace another.
+        go: set when this stage should take over.
+        over: set when another stage has taken over.
+        left: set when this stage accepts no more frames.
     """
 
     def __init__(
@@ -344,7 +346,7 @@ class Infer:
         """Work until `captured` is closed, or another has taken over.
 
         Raises:
-            EngineError: the engine fails, and is not outlived.
+            EngineError: the engine failed and is not reopened.
             SlotClosed: the normal end.
         """
         shared = self._shared
@@ -371,7 +373,9 @@ class Infer:
         return self._shared.pause(seconds) or self.over.is_set()
 
     def _is_due(self) -> bool:
-        """Say that the engine is open, and wait until it may take frames; False if it never may."""
+        """Report that the engine is open, then wait for permission to process frames; False if
+        none.
+        """
         if not self.opened.done():
             self.opened.set_result(None)
         for event in (self.go, self._before.left) if self._before is not None else ():
@@ -393,7 +397,7 @@ class Infer:
                 return
             self._held = None
             if not shared.resumed.is_set():
-                continue  # nothing is shown, so nothing need be known
+                continue  # paused: nothing is shown, so nothing needs computing
             shared.inferred.put(self._infer(captured, composer, matter))
             shared.stats.board.say("infer", RUNNING)
             shared.stats.set_drops("compose busy", shared.inferred.dropped)
@@ -419,12 +423,12 @@ class Infer:
 
 
 class Face:
-    """Parses faces beside the pipeline.
+    """Parses faces, separately from the main path.
 
     Args:
         shared: of the run.
-        faces: its work.
-        continues: the run goes on already; an engine that does not open is outlived.
+        faces: the face stage.
+        continues: the run continues an earlier one; an engine that does not open is retried.
     """
 
     def __init__(self, shared: Shared, faces: FaceStage, continues: bool) -> None:
@@ -439,10 +443,10 @@ class Face:
         )
 
     def run(self) -> None:
-        """Parse until there is nothing more to parse.
+        """Parse until no more frames come.
 
         Raises:
-            EngineError: the engine fails, and is not outlived.
+            EngineError: the engine failed and is not reopened.
             SlotClosed: the normal end.
         """
         try:
@@ -452,12 +456,12 @@ class Face:
 
 
 class Compose:
-    """Composes frames and sends them; the last picture or a card if none comes in time.
+    """Composes frames and sends them; sends the last picture or a card if none arrives in time.
 
     Args:
         shared: of the run.
-        source: says how many frames per second there are to be.
-        output: the way into the sink.
+        source: gives the frame rate.
+        output: sends to the sink.
     """
 
     def __init__(self, shared: Shared, source: Source, output: Output) -> None:
@@ -476,14 +480,14 @@ class Compose:
         """Work until `inferred` is closed and empty.
 
         Raises:
-            VcamError: an effect fails and is not outlived, or the sink does.
+            VcamError: an effect failed and is not reopened, or the sink failed.
             MatteMissing: a bug; the frame is not sent.
         """
         try:
             self._compose_all()
         except SlotClosed:
             self._output.send_off_card()
-        except BaseException:  # a bug: the last picture must not be taken for a live one
+        except BaseException:  # a bug: the last picture must not look live
             with suppress(SinkError):
                 self._output.send_off_card()
             raise
@@ -498,11 +502,11 @@ class Compose:
                 self._show(inferred)
 
     def take_up(self, source: Source) -> None:
-        """Another source has taken over."""
+        """Adapt to another source."""
         self._source = source
 
     def _show(self, inferred: Inferred | None) -> None:
-        """Send the frame; or the last one again, or a card, if it may not be shown."""
+        """Send the frame; if it may not be shown, the last one again or a card."""
         resumed = self._shared.resumed.is_set()
         hides = self._shared.looks.newest.needs_matte
         composed = None

@@ -1,1 +1,1 @@
-"""Running instances: how others find them."""
+"""Discovery of running vcam instances."""

@@ -1,4 +1,4 @@
-"""While a run lasts: its state for `vcam status`, and signs of life for systemd."""
+"""Publish a run's state for `vcam status`, and report to systemd that it is alive."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vcam.sources.base import Source
 
 
 class Announcer:
-    """Says how a run is, about once a second. Belongs to the thread that calls `update`.
+    """Publishes the state of a run about once a second. Used by the thread that calls `update`.
 
-    systemd hears that the service is ready with the first picture that goes out, a card included,
-    and that it is alive as long as pictures go out: a run that hangs is started again. While the
-    virtual camera is gone pictures have nowhere to go, and starting again would not bring it back.
+    systemd is notified that the service is ready when the first picture, or card, is sent, and that
+    it is alive while pictures are sent, so a hanging run is restarted. While the virtual camera is
+    gone, the run counts as alive, because a restart would not bring the camera back.
 
     Args:
-        instance: where `vcam status` looks.
-        notifier: the way to systemd.
-        every_s: the least time between two announcements.
+        instance: the file that `vcam status` reads.
+        notifier: sends to systemd.
+        every_s: minimum interval between announcements.
         clock: seconds, as `time.monotonic`.
     """
 
@@ -41,12 +41,12 @@ class Announcer:
         self._pictures = 0
 
     def update(self, source: Source, now: Snapshot, about: Mapping[str, object]) -> None:
-        """Say it, if it is time.
+        """Publish the state if it is due.
 
         Args:
-            source: what pictures come from.
-            now: what happened so far.
-            about: more about the run, as JSON takes it.
+            source: the source of pictures.
+            now: the statistics.
+            about: more about the run, as JSON values.
         """
         if self._clock() < self._due_s:
             return
@@ -69,11 +69,11 @@ class Announcer:
 
 @contextmanager
 def announced(folder: Path, systemd: str) -> Iterator[Announcer]:
-    """An announcer for as long as the block runs; then the file is removed and systemd hears that
-    this ends.
+    """Provide an announcer while the block runs; then remove the file and notify systemd of the
+    end.
 
     Args:
-        folder: of the files that `vcam status` reads.
+        folder: the folder of files that `vcam status` reads.
         systemd: the value of NOTIFY_SOCKET, or empty.
     """
     with Instance(folder) as instance, Notifier(systemd) as notifier:

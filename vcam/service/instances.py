@@ -1,4 +1,4 @@
-"""What running vcams tell of themselves: a small JSON file each, in a folder that only their user
+"""State files of running vcam instances: one small JSON file each, in a folder that only their user
 can read.
 """
 
@@ -17,16 +17,16 @@ from vcam.files import entries, is_own, read_bounded, write_whole
 
 _MOST_BYTES = 1 << 16
 SILENT_S = 10.0
-"""A vcam that has written nothing for so long hangs; where processes cannot be looked up, it counts
-as gone.
+"""A vcam that has been silent for this long hangs; where processes cannot be looked up, it counts
+as ended.
 """
 
 Record = dict[str, Any]
-"""As JSON has it. "pid", "started" and "updated" (Unix time in seconds) are added here."""
+"""JSON content. "pid", "started" and "updated" (Unix time in seconds) are added here."""
 
 
 def instances_folder(runtime: str | None) -> Path:
-    """Where the files are: below XDG_RUNTIME_DIR, else in the user's cache folder.
+    """The folder of the files: below XDG_RUNTIME_DIR, else in the user's cache folder.
 
     Args:
         runtime: the value of XDG_RUNTIME_DIR.
@@ -42,8 +42,8 @@ class Instance:
     """The file of this process. Write errors are ignored: the file only informs.
 
     Args:
-        folder: see `instances_folder`; made where it is missing.
-        proc: where processes are looked up.
+        folder: see `instances_folder`; created if missing.
+        proc: the /proc folder.
     """
 
     def __init__(self, folder: Path, proc: Path = Path("/proc")) -> None:
@@ -62,9 +62,9 @@ class Instance:
         return self
 
     def write(self, record: Record) -> None:
-        """Replace what the file says."""
+        """Replace the content of the file."""
         with suppress(OSError):
-            if not is_own(self._path.parent):  # others could replace what is written there
+            if not is_own(self._path.parent):  # other users could replace the content
                 return
             write_whole(
                 self._path,
@@ -88,9 +88,9 @@ class Instance:
 
 
 def list_instances(folder: Path, proc: Path = Path("/proc")) -> list[Record]:
-    """What the vcams that run say, the oldest first; what dead ones have left behind is removed.
+    """Read the records of running instances, oldest first; remove the files of ended ones.
 
-    Each gets "silent_s": seconds since it last said something.
+    Each record gets "silent_s": seconds since its last update.
     """
     found = []
     for path in entries(folder, "*.json"):
@@ -111,13 +111,13 @@ def _read(path: Path) -> Record | None:
         if not is_own(path):
             return None
         record = json.loads(read_bounded(path, _MOST_BYTES))
-    except (OSError, ValueError, RecursionError):  # gone meanwhile, or not ours
+    except (OSError, ValueError, RecursionError):  # removed meanwhile, or not a record
         return None
     return record if isinstance(record, dict) and type(record.get("pid")) is int else None
 
 
 def _number(record: Record, key: str) -> float:
-    """A number of a record; 0 if it holds none."""
+    """A number in a record; 0 if missing."""
     try:
         value = float(record.get(key, 0))
     except (TypeError, ValueError, OverflowError):
@@ -126,8 +126,8 @@ def _number(record: Record, key: str) -> float:
 
 
 def _is_alive(record: Record, proc: Path) -> bool:
-    """Whether the process is still the one that wrote the record: numbers are used again, with
-    another start.
+    """Whether the process is still the one that wrote the record: numbers are reused, but with
+    another start time.
     """
     if not (proc / "self").exists():
         return float(record["silent_s"]) < SILENT_S
@@ -136,13 +136,13 @@ def _is_alive(record: Record, proc: Path) -> bool:
 
 
 def _start_ticks(proc: Path, pid: int) -> int | None:
-    """When a process started, in clock ticks since the computer did: field 22 of
+    """Start time of a process in clock ticks after boot: field 22 of
     proc_pid_stat(5).
     """
     try:
         text = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         return int(
             text.rpartition(")")[2].split()[19]
-        )  # the name before it may hold spaces and brackets
+        )  # the name before it may contain spaces and brackets
     except (OSError, ValueError, IndexError):
         return None
