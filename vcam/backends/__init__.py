@@ -1,4 +1,4 @@
-"""Backends by name, and the choice among them."""
+"""Backends by name, and the choice of one."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SINGLE, _HALF = "fp32", "fp16"
 
 
 def runs_as(name: str, spec: EngineSpec) -> EngineSpec:
-    """The engine that a backend runs when asked for this one: on a CPU, half precision costs time
-    and gains nothing.
+    """The engine that a backend runs in place of this one: on a CPU, half precision costs time and
+    gains nothing.
     """
     return (with_precision(spec, "fp32") or spec) if name in _ON_CPU else spec
 
 
 def why_not(name: str, spec: EngineSpec, stack: GpuStack | None = None) -> str:
-    """Why that backend cannot run this engine here, in words for the user; empty where it can.
+    """The reason why a backend cannot run this engine here, for the user; empty if it can.
 
     Raises:
         UsageError: there is no such backend.
@@ -41,7 +41,7 @@ def why_not(name: str, spec: EngineSpec, stack: GpuStack | None = None) -> str:
 
 
 def best_precision(name: str, stack: GpuStack | None = None) -> str:
-    """At which precision a backend runs an engine fastest here: half of it on a GPU."""
+    """The precision at which a backend is fastest here: half on a GPU."""
     if name in _ON_CPU:
         return _SINGLE
     return _HALF if (stack or GpuStack()).probe().gpu else _SINGLE
@@ -54,20 +54,20 @@ def make_backend(
     stack: GpuStack | None = None,
     patient: bool = True,
 ) -> Backend:
-    """The backend of that name for one engine, its files verified, not opened yet.
+    """Make the backend of that name for one engine, verified but not opened.
 
     Args:
         name: one of BACKENDS, or "auto": TensorRT for half precision, else ONNX Runtime on the GPU,
             else on the CPU.
-        spec: the engine; a CPU may run its single precision sibling in its place.
-        threads: that one image is computed with, on a CPU.
-        stack: where the GPU and its software come from.
-        patient: with "auto", wait for a plan that must be built first; else another backend serves
+        spec: the engine; a CPU may run its single precision version instead.
+        threads: CPU threads per image.
+        stack: the GPU and its software.
+        patient: with "auto", wait for a plan that must be built first; else another backend runs
             meanwhile.
 
     Raises:
-        UsageError: there is no such backend, or it cannot run here.
-        EngineError: a damaged file.
+        UsageError: the backend does not exist or cannot run here.
+        EngineError: a file is damaged.
     """
     stack = stack or GpuStack()
     if name == AUTO:

@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""The interface of all backends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Backend(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Release everything; may be called twice."""
+        """Release all resources; may be called twice."""
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Run once. The caller keeps `inputs`; the outputs are new arrays and belong to the caller.
@@ -47,6 +47,6 @@ class Backend(Protocol):
         """
 
     def about(self) -> dict[str, object]:
-        """What runs, for reports: at least `backend`, its name, and `engine`, whose file it is;
-        also when closed.
+        """The backend and engine in use, for reports: at least `backend`, its name, and `engine`,
+        its file; also when closed.
         """

@@ -1,5 +1,5 @@
-"""Backends made of backends: the first that opens, and one that is replaced by a better one while
-it runs.
+"""Composite backends: the first of several that opens, and one that is replaced by a better one
+during the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _JOIN_S = 1.0
 
 
 class _Delegate:
-    """A backend that lets another one work."""
+    """A backend that delegates to another one."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class _Delegate:
         self._active: Backend | None = None
 
     def _activate(self, backend: Backend) -> None:
-        """Show an open backend as this one."""
+        """Delegate to an open backend."""
         self._active = backend
         self.name, self.inputs, self.outputs = backend.name, backend.inputs, backend.outputs
 
@@ -50,12 +50,12 @@ class _Delegate:
 
 
 class FirstOf(_Delegate):
-    """The first of several backends that opens. Opened again after it failed at work, it tries that
+    """The first of several backends that opens. Reopened after a failure, it tries the failed
     backend last.
 
     Args:
-        backends: at least one, the best first.
-        refused: why others are not even tried, by backend; those that do not open are added.
+        backends: at least one, best first.
+        refused: reasons why other backends are excluded; those that do not open are added.
     """
 
     def __init__(
@@ -100,19 +100,19 @@ class FirstOf(_Delegate):
 
 
 class SwappingBackend(_Delegate):
-    """Serves with one backend at once, and with a better one as soon as that has what it needs.
+    """Runs one backend at once, and changes to a better one as soon as it is ready.
 
-    Opened again after the better one failed at work, it leaves that one alone.
+    Reopened after the better one failed, it no longer uses it.
 
-    The preparation runs in a thread of its own and touches neither backend. Opening the better one,
-    and the swap, happen in `run`, between two images, in the thread that owns this object.
+    The preparation runs in a thread of its own and uses neither backend. The better one is opened
+    and takes over in `run`, between two images, in the thread that owns this object.
 
     Args:
-        first: serves meanwhile.
-        better: raises EngineError when entered before it is prepared.
-        prepare: does that, and returns early when the event is set; raises EngineError where it
-            cannot.
-        refuse: is told why the better one did not open although it was prepared.
+        first: runs meanwhile.
+        better: raises EngineError if it is entered before it is prepared.
+        prepare: prepares the better one; returns early when the event is set, and raises
+            EngineError if it fails.
+        refuse: called with the reason if the better one did not open after its preparation.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class SwappingBackend(_Delegate):
         return self
 
     def _guard(self) -> None:
-        """The preparation; whatever goes wrong in it must be heard, and must not end what already
-        serves.
+        """Run the preparation; report every failure, but let the running backend
+        continue.
         """
         try:
             self._prepare(self._cancel)
@@ -183,7 +183,7 @@ class SwappingBackend(_Delegate):
         _LOG.info("%s serves from now on", self.name)
 
     def _open_better(self) -> str:
-        """Enter it; the value is why not, empty when it is open."""
+        """Enter it; return the reason for a failure, or empty."""
         try:
             self._better.__enter__()
         except EngineError as error:

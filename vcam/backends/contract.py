@@ -1,8 +1,8 @@
-"""What an engine may take and give back, checked in one place for all backends.
+"""Check the inputs and outputs of engines, in one place for all backends.
 
-A matte decides which pixels leave the machine, so what a backend returns is never converted to fit:
-a value of another type or shape is an error of the engine. -1 cast to uint8 would be 255, "all
-person", and the raw room.
+A matte decides which pixels leave the machine, so a backend's output is never converted to fit: a
+wrong type or shape is an error of the engine. For example, -1 cast to uint8 would be 255, "all
+person", which would show the raw room.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vcam.frame import FaceClass
 _STATE_IN, _STATE_OUT = "state_in", "state_out"
 _LEAST_PX, _MOST_PX = 16, 4096
 _MOST_STATE = 1 << 26
-"""Numbers in all states together; 256 MiB."""
+"""Maximum number of values in all states together; 256 MiB."""
 _KINDS = {
     "alpha": ("person", "person engine"),
     "probs": ("face", f"face engine with {len(FaceClass)} classes"),
@@ -32,12 +32,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The engine contract as one opened engine declares it.
+    """The contract that one opened engine declares.
 
     output: "alpha" of a person engine, uint8 [1, h, w]; "probs" of a face engine, uint8 [1, C, h,
-        w]. shape: of that.
-    size: (h, w) of the input `image`, uint8 [1, h, w, 3] RGB. states: shapes of the float32 inputs
-    `state_in*`, by name; what the run gives as `state_out*` is the next one.
+    w]. shape: of the output. size: (h, w) of the input `image`, uint8 [1, h, w, 3] RGB. states:
+    shapes of the float32 inputs `state_in*`, by name; each run returns the next ones as
+    `state_out*`.
     """
 
     output: str
@@ -47,11 +47,11 @@ class Contract:
 
     @classmethod
     def of(cls, backend: Backend, output: str) -> Contract:
-        """The contract of an open backend.
+        """Read the contract of an open backend.
 
         Raises:
-            EngineError: it is no engine of that kind, or its shapes are none that the contract
-                allows.
+            EngineError: it is not an engine of that kind, or the contract does not allow its
+                shapes.
         """
         kind, wanted = _KINDS[output]
         inputs, outputs = backend.inputs, backend.outputs
@@ -89,10 +89,10 @@ class Contract:
         return {name: np.zeros(shape, np.float32) for name, shape in self.states.items()}
 
     def check(self, outputs: Tensors) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
-        """What a run gave: the output without its batch, and the next states.
+        """Check a run's outputs; return the output without its batch axis, and the next states.
 
         Raises:
-            EngineError: it is not what the engine declared.
+            EngineError: they differ from the declaration.
         """
         output = checked(outputs, self.output, np.uint8, self.shape)[0]
         states = {
@@ -121,14 +121,14 @@ def _states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> dict[s
 
 
 def fixed(name: str, shape: tuple[Any, ...]) -> Shape:
-    """A shape whose every length is known."""
+    """Return the shape if all of its dimensions are fixed."""
     if not shape or not all(isinstance(n, int) and 0 < n < 1 << 31 for n in shape):
         raise _no_engine(f"the shape of {name} is not fixed ({_words(shape)})")
     return shape
 
 
 def checked(outputs: Tensors, name: str, dtype: type, shape: Shape) -> NDArray[Any]:
-    """One output of a run, which must be exactly of this type and shape.
+    """Return one output of a run, which must have exactly this type and shape.
 
     Raises:
         EngineError: it is not, or it is missing.

@@ -1,7 +1,7 @@
-"""The few calls of CUDA that running a plan needs, with two bindings: cuda-python, and pycuda.
+"""The few CUDA calls that running a plan needs, through cuda-python or pycuda.
 
-cuda-python is NVIDIA's own, comes as wheels and has CUDA graphs; it is taken first. pycuda is built
-from source and has no graphs. `make_cuda` takes whichever is installed.
+cuda-python is NVIDIA's own, is distributed as wheels and has CUDA graphs; it is preferred. pycuda
+is built from source and has no graphs. `make_cuda` takes whichever is installed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ INSTALL = "pip install '.[gpu]' in the folder of vcam's source"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """One tensor, on both sides. Owned by the Cuda object that made it, and gone when that is
-    closed.
+    """One tensor, in host and device memory. Owned by the Cuda object that made it, and freed when
+    that is closed.
 
     host: pinned memory as an array of the tensor's dtype and shape; address: of the device memory,
         of the same length.
@@ -40,7 +40,7 @@ class Cuda(Protocol):
     thread.
 
     Attributes:
-        name: which binding serves, with its version.
+        name: the binding in use, with its version.
         graphs: whether `capture` works.
         stream: the handle of its stream, which is not the default stream; while open.
     """
@@ -62,10 +62,10 @@ class Cuda(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Free everything that was made here; may be called twice."""
+        """Free all memory that was allocated here; may be called twice."""
 
     def buffer(self, shape: Sequence[int], dtype: DTypeLike) -> Buffer:
-        """Memory for one tensor.
+        """Allocate memory for one tensor.
 
         Raises:
             EngineError: there is not enough.
@@ -85,7 +85,8 @@ class Cuda(Protocol):
         """
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` queues, without doing it; the value queues the record as one graph.
+        """Record what `work` queues, without running it; return a function that queues it as one
+        graph.
 
         Raises:
             EngineError: it cannot be recorded, or the binding has no graphs.
@@ -179,10 +180,10 @@ class CudaPython:
 
 
 class PyCuda:
-    """CUDA by pycuda: the driver API, with the primary context retained, pushed here and popped
-    when closed.
+    """CUDA by pycuda: the driver API, with the primary context, which is retained and pushed here,
+    and popped on closing.
 
-    A context of its own would hide the memory of TensorRT, which uses the primary one.
+    A separate context would hide the memory of TensorRT, which uses the primary one.
 
     Args:
         driver: the module `pycuda.driver`; None: import it when opening.
@@ -261,7 +262,7 @@ class PyCuda:
 
 
 def make_cuda() -> Cuda:
-    """CUDA by the binding that is installed, not opened yet; cuda-python where both are.
+    """Make CUDA with the installed binding, not opened yet; prefers cuda-python.
 
     Raises:
         EngineError: neither is installed.

@@ -1,4 +1,4 @@
-"""A backend without an engine, for tests and for measuring everything around an engine."""
+"""A backend without an engine, for tests and to measure the rest of the pipeline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rule = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def centre_is_person(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle half of the picture, each way, is person."""
+    """A rule: the middle half of the picture, in both directions, is person."""
     height, width = image.shape[:2]
     alpha = np.zeros((height, width), np.uint8)
     alpha[height // 4 : height - height // 4, width // 4 : width - width // 4] = 255
@@ -26,7 +26,7 @@ def centre_is_person(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class FakeBackend:
-    """A person engine that follows a rule; it can be made to stall or to fail.
+    """A person engine that follows a rule; it can be made to stall or fail.
 
     Args:
         rule: computes the alpha.

@@ -1,4 +1,4 @@
-"""What TensorRT needs of a machine, as one value; and the plans of one engine on that machine."""
+"""TensorRT's requirements of a machine as one value, and the plans of one engine on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GpuStack:
-    """Where the GPU, TensorRT, CUDA and the plans come from; the defaults are the real ones."""
+    """The sources of GPU, TensorRT, CUDA and plans; the defaults are the real ones."""
 
     probe: Callable[[], Probe] = probe_gpu
     tensorrt: Callable[[], TensorRt] = load_tensorrt
@@ -31,7 +31,7 @@ class GpuStack:
         """The GPU.
 
         Raises:
-            EngineError: there is none; the reason alone.
+            EngineError: there is none; the message is the reason alone.
         """
         found = self.probe()
         if found.gpu is None:
@@ -40,7 +40,7 @@ class GpuStack:
 
 
 class EnginePlans:
-    """The plan of one engine for this machine's GPU and TensorRT: loaded, built, forgotten.
+    """The plan of one engine for this machine's GPU and TensorRT: load, build, drop.
 
     Its methods may be called from any one thread at a time.
     """
@@ -50,8 +50,8 @@ class EnginePlans:
         self._found: tuple[Gpu, TensorRt, PlanStore, PlanKey] | None = None
 
     def look(self) -> tuple[Gpu, TensorRt, PlanStore, PlanKey]:
-        """What there is here. The GPU is asked for first: without one, TensorRT must not be
-        touched.
+        """Look up the parts. The GPU comes first: without one, TensorRT must not be
+        loaded.
 
         Raises:
             EngineError: no GPU, or no TensorRT.
@@ -73,7 +73,7 @@ class EnginePlans:
         return self._found
 
     def load(self) -> bytes | None:
-        """The plan, where it was built before and is whole.
+        """Load the plan, if it was built before and is intact.
 
         Raises:
             EngineError: see `look`.
@@ -84,14 +84,14 @@ class EnginePlans:
     def build(
         self, on_progress: OnProgress | None = None, cancel: threading.Event | None = None
     ) -> Plan:
-        """Build the plan and keep it.
+        """Build and save the plan.
 
         Args:
-            on_progress: None: tell `logging`.
+            on_progress: None: report to `logging`.
             cancel: set it to stop early.
 
         Raises:
-            EngineError: see `look`; or it cannot be built or written, or was cancelled.
+            EngineError: see `look`; or building or writing failed, or was cancelled.
         """
         gpu, trt, store, key = self.look()
         tell = on_progress or _tell_tenths(self._spec.name)
@@ -102,17 +102,17 @@ class EnginePlans:
         return plan
 
     def drop(self) -> None:
-        """Forget a plan that did not load."""
+        """Delete a plan that did not load."""
         _, _, store, key = self.look()
         store.drop(key)
 
     def refuse(self, reason: str) -> None:
-        """Remember that even a fresh plan did not load."""
+        """Remember that even a new plan did not load."""
         _, _, store, key = self.look()
         store.refuse(key, reason)
 
     def why_not(self) -> str:
-        """Why TensorRT cannot run this engine here, in words for the user; empty where it can."""
+        """The reason why TensorRT cannot run this engine here, for the user; empty if it can."""
         try:
             _, _, store, key = self.look()
             self._stack.cuda()

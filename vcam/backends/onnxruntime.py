@@ -21,12 +21,12 @@ _CUDA = "CUDAExecutionProvider"
 class OnnxRuntimeBackend:
     """Runs an ONNX file on CPU cores.
 
-    One intra-op thread and no spinning by default: the other threads of the pipeline need the
-    cores, and spinning workers cost more than they give as soon as anything else runs.
+    One intra-op thread and no spinning by default: other threads of the pipeline need the cores,
+    and spinning workers cost more than they gain as soon as anything else runs.
 
     Args:
         spec: the engine.
-        threads: that one image is computed with.
+        threads: CPU threads per image.
     """
 
     name = "onnxruntime"
@@ -59,7 +59,7 @@ class OnnxRuntimeBackend:
             raise EngineError(
                 f"{path}: ONNX Runtime cannot load it ({_reason(error)}); reinstall vcam"
             ) from error
-        if session.get_providers()[0] != self.provider:  # it falls back to the CPU without a word
+        if session.get_providers()[0] != self.provider:  # it falls back to the CPU silently
             raise EngineError(
                 f"{path}: ONNX Runtime does not start its {self.provider}; try --backend"
                 " onnxruntime"
@@ -92,7 +92,7 @@ class OnnxRuntimeBackend:
 
 
 class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
-    """Runs an ONNX file on an NVIDIA GPU. Wants the package onnxruntime-gpu in place of
+    """Runs an ONNX file on an NVIDIA GPU. Needs the package onnxruntime-gpu instead of
     onnxruntime.
     """
 
@@ -122,5 +122,5 @@ class OnnxRuntimeCudaBackend(OnnxRuntimeBackend):
 
 
 def _reason(error: Exception) -> str:
-    """The first line of its message."""
+    """The first line of an error message."""
     return one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 300)

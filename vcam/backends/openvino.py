@@ -22,7 +22,7 @@ class OpenVinoBackend:
 
     Args:
         spec: the engine.
-        threads: that one image is computed with.
+        threads: CPU threads per image.
     """
 
     name = "openvino"
@@ -48,7 +48,7 @@ class OpenVinoBackend:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self._threads,
-            "INFERENCE_PRECISION_HINT": "f32",  # else it takes bf16 where the processor has it
+            "INFERENCE_PRECISION_HINT": "f32",  # else it uses bf16 if the processor supports it
             "ENABLE_CPU_PINNING": False,  # the pipeline's other threads share these cores
         }
         content = self._spec.read()
@@ -88,6 +88,6 @@ class OpenVinoBackend:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of its message: those before it name places in OpenVINO's source."""
+    """The last line of an error message: earlier lines name places in OpenVINO's source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""From an ONNX file to a TensorRT plan of the same precision."""
+"""Build a TensorRT plan from an ONNX file of the same precision."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from vcam.backends.tensorrt_api import UNIMPORTANT, Messages, TensorRt
 from vcam.errors import EngineError
 
 MIN_HALF_SHARE = 0.05
-"""Less of a 16-bit network in half precision means that something turned it back. It may be little:
-weights that float16 is too coarse for keep up to nine tenths of their convolutions in float32."""
+"""Minimum share of half precision in a 16-bit network; less means that it was converted back. It is
+low because networks whose weights need float32 keep up to nine tenths of their convolutions in it.
+"""
 _WORKSPACE_BYTES = 1 << 30
 _TURING = (7, 5)
 
 OnProgress = Callable[[float], None]
-"""Called with the share that is done, 0..1, from whatever thread builds."""
+"""Called with the completed share, 0..1, from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ def build_plan(
     """Parse an ONNX file into a strongly typed network and build its plan.
 
     Args:
-        trt: which TensorRT; the plain one needs a GPU, TensorRT-RTX does not.
-        name: of the ONNX file. One that ends in `_fp16.onnx` promises half precision, which is
+        trt: the TensorRT to use; plain TensorRT needs a GPU, TensorRT-RTX does not.
+        name: of the ONNX file. A name that ends in `_fp16.onnx` promises half precision, which is
             checked.
         content: of the file; all shapes are fixed.
-        capability: of the GPU; None: what TensorRT chooses by itself.
+        capability: of the GPU; None: TensorRT's default.
         on_progress: see there.
         cancel: set it to stop early.
 
@@ -55,7 +56,7 @@ def build_plan(
     messages = Messages(trt)
     try:
         builder = trt.module.Builder(messages.logger)
-    except TypeError as error:  # what its bindings make of a null pointer
+    except TypeError as error:  # raised by its bindings for a null pointer
         raise EngineError(f"TensorRT does not start ({messages.because(str(error))})") from error
     # The network borrows the parser's weights.
     network, parser = _parse(trt, builder, name, content, messages)
@@ -70,7 +71,7 @@ def build_plan(
     config.progress_monitor = _make_monitor(trt.module, on_progress, cancel)
     if (
         trt.flavour == "tensorrt_rtx" and capability == _TURING
-    ):  # its plans are for 8.0 and newer unless told
+    ):  # without this its plans require 8.0 or newer
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.module.ComputeCapability.SM75, 0)
     data = builder.build_serialized_network(network, config)
@@ -90,14 +91,14 @@ def _parse(
     """The network and its parser."""
     typed = 1 << int(
         trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
-    )  # 10 wants it, 11 knows nothing else
+    )  # needed by 10, the only mode of 11
     network = builder.create_network(typed)
     parser = trt.module.OnnxParser(network, messages.logger)
     if not parser.parse(content):
         said = str(parser.get_error(0).desc()) if parser.num_errors else "it does not say why"
         reason = " ".join(said.split()).partition(f" [{UNIMPORTANT}")[0]
         raise EngineError(f"{name}: TensorRT does not parse it ({reason}); export the engine again")
-    if not network.num_layers:  # it takes some files that hold no graph at all for empty ones
+    if not network.num_layers:  # it accepts some files without a graph as empty networks
         raise EngineError(f"{name}: TensorRT finds no network in it; export the engine again")
     return network, parser
 
@@ -114,7 +115,7 @@ def _half_share(network: Any) -> float:
 def _make_monitor(
     module: Any, on_progress: OnProgress | None, cancel: threading.Event | None
 ) -> Any:
-    """An object of TensorRT's own class that passes progress on, and the wish to stop."""
+    """Make an object of TensorRT's own class that reports progress and requests a stop."""
     phases = _Phases()
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
@@ -137,8 +138,8 @@ def _make_monitor(
 
 
 class _Phases:
-    """TensorRT's nested phases as one share, counted down to the second level; never less than
-    before.
+    """TensorRT's nested phases as one share, counted down to the second level; never
+    decreasing.
     """
 
     def __init__(self) -> None:

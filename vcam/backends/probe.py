@@ -1,7 +1,7 @@
-"""Whether there is an NVIDIA GPU, asked of the driver alone.
+"""Detect an NVIDIA GPU by asking the driver alone.
 
-TensorRT segfaults on a machine without a GPU, so this question comes before TensorRT is touched,
-and is answered with nothing but the driver's own library: no package needs to be installed.
+TensorRT segfaults on a machine without a GPU, so this check comes before TensorRT is loaded. It
+needs only the driver's own library, no package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 class Gpu:
     """The first NVIDIA GPU.
 
-    capability: (major, minor), as (8, 9). driver_cuda: the newest CUDA that its driver serves, as
+    capability: (major, minor), as (8, 9). driver_cuda: the newest CUDA that its driver supports, as
         "13.0".
     """
 
@@ -38,7 +38,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The GPU, or None and the reason why there is none, in words for the user."""
+    """The GPU, or None and the reason for the user."""
 
     gpu: Gpu | None
     reason: str = ""
@@ -52,7 +52,7 @@ def probe_gpu(load: Callable[[], Any] = _load_driver) -> Probe:
     """Ask the driver for the first GPU.
 
     Args:
-        load: gives the driver's library, as ctypes does; raises OSError where there is none.
+        load: returns the driver's library, as ctypes does; raises OSError if there is none.
     """
     try:
         driver = load()

@@ -23,14 +23,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class TensorRtBackend:
-    """Runs the plan of an engine. Both copies and the network are one CUDA graph where the binding
-    has graphs.
+    """Runs the plan of an engine. Both copies and the network are one CUDA graph if the binding
+    supports graphs.
 
     Args:
-        spec: the engine; its ONNX file is what the plan is built from.
-        threads: of no use here; all backends are made alike.
-        stack: where the GPU and its software come from.
-        may_build: False: a plan that is not there yet, or does not load, is an error.
+        spec: the engine; the plan is built from its ONNX file.
+        threads: ignored; all backends have the same signature.
+        stack: the GPU and its software.
+        may_build: False: a missing plan, or one that does not load, is an error.
         on_progress: of building.
     """
 
@@ -71,8 +71,8 @@ class TensorRtBackend:
         return self
 
     def _opens(self, trt: TensorRt, plan: bytes) -> bool:
-        """Whether a plan of the cache loads; one that does not is dropped, and an error where none
-        may be built.
+        """Whether a cached plan loads; one that does not is deleted, which is an error if building
+        is not allowed.
         """
         try:
             self._start(trt, plan)
@@ -128,10 +128,10 @@ class TensorRtBackend:
 
 
 class _OpenPlan:
-    """A loaded plan with its memory. Everything happens in the thread that made it.
+    """A loaded plan with its memory. Used only by the thread that made it.
 
-    The order of closing matters: what TensorRT made goes before the logger and the CUDA context
-    that it uses.
+    The order of closing matters: TensorRT's objects are freed before the logger and the CUDA
+    context that they use.
     """
 
     def __init__(self, trt: TensorRt, cuda: Cuda, engine: str) -> None:
@@ -146,10 +146,10 @@ class _OpenPlan:
         self.outputs: dict[str, Buffer] = {}
 
     def start(self, plan: bytes) -> None:
-        """Load, reserve memory, run once, and record the graph.
+        """Load the plan, allocate memory, run once, and record the graph.
 
         Raises:
-            EngineError: the plan is not for this GPU, or CUDA fails; `close` is still to be called.
+            EngineError: the plan is not for this GPU, or CUDA fails; `close` must still be called.
         """
         self.cuda.__enter__()
         self._messages = Messages(self._trt)
@@ -161,7 +161,7 @@ class _OpenPlan:
         if self._context is None:
             raise self._error("TensorRT has no memory to run it")
         self._reserve()
-        self._queue()  # the first run allocates, which no graph may
+        self._queue()  # the first run allocates, which a graph must not
         self.cuda.synchronize()
         self._record()
 
@@ -214,7 +214,7 @@ class _OpenPlan:
         return {name: buffer.host.copy() for name, buffer in self.outputs.items()}
 
     def close(self) -> None:
-        """Release everything; may be called twice."""
+        """Release all resources; may be called twice."""
         self._launch = self._queue
         self.inputs, self.outputs = {}, {}
         self._context = None
@@ -229,15 +229,15 @@ class _OpenPlan:
 
 
 def build_plan_ahead(spec: EngineSpec, on_percent: Callable[[int], None]) -> dict[str, object]:
-    """Build the TensorRT plan of an engine, where there is none that loads; return what the backend
-    says of it.
+    """Build the TensorRT plan of an engine, if none loads; return the backend's
+    description.
 
     Args:
         spec: the engine.
-        on_percent: called with the percent done since its last call.
+        on_percent: called with the percentage completed since its last call.
 
     Raises:
-        EngineError: no GPU, no TensorRT, or they refuse it.
+        EngineError: there is no GPU or no TensorRT, or building fails.
     """
     done = 0
 

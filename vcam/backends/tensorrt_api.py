@@ -1,5 +1,5 @@
-"""TensorRT 10, TensorRT 11 or TensorRT-RTX, whichever is installed: their common part, and what
-they log.
+"""The common part of TensorRT 10, TensorRT 11 and TensorRT-RTX, whichever is installed, and their
+log messages.
 
 All three take strongly typed networks: the precision is in the ONNX graph, and no builder flag
 changes it. Import nothing from here before `vcam.backends.probe` has found a GPU, unless only
@@ -20,7 +20,7 @@ from vcam.errors import EngineError
 _LOG = logging.getLogger(__name__)
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 UNIMPORTANT = "checkMacros.cpp"
-"""Part of the messages with which TensorRT-RTX looks for a driver that it does not need for
+"""Part of the messages with which TensorRT-RTX reports a missing driver, which it does not need for
 building.
 """
 
@@ -37,10 +37,10 @@ class TensorRt:
 def load_tensorrt(
     flavours: tuple[str, ...] = FLAVOURS, load: Callable[[str], Any] = importlib.import_module
 ) -> TensorRt:
-    """The first of these that is installed.
+    """Import the first of these that is installed.
 
     Raises:
-        EngineError: none is, or its libraries are missing.
+        EngineError: none is installed, or its libraries are missing.
     """
     broken = ""
     for flavour in flavours:
@@ -58,7 +58,7 @@ def load_tensorrt(
 
 
 class Messages:
-    """What TensorRT logs: passed on to `logging`, the errors kept.
+    """TensorRT's log: passed on to `logging`; errors are also kept.
 
     logger: the object to give to TensorRT; it must outlive everything made with it.
     """
@@ -74,7 +74,7 @@ class Messages:
             _LOG.debug("%s: %s", severity, message)
 
     def because(self, fallback: str) -> str:
-        """The first error, else the fallback, for a message of ours."""
+        """The first error, else the fallback, for an error message."""
         return self.errors[0] if self.errors else fallback
 
 

@@ -1,1 +1,1 @@
-"""Finding faces, following them, and parsing them into regions."""
+"""Detect faces, track them, and parse them into regions."""

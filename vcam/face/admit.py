@@ -1,4 +1,4 @@
-"""Admit: whether a detector's box holds a face, and where its mesh lies."""
+"""Admission: decide whether a detection is a face, and fit its first mesh."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from vcam.frame import Frame
 from vcam.matting.pyramid import Pyramid
 
 _SURE, _ENOUGH = 0.9, 0.5
-"""Presence from which on the first try will do, and the least that is taken after all tries. Of 60
-faces, 30 of them upside down, meshes laid the right way had 0.92 or more, others 0.80 or less."""
+"""Presence that ends the search at once, and the minimum after all attempts. Of 60 faces, 30 of
+them upside down, correctly fitted meshes had 0.92 or more, others 0.80 or less.
+"""
 _SMALL, _SURE_OF_SMALL = 0.12, 0.8
-"""A box smaller than this share of the frame's height must be surer: patterns of windows have 0.75.
+"""Boxes smaller than this share of the frame's height need a higher score: window patterns reach
+0.75.
 """
 _SCALES = (1.0, 1.25)
-"""Other sizes of the first square, as shares of the box: a box beside other faces may be too large.
+"""Alternative sizes of the first square, as shares of the box: near other faces it may be too
+large.
 """
 _PASSES = 3
-"""The mesh is fitted again in the square of the last one."""
+"""The mesh is fitted again in the square that the last mesh implies."""
 _BESIDE = 0.5
-"""An iris may lie so far outside its lids, in eye widths, as in a look aside; further out the mesh
-is wrong."""
+"""Maximum distance of an iris outside its lids, in eye widths, for a sideways glance; beyond it the
+mesh is wrong."""
 
 
 class Admission:
-    """Fits a mesh in a box and judges it. Belongs to one thread, like its mesh."""
+    """Fits a mesh in a box and judges it. Used by one thread, like its mesh."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
 
     def fit(self, frame: Frame, pyramid: Pyramid, detection: Detection) -> Fit | None:
-        """The mesh of the face in a box; None if there is none.
+        """Fit the mesh of the face in a box; None if there is no face.
 
-        Detectors see a face that is turned by more than 120 degrees upside down; a mesh that is
-        laid on it so has a presence of 0.8 at most, so that the other way up is tried.
+        Detectors report faces rotated by more than 120 degrees upside down; a mesh fitted that way
+        has a presence of at most 0.8, so the opposite orientation is tried too.
 
         Raises:
             EngineError: the mesh failed.
@@ -78,7 +81,7 @@ def _better(one: Fit | None, other: Fit | None) -> Fit | None:
 
 
 def irises_fit(points: Points) -> bool:
-    """Whether both irises lie between their lids or near them: in a mesh across two heads they do
+    """Whether both irises are between or near their lids; in a mesh that spans two heads they are
     not.
     """
     for side, (eye, iris) in enumerate(zip(EYES, IRISES, strict=True)):

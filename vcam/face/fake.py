@@ -1,5 +1,5 @@
-"""A parser without an engine, which knows the answer: for tests, and for judging effects by
-themselves.
+"""A parser without an engine that returns known labels: for tests, and to judge effects in
+isolation.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PARSE_PX = 224
 
 
 class KnownFaces:
-    """Parses by labels that are known beforehand, as softly as an engine of 224 pixels would.
+    """Returns known labels, as soft as those of an engine of 224 pixels.
 
     Args:
-        labels: gives the labels uint8 [H, W] of a frame by its index, 0..8 as in FaceClass.
+        labels: maps a frame index to labels uint8 [H, W], 0..8 as in FaceClass.
         fail_at: the parse (from 0) that raises EngineError.
         stall_at: the parse that blocks until `release` is set.
     """
@@ -65,8 +65,8 @@ class KnownFaces:
 
 
 def planes_of(labels: Plane, crop: Crop) -> NDArray[np.uint8]:
-    """Cut a square out of labels uint8 [H, W]: uint8 [9, 224, 224], soft where one class meets
-    another.
+    """Cut a square out of labels uint8 [H, W]: uint8 [9, 224, 224], soft at class
+    boundaries.
     """
     matrix = crop.to_frame(PARSE_PX)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5

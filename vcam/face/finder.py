@@ -1,4 +1,4 @@
-"""The faces of single pictures: found in all sizes and turns, as meshes."""
+"""Find the faces in single pictures, at all sizes and rotations, as meshes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LINES = (
     (LIPS_OUTER, (255, 40, 80)),
     (LIPS_INNER, (255, 150, 180)),
 )
-"""Outlines and their colours, R, G, B."""
+"""The drawn outlines and their colours, R, G, B."""
 _LINE_SHARE = 1 / 160
 """Thickness of a line as a share of the face's height; one pixel at least."""
 
@@ -75,7 +75,7 @@ class FaceFinder:
         self._resources.close()
 
     def meshes(self, frame: Frame, pyramid: Pyramid) -> list[Fit]:
-        """The faces of a picture, the largest first.
+        """Find the faces in a picture, largest first.
 
         Raises:
             EngineError: an engine failed.
@@ -101,18 +101,18 @@ class FaceFinder:
 def open_finder(
     face_mesh: str, engines: tuple[Path, ...], backend: str, threads: int
 ) -> FaceFinder:
-    """The detectors and the mesh of that name, their files verified, not opened yet.
+    """Make the detectors and the mesh of that name, verified but not opened.
 
     Args:
         face_mesh: the mesh's name.
-        engines: folders to look in before the shipped one.
+        engines: folders to search before the shipped one.
         backend: its name.
-        threads: that one image is computed with, on a CPU.
+        threads: CPU threads per image.
 
     Raises:
-        UsageError: an unknown engine or backend, an engine for something else, or one that cannot
-            run here.
-        EngineError: a damaged file.
+        UsageError: an engine or backend is unknown or cannot run here, or an engine has another
+            task.
+        EngineError: a file is damaged.
     """
     folders = engine_folders(engines)
 
@@ -127,7 +127,7 @@ def open_finder(
 
 
 def _threshold(spec: EngineSpec) -> float:
-    """The score from which on a box of this detector counts, by its `engine.toml`."""
+    """The minimum score of this detector's boxes, from its `engine.toml`."""
     try:
         return float(spec.about["detector"]["threshold"])
     except (KeyError, TypeError, ValueError) as error:
@@ -138,14 +138,14 @@ def _threshold(spec: EngineSpec) -> float:
 
 
 def padded_frame(image: NDArray[np.uint8]) -> Frame:
-    """uint8 [H, W, 3] RGB as a frame, whose sides are even."""
+    """Convert uint8 [H, W, 3] RGB to a frame, padded to even sides."""
     down, across = (side % 2 for side in image.shape[:2])
     padded = np.pad(image, ((0, down), (0, across), (0, 0)), mode="edge")
     return from_rgb(padded, Matrix.BT601)
 
 
 def landmarks(image: NDArray[np.uint8], faces: list[Fit]) -> dict[str, Any]:
-    """What `vcam mask --landmarks` writes of a picture uint8 [H, W, 3] RGB."""
+    """The output of `vcam mask --landmarks` for a picture uint8 [H, W, 3] RGB."""
     return {
         "width": image.shape[1],
         "height": image.shape[0],

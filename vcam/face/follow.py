@@ -1,4 +1,4 @@
-"""Follow: a mesh from frame to frame, steadied by the motion of the picture under it."""
+"""Tracking: fit a mesh from frame to frame, stabilised by the motion of the picture under it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from vcam.frame import Frame, Plane, Size
 from vcam.matting.pyramid import Pyramid
 
 _KEEP = 0.3
-"""Least presence of a face that is followed: strong profiles have 0.2 to 0.5."""
+"""Minimum presence of a tracked face: strong profiles have 0.2 to 0.5."""
 _PATIENCE = 3
-"""Frames below that until the face is given up."""
+"""Frames below the minimum before the face is dropped."""
 _LEASH_SHIFT, _LEASH_SIDE, _LEASH_DEGREES = 0.04, 0.06, 3.0
-"""How far the square may be off before it is moved: share of its side, of its size, degrees. If it
-is computed from the last points in each frame, those of a still face tremble three times as
-much."""
+"""Dead band of the square: share of its side, of its size, degrees. If the square were recomputed
+from the last points in every frame, the points of a still face would jitter three times as much.
+"""
 _FRESH = 0.45
-"""Share of a new point that is taken if it agrees with the last one, carried along."""
+"""Weight of a new point that agrees with the last one, moved with the picture."""
 _AWAY = 0.042
-"""And all of it from so far off, as a share of the face's height: 12 pixels of a face of 284."""
+"""Distance at which the weight is 1, as a share of the face's height: 12 pixels of a 284-pixel
+face.
+"""
 
 
 @dataclass(slots=True)
 class MeshTrack:
-    """A face that is followed by its mesh.
+    """A face tracked by its mesh.
 
-    points: steadied. square: in which the next mesh is fitted. misses: frames in which no face was
-        there.
+    points: stabilised. square: the crop for the next fit. misses: number of frames without a face.
     """
 
     number: int
@@ -43,12 +44,12 @@ class MeshTrack:
 
     @classmethod
     def at(cls, number: int, points: Points, presence: float) -> MeshTrack:
-        """A face that was just admitted."""
+        """Start a track for a newly admitted face."""
         return cls(number, points, presence, mesh_square(points))
 
     @property
     def is_lost(self) -> bool:
-        """Whether the face is to be given up."""
+        """Whether the face should be dropped."""
         return self.misses >= _PATIENCE
 
     @property
@@ -74,7 +75,7 @@ class MeshTrack:
         self.square = led(self.square, mesh_square(fit.points))
 
     def carry(self, pyramid: Pyramid, size: Size, before: Plane | None) -> None:
-        """Move the mesh with the picture, in a frame in which it is another face's turn."""
+        """Move the mesh with the picture, in a frame that fits another face's mesh."""
         carried = self._carried(before, pyramid.low.y, size)
         if carried is not None:
             self.points, self.square = carried, led(self.square, mesh_square(carried))
@@ -89,8 +90,8 @@ class MeshTrack:
 
 
 def _blended(carried: Points, fresh: Points) -> Points:
-    """Point by point: where the carried mesh and the fresh one agree, the fresh one counts less
-    than half.
+    """Blend per point: where the moved mesh and the new fit agree, the new one has less than half
+    of the weight.
     """
     off = np.linalg.norm(fresh[:, :2] - carried[:, :2], axis=1)
     away = max(_AWAY * face_height(fresh), 1e-3)
@@ -99,7 +100,7 @@ def _blended(carried: Points, fresh: Points) -> Points:
 
 
 def led(square: Crop, wanted: Crop) -> Crop:
-    """The square, pulled towards the wanted one as by a leash: a little off does not move it."""
+    """Move the square towards the wanted one, by the part of the difference beyond the dead band."""
     across, down = wanted.x - square.x, wanted.y - square.y
     distance = float(np.hypot(across, down))
     pull = max(0.0, 1 - _LEASH_SHIFT * square.side / distance) if distance else 0.0
@@ -114,5 +115,5 @@ def led(square: Crop, wanted: Crop) -> Crop:
 
 
 def _beyond(value: float, slack: float) -> float:
-    """What of a value is left beyond the slack on both sides of zero."""
+    """The part of a value beyond `slack` on either side of zero."""
     return float(np.sign(value) * max(0.0, abs(value) - slack))

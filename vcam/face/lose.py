@@ -1,4 +1,4 @@
-"""Lose: faces are carried along to the frame that is shown, come softly and go softly."""
+"""Follow faces to the displayed frame, and fade them in and out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vcam.frame import FaceRegions, Frame
 from vcam.matting.pyramid import Pyramid
 
 _COME_S, _GO_S = 0.25, 0.15
-"""How long a face takes to get, and to lose, the whole of an effect."""
+"""Seconds for a face to gain, and to lose, the full strength of an effect."""
 _STALE_S = 0.6
-"""A parse older than this says nothing about now."""
+"""A parse older than this is not used."""
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class _Shown:
 
 
 class FaceFollower:
-    """Carries parsed faces along to the frame that is shown, and fades them in and out. Belongs to
-    one thread.
+    """Moves parsed faces to the displayed frame, and fades them in and out. Used by one
+    thread.
     """
 
     def __init__(self) -> None:
@@ -39,9 +39,9 @@ class FaceFollower:
         """The faces of a frame.
 
         Args:
-            parse: the newest; of this frame or an earlier one.
-            frame: the one that is shown.
-            pyramid: of this very frame.
+            parse: the newest one; of this frame or an earlier one.
+            frame: the displayed frame.
+            pyramid: of the same frame.
             time_ns: of the frame, on the parse's clock.
         """
         elapsed_s = np.inf if self._time_ns is None else max(0, time_ns - self._time_ns) / 1e9

@@ -1,4 +1,4 @@
-"""The faces of a run: found by detectors, followed by their meshes, parsed now and then."""
+"""Track faces in a run: detected by detectors, tracked by meshes, parsed periodically."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from vcam.frame import FaceClass, FaceRegions, Frame, Plane
 from vcam.matting.pyramid import Pyramid
 
 _PARSES_S = 0.25
-"""Live, the faces together are parsed four times a second, in turns."""
+"""Live, faces are parsed four times a second altogether, in turns."""
 _FITS = 2
-"""Live, meshes that are fitted in one frame: the largest face's, and another one in turn."""
+"""Live, number of meshes fitted per frame: the largest face's, and one other in turn."""
 _LARGER = 1.3
-"""A new face takes the place of the smallest one that is followed if it is so much larger."""
+"""A new face replaces the smallest tracked one if it is larger by this factor."""
 SAME_FACE = 0.4
-"""Two faces of which one covers so much of the other are one."""
+"""Two faces are the same if one covers this share of the other."""
 _PARSED_SCORE, _PARSED_SCALE = 0.6, 2.2
-"""A box without a mesh is parsed from this score on, in a square of so many times its longer side.
+"""A box without a mesh is parsed from this score on, in a square this many times its longer side.
 """
 _PARSED_MISSES = 2
 _LEAST_SEEN = 0.1
-"""Of a new mesh the parser must call so much of the oval a part of a face: of a dog's it calls
-nothing so."""
+"""Share of a new mesh's oval that the parser must label as part of a face: a dog's gets
+none."""
 _NOWHERE = Crop(0, 0, 0)
 
 Box = tuple[float, float, float, float]
@@ -45,7 +45,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class FaceNetworks:
-    """The engines that find and follow faces; opened and closed by the tracker."""
+    """The engines that detect and track faces; opened and closed by the tracker."""
 
     near: Detector
     far: Detector
@@ -55,7 +55,7 @@ class FaceNetworks:
 
 @dataclass(slots=True)
 class _Face:
-    """A face that is followed: by its mesh, or if `mesh` is None by its parse alone, in `crop`."""
+    """A tracked face: by its mesh, or if `mesh` is None by its parses alone, in `crop`."""
 
     number: int
     mesh: MeshTrack | None = None
@@ -68,7 +68,7 @@ class _Face:
 
     @property
     def size(self) -> float:
-        """About the face's height in frame pixels."""
+        """Approximate height of the face in frame pixels."""
         return self.mesh.height if self.mesh is not None else self.crop.side / 2
 
     @property
@@ -95,14 +95,14 @@ class _Face:
 
 
 class MeshTracker:
-    """Follows up to `limit` faces, largest first. Belongs to one thread, like its engines.
+    """Tracks up to `limit` faces, largest first. Used by one thread, like its engines.
 
     Args:
         networks: opened and closed with the tracker.
-        limit: faces that are followed at once.
-        live: detectors look at most four times a second and faces are parsed four times a second,
-            after the frame was handed on; else every frame is parsed, and the first one is searched
-            like a photograph.
+        limit: maximum number of tracked faces.
+        live: detectors run at most four times a second and faces are parsed four times a second,
+            after the frame is passed on; else every frame is parsed, and the first one is searched
+            as thoroughly as a photograph.
     """
 
     def __init__(self, networks: FaceNetworks, limit: int, live: bool) -> None:
@@ -143,7 +143,7 @@ class MeshTracker:
         self._resources.close()
 
     def follow(self, frame: Frame, pyramid: Pyramid) -> FaceParse:
-        """The faces of the next frame.
+        """Find the faces of the next frame.
 
         Raises:
             EngineError: an engine failed.
@@ -167,7 +167,7 @@ class MeshTracker:
         return FaceParse(frame.index, time_ns, pyramid.low.y, frame.size, faces)
 
     def refresh(self, frame: Frame, pyramid: Pyramid) -> None:
-        """Live: parse the face whose turn it is, a new one first.
+        """Live: parse one face, in turn, new faces first.
 
         Raises:
             EngineError: the parser failed.
@@ -217,7 +217,7 @@ class MeshTracker:
         face.crop = replace(face.crop, x=face.crop.x + shift[0], y=face.crop.y + shift[1])
 
     def _seek(self, frame: Frame, pyramid: Pyramid, time_ns: int) -> None:
-        """Look for faces that are not followed yet; at the limit, for larger ones than the
+        """Search for faces that are not tracked yet; at the limit, for ones larger than the
         smallest.
         """
         for found in by_size(self._seeker.look(frame, pyramid, time_ns)):
@@ -251,7 +251,7 @@ class MeshTracker:
         self._faces = [*left[: self._limit - 1], face]
 
     def _improve(self, known: _Face, found: Detection, frame: Frame, pyramid: Pyramid) -> None:
-        """Let another box win over a mesh that is hardly present, or over none."""
+        """Let another detection replace a mesh with low presence, or a missing one."""
         fit = self._admission.fit(frame, pyramid, found)
         if fit is not None and (known.mesh is None or fit.presence > known.mesh.presence):
             known.mesh = MeshTrack.at(known.number, fit.points, fit.presence)
@@ -290,7 +290,7 @@ class MeshTracker:
 
 
 def _has_features(probs: np.ndarray) -> bool:
-    """Whether a mouth and an eye are to be seen."""
+    """Whether a mouth and an eye are visible."""
     mouth = probs[FaceClass.LIPS].max()
     eyes = max(probs[FaceClass.LEFT_EYE].max(), probs[FaceClass.RIGHT_EYE].max())
     return bool(min(mouth, eyes) > 127)
@@ -316,7 +316,7 @@ def boxes_overlap(one: Box, other: Box) -> float:
 
 
 def _apart(faces: list[_Face]) -> list[_Face]:
-    """Of faces that cover each other, the one that is more present."""
+    """Of faces that cover each other, keep the one with the higher presence."""
     kept: list[_Face] = []
     for face in sorted(faces, key=lambda f: -(f.mesh.presence if f.mesh is not None else 0.0)):
         if not any(boxes_overlap(face.box, other.box) > SAME_FACE for other in kept):

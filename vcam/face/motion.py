@@ -1,5 +1,5 @@
-"""How a face moved between two frames: a shift, a turn in the picture plane and a change
-of size.
+"""The motion of a face between two frames: shift, rotation in the picture plane and
+scale.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _POINTS = 32
 _LEAST_POINTS = 6
 _WINDOW_PX = 11
 _REACH = 0.35
-"""How far a face is looked for around its place, as a share of its size."""
+"""Search radius around a face, as a share of its size."""
 _STILL_PX = 0.12
-"""Points that move less than this, in the median, stand still; noise moves them by a few hundredths
-of a pixel.
+"""Median motion below this counts as none; noise moves points by a few hundredths of a
+pixel.
 """
 _LARGEST_ZOOM = 1.3
 
 
 def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> FaceRegions | None:
-    """The same face in a later frame.
+    """Find a face again in a later frame.
 
     Args:
         face: as parsed in the earlier frame.
-        before: uint8 [h, w], the earlier frame's luma, made small.
+        before: uint8 [h, w], the earlier frame's luma, shrunk.
         after: uint8 [h, w], the later frame's.
         size: of both frames.
 
     Returns:
-        The face with another `to_frame`; None where it cannot be found again.
+        The face with a new `to_frame`; None if it cannot be found again.
     """
     if before.shape != after.shape:
         return None
@@ -57,7 +57,7 @@ def moved_since(face: FaceRegions, before: Plane, after: Plane, size: Size) -> F
 
 
 def _corners(face: FaceRegions) -> NDArray[np.float64] | None:
-    """float64 [2, N]: points of the frame that bound the face."""
+    """float64 [2, N]: corners of the face in frame coordinates."""
     if face.points is not None:
         return face.points[:, :2].T.astype(np.float64)
     skin = cv2.threshold(face.probs[FaceClass.SKIN], 127, 255, cv2.THRESH_BINARY)[1]
@@ -71,8 +71,8 @@ def _corners(face: FaceRegions) -> NDArray[np.float64] | None:
 def face_motion(
     before: Plane, after: Plane, box: tuple[float, float, float, float]
 ) -> Affine | None:
-    """The motion of what is inside a box: corners are followed (Lucas-Kanade in OpenCV), a
-    similarity fitted by RANSAC.
+    """Estimate the motion inside a box: corners are tracked (Lucas-Kanade in OpenCV), and a
+    similarity is fitted by RANSAC.
 
     Args:
         before: uint8 [h, w], the luma of a small frame.
@@ -80,8 +80,8 @@ def face_motion(
         box: (left, top, right, bottom) in their pixels, of the face in `before`.
 
     Returns:
-        From coordinates in `before` to those in `after`, pixel centres at +0.5; the identity where
-        nothing moves or there is nothing to hold on to; None where what was there is gone.
+        Maps coordinates in `before` to `after`, pixel centres at +0.5; the identity if nothing
+        moves or there is no texture; None if the content is gone.
     """
     height, width = before.shape
     reach = _REACH * max(box[2] - box[0], box[3] - box[1])
@@ -133,15 +133,13 @@ def _similarity(
 
 
 def chain(second: Affine, first: Affine) -> Affine:
-    """The affine that does `first`, then `second`."""
+    """Compose affines: `first`, then `second`."""
     return np.column_stack(
         [second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]
     )
 
 
 def scaled(motion: Affine, x: float, y: float) -> Affine:
-    """The same motion in pixels that are x times, y times smaller, so that there are more
-    of them.
-    """
+    """Convert the motion to pixels that are x times and y times smaller."""
     grow = np.diag([x, y])
     return np.column_stack([grow @ motion[:, :2] @ np.linalg.inv(grow), grow @ motion[:, 2]])

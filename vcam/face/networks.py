@@ -1,5 +1,5 @@
-"""The face detectors and the face mesh as the tracker uses them: squares of frames go in, places in
-the frame come out.
+"""The face detectors and the face mesh for the tracker: they take squares of frames and return
+positions in the frame.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from vcam.frame import Frame
 from vcam.matting.pyramid import Pyramid
 
 _BOX_SCALE = 1.5
-"""Side of the square that a mesh wants, as a share of the longer side of what bounds the face. Of
-the published graph.
+"""Side of a mesh's square as a multiple of the longer side of the face's bounds, as in the
+published graph.
 """
 _SUPPRESS = 0.3
-"""Boxes that share more than this (intersection over union) show the same face."""
+"""Boxes with a larger intersection over union show the same face."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A box that perhaps holds a face.
+    """A box that may contain a face.
 
-    score: 0..1. x, y: its middle, width, height: in frame pixels, of the box as the detector saw
-        it, perhaps turned.
-    eyes: float64 [2, 2], x and y of the eyes, the one on the left of an upright face first.
+    score: 0..1. x, y: centre, width, height: in frame pixels, of the box as the detector saw it,
+        which may be rotated.
+    eyes: float64 [2, 2], x and y of the eyes; the one on the left of an upright face comes first.
     """
 
     score: float
@@ -46,7 +46,7 @@ class Detection:
     eyes: NDArray[np.float64]
 
     def square(self, scale: float = _BOX_SCALE) -> Crop:
-        """The square to fit a mesh in, turned so that the eyes are level."""
+        """The square for fitting a mesh, rotated so that the eyes are level."""
         across = self.eyes[1] - self.eyes[0]
         return Crop(
             self.x,
@@ -56,7 +56,7 @@ class Detection:
         )
 
     def overlap(self, other: Detection) -> float:
-        """Intersection over union of the two boxes, as if they were level."""
+        """Intersection over union of the two boxes, ignoring their rotation."""
         wide = min(self.x + self.width / 2, other.x + other.width / 2) - max(
             self.x - self.width / 2, other.x - other.width / 2
         )
@@ -69,8 +69,8 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A mesh laid on a face. presence: 0..1, how much a face is there; it says nothing of how well
-    the mesh fits.
+    """A fitted mesh. presence: 0..1, confidence that a face is there; it does not measure the
+    quality of the fit.
     """
 
     points: Points
@@ -96,7 +96,7 @@ class Detector(Protocol):
         """Release everything; may be called twice."""
 
     def detect(self, frame: Frame, pyramid: Pyramid, window: Crop) -> list[Detection]:
-        """The boxes of a square, each face perhaps several times.
+        """Detect faces in a square; one face may be reported several times.
 
         Raises:
             EngineError: the engine failed.
@@ -122,7 +122,7 @@ class Mesh(Protocol):
         """Release everything; may be called twice."""
 
     def fit(self, frame: Frame, pyramid: Pyramid, square: Crop) -> Fit:
-        """The mesh of the face in a square, which should be upright in it and fill two thirds.
+        """Fit the mesh of the face in a square; it should be upright and fill two thirds of it.
 
         Raises:
             EngineError: the engine failed.
@@ -189,7 +189,7 @@ class _Network:
 class FaceDetector(_Network):
     """Runs a detector of the engine contract: uint8 RGB `image` to `faces`.
 
-    threshold: the score from which on a box counts.
+    threshold: the minimum score of a box.
     """
 
     task = "detect"
@@ -207,7 +207,7 @@ class FaceDetector(_Network):
 
 
 def _detection(row: Affine, window: Crop, to_frame: Affine) -> Detection:
-    """One row of a detector's answer, in shares of the window, as a place in the frame."""
+    """Convert one row of a detector's output from shares of the window to frame coordinates."""
     x, y = to_frame @ (row[1], row[2], 1)
     width, height = window.side * row[3:5]
     eyes = np.column_stack([row[5:9].reshape(2, 2), np.ones(2)]) @ to_frame.T
@@ -229,8 +229,8 @@ class FaceMesh(_Network):
 
 
 def merged(detections: Sequence[Detection]) -> list[Detection]:
-    """One detection for each face, the surest first: the mean of those that overlap, weighted by
-    their scores.
+    """Merge overlapping detections into one per face, best first: their mean, weighted by
+    score.
     """
     left = sorted(detections, key=lambda d: -d.score)
     result = []
@@ -246,7 +246,7 @@ def merged(detections: Sequence[Detection]) -> list[Detection]:
 
 
 def mesh_square(points: Points, numbers: tuple[int, int] = (33, 263)) -> Crop:
-    """The square to fit the next mesh in: around all points, level with the outer corners of the
+    """The square for the next fit: around all points, level with the outer corners of the
     eyes.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)

@@ -1,4 +1,4 @@
-"""Parse: a parser's view of a face that has a mesh, carried along until the next one."""
+"""Parsing: a parser's output for a face with a mesh, moved with the mesh until the next parse."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from vcam.frame import FaceClass, FaceGates, FaceRegions, Frame, Plane
 from vcam.matting.pyramid import Pyramid
 
 _HAIRLINE = 1.2
-"""Height of a face, chin to hairline, as a share of the mesh's."""
+"""Height of a face, chin to hairline, as a multiple of the mesh's."""
 _WIDE = 1.9
-"""Least side of the square as a share of the face's width: nodding heads are flat."""
+"""Minimum side of the square as a share of the face's width: nodding heads look flat."""
 _MINE = 1.3
-"""What lies outside the oval, enlarged so much, is another face or a hand."""
+"""Pixels outside the oval, enlarged by this factor, belong to another face or a hand."""
 _STABLE = (
     10,
     151,
@@ -59,26 +59,27 @@ _STABLE = (
     132,
     361,
 )
-"""Points that speech and blinking hardly move: forehead, bridge of the nose, corners of the eyes,
-temples, cheeks."""
+"""Points that barely move while speaking and blinking: forehead, bridge of the nose, corners of the
+eyes, temples, cheeks."""
 _MOUTH_WIDER, _EYES_WIDER = 0.09, 0.09
-"""The gates let pass so much more than the parser's class, as a share of the mouth's and the eye's
+"""Extra margin of the gates around the parser's class, as a share of the mouth's and the eye's
 width."""
 _CLOSE = 0.25
-"""Gaps of the mouth that belong to it (an open one is dark, which parsers call no mouth), as a
-share of its width."""
+"""Maximum width of gaps in the mouth that are closed (an open mouth is dark and not labelled as
+mouth), as a share of its width."""
 _TRUSTED = (0.15, 0.45)
-"""Share of the mesh's mouth, or eyes, that a parser has once called so: below the first it is no
-gate for this face (beards hide lips from it), from the second on it is."""
+"""Best share of the mesh's mouth or eyes that a parser ever labelled so: below the first value it
+is not used as a gate for this face (a beard hides the lips), from the second on it is.
+"""
 _HALF = 127
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedMesh:
-    """What a parser said of a face whose mesh was `points` then.
+    """A parser's output for a face whose mesh was `points` at that time.
 
-    trust: 0..1, how much the parser's mouth and eyes are gates, by the best it has said of this
-        face. seen: the share of the oval that it calls a part of a face.
+    trust: 0..1, weight of the parser's mouth and eyes as gates, from the best parse of this face so
+        far. seen: share of the oval that is labelled as part of a face.
     """
 
     regions: FaceRegions
@@ -87,14 +88,14 @@ class ParsedMesh:
     seen: float
 
     def on(self, points: Points) -> FaceRegions:
-        """The same where the mesh is now."""
+        """Move it to the mesh's current position."""
         motion = similarity(self.points[list(_STABLE)], points[list(_STABLE)])
         to_frame = chain(motion, self.regions.to_frame)
         return replace(self.regions, to_frame=to_frame, points=points)
 
 
 class RegionParser:
-    """Parses faces that have a mesh. Belongs to one thread, like its parser."""
+    """Parses faces that have a mesh. Used by one thread, like its parser."""
 
     def __init__(self, parser: Parser) -> None:
         self._parser = parser
@@ -102,13 +103,13 @@ class RegionParser:
     def parse(
         self, frame: Frame, pyramid: Pyramid, points: Points, last: ParsedMesh | None
     ) -> ParsedMesh:
-        """The regions of a face.
+        """Parse the regions of a face.
 
         Args:
-            frame: what to look at.
-            pyramid: of this very frame.
+            frame: the picture.
+            pyramid: of the same frame.
             points: the mesh in it.
-            last: what was said of the same face before.
+            last: the previous parse of this face.
 
         Raises:
             EngineError: the parser failed.
@@ -131,14 +132,14 @@ class RegionParser:
 
 
 def unparsed(points: Points) -> FaceRegions:
-    """A face of which a parser has said nothing yet."""
+    """The regions of a face that was not parsed yet."""
     crop = parse_square(points)
     probs = np.zeros((len(FaceClass), 8, 8), np.uint8)
     return FaceRegions(probs, crop.to_frame(8), points=points)
 
 
 def parse_square(points: Points) -> Crop:
-    """The square that parsers are trained on: around the whole face, level with the eyes."""
+    """The square that parsers are trained on: around the whole face, eyes level."""
     chin, up = points[CHIN, :2], points[FOREHEAD, :2] - points[CHIN, :2]
     x, y = chin + up * (_HAIRLINE / 2)
     side = max(CROP_SHARE * _HAIRLINE * face_height(points), _WIDE * apart(points, CHEEKS))
@@ -167,7 +168,7 @@ def _filled(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Plane:
 def _gates(
     probs: NDArray[np.uint8], inside: Points, best: tuple[float, float]
 ) -> tuple[FaceGates, tuple[float, float]]:
-    """What the parser lets pass, and how much it is trusted from now on."""
+    """The gates of the parser, and their new weights."""
     mouth = cv2.add(probs[FaceClass.LIPS], probs[FaceClass.TEETH])
     eyes = cv2.add(probs[FaceClass.LEFT_EYE], probs[FaceClass.RIGHT_EYE])
     width = apart(inside, MOUTH_CORNERS)
@@ -196,7 +197,7 @@ def _share(plane: cv2.typing.MatLike, where: cv2.typing.MatLike) -> float:
 
 
 def _softened(gate: cv2.typing.MatLike, trust: float) -> Plane:
-    """Open all over where the parser is not trusted."""
+    """Open the gate everywhere as far as the parser is not trusted."""
     soft = cv2.GaussianBlur(gate, (5, 5), 0)
     return np.asarray(cv2.convertScaleAbs(soft, alpha=trust, beta=255 * (1 - trust)), np.uint8)
 

@@ -1,5 +1,5 @@
-"""A face engine as the tracker uses it: a square of a frame goes in, a plane per class
-comes out.
+"""A face engine for the tracker: it takes a square of a frame and returns a plane per
+class.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from vcam.matting.pyramid import Pyramid
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of frame pixels, which may reach beyond the frame.
+    """A square of frame pixels, which may extend beyond the frame.
 
-    x, y: its middle; side: in pixels; angle: of its upper edge, in radians, clockwise as the
-        picture shows it.
+    x, y: centre; side: in pixels; angle: of its upper edge, in radians, clockwise in the
+        picture.
     """
 
     x: float
@@ -33,8 +33,8 @@ class Crop:
     angle: float = 0.0
 
     def to_frame(self, width: int) -> NDArray[np.float64]:
-        """float64 [2, 3]: from the pixels (x, y, 1) of a parse that is `width` wide to
-        the frame's.
+        """float64 [2, 3]: maps pixels (x, y, 1) of a parse of this width to frame
+        pixels.
         """
         along, down = self.side / width * np.array([np.cos(self.angle), np.sin(self.angle)])
         matrix = np.array([[along, -down, self.x], [down, along, self.y]])
@@ -61,7 +61,7 @@ class Parser(Protocol):
         """Release everything; may be called twice."""
 
     def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
-        """The classes of a square: uint8 [C, h, w], a plane per FaceClass, a new array.
+        """Parse a square: uint8 [C, h, w], a plane per FaceClass, a new array.
 
         Raises:
             EngineError: the engine failed.
@@ -76,10 +76,10 @@ class FaceParser:
         self._contract: Contract | None = None
 
     def __enter__(self) -> Self:
-        """Open the backend and run it once, so that the first frame is not slower than the others.
+        """Open the backend and run it once, so the first frame is as fast as later ones.
 
         Raises:
-            EngineError: it does not load or run, or it is no face engine.
+            EngineError: it does not load or run, or is not a face engine.
         """
         self._backend.__enter__()
         try:
@@ -99,7 +99,7 @@ class FaceParser:
         self._backend.__exit__(kind, error, trace)
 
     def about(self) -> dict[str, object]:
-        """What runs the engine, for reports; see Backend."""
+        """The engine and backend in use, for reports; see Backend."""
         return self._backend.about()
 
     def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
@@ -112,7 +112,7 @@ class FaceParser:
         FaceClass.
 
         Raises:
-            EngineError: the engine failed, or gave something else than it declared.
+            EngineError: the engine failed, or its output does not match its declaration.
         """
         assert self._contract is not None, "an engine is run inside its context only"
         return self._contract.check(self._backend.run({"image": image[None]}))[0]
@@ -123,9 +123,9 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
     Args:
         frame: limited range.
-        pyramid: of this frame; the smallest level that is fine enough serves, so that nothing
-            aliases.
-        crop: what to cut; beyond the frame's edge its last pixels go on.
+        pyramid: of the same frame; the smallest sufficient level is used, so there is no
+            aliasing.
+        crop: the square; beyond the frame's edge the last pixels are repeated.
         size: (width, height) of the result, both even.
 
     Returns:
@@ -139,7 +139,7 @@ def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[n
 
 
 def _cut(planes: list[Plane], size: Size, crop: Crop, target: Plane) -> None:
-    """Fill `target` from the coarsest plane that is no coarser."""
+    """Fill `target` from the smallest plane with sufficient resolution."""
     step = crop.side / target.shape[1]
     fine = [plane for plane in planes if size[0] / plane.shape[1] <= step * 1.01]
     source = fine[-1] if fine else planes[0]

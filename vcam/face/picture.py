@@ -19,15 +19,15 @@ _FACES = 16
 def picture_probs(
     parser: Parser, finder: FaceFinder, image: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The classes of a picture: parsed as a whole, and again around each face.
+    """Parse a single picture, as a whole and again around each face.
 
     Args:
         parser: open.
-        finder: open; faces that it does not find are looked for in the parse itself.
+        finder: open; faces that it misses are searched for in the parse of the whole.
         image: uint8 [H, W, 3] RGB.
 
     Returns:
-        uint8 [C, H, W], a plane per FaceClass, of the picture's own size.
+        uint8 [C, H, W], a plane per FaceClass, at the picture's size.
 
     Raises:
         EngineError: the engine failed.
@@ -49,7 +49,7 @@ def picture_probs(
 
 
 def _lay(probs: NDArray[np.uint8], to_frame: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
-    """Put a parse over what is there, wherever it says anything."""
+    """Write a parse over the existing planes where it has any class."""
     matrix = to_frame.copy()
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     size = (out.shape[2], out.shape[1])

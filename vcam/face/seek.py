@@ -1,4 +1,4 @@
-"""Seek: where faces may be, by detectors that look at squares of the frame."""
+"""Search: detectors look for faces in squares of the frame."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from vcam.frame import Frame, Size
 from vcam.matting.pyramid import Pyramid
 
 _SEARCH_S, _LOOK_ROUND_S = 0.25, 1.0
-"""How often live frames are searched while a face is missing, and any frames for more or larger
-faces."""
+"""Seconds between searches of live frames while a face is missing, and of any frames for more or
+larger faces."""
 _SEEK_S = 3.0
-"""How long a face counts as missing after it was lost, if others are in view."""
+"""Seconds during which a lost face counts as missing if others are in view."""
 _FAR_EVERY = 4
-"""The far-range detector, which takes twice as long, looks at every fourth try, and whenever the
-last one is a second ago."""
+"""The far-range detector, which takes twice as long, runs in every fourth search, or if its last
+run was a second ago.
+"""
 _QUARTER = pi / 2
 _SQUARE_TOLERANCE = 1.05
 _OVERLAP = 0.5
-"""Of neighbouring squares, as a share of their side, so that a face in the middle of 16:9 is in
-one."""
+"""Overlap of neighbouring squares, as a share of their side, so that one of them contains a face in
+the middle of 16:9."""
 _SUPPRESS = 0.3
-"""Boxes that share more than this (intersection over union) show the same face."""
+"""Boxes with a larger intersection over union show the same face."""
 
 
 class Seeker:
-    """Looks for faces when it is due. Belongs to one thread, like its detectors.
+    """Searches for faces when due. Used by one thread, like its detectors.
 
     Args:
-        near: for faces from an eighth of the frame's height on.
-        far: for faces from a sixteenth on.
-        live: look at most four times a second; else in every frame while no face is followed, and
-            everywhere in the first one, as if it were a photograph.
+        near: detects faces from an eighth of the frame's height.
+        far: detects faces from a sixteenth.
+        live: search at most four times a second; else in every frame while no face is tracked, and
+            in the first one as thoroughly as in a photograph.
     """
 
     def __init__(self, near: Detector, far: Detector, live: bool) -> None:
@@ -46,18 +47,18 @@ class Seeker:
         self._tries = 0
 
     def lost(self, time_ns: int) -> None:
-        """A face was lost at that time, and will be looked for more often for some seconds."""
+        """Record that a face was lost; the search is more frequent for some seconds."""
         self._lost_ns = time_ns
 
     def is_due(self, time_ns: int, followed: int, wanted: int) -> bool:
-        """Whether to look now. followed: faces; wanted: how many there may be."""
+        """Whether to search now. followed: tracked faces; wanted: maximum number."""
         is_lost = self._lost_ns is not None and 0 <= time_ns - self._lost_ns < _SEEK_S * 1e9
         misses_one = not followed or (is_lost and followed < wanted)
         every_ns = (_LOOK_ROUND_S if not misses_one else _SEARCH_S if self._live else 0) * 1e9
         return self._looked_ns is None or not 0 <= time_ns - self._looked_ns < every_ns
 
     def look(self, frame: Frame, pyramid: Pyramid, time_ns: int) -> list[Detection]:
-        """The faces of a frame, the surest first.
+        """Detect the faces of a frame, best first.
 
         Raises:
             EngineError: a detector failed.
@@ -80,7 +81,7 @@ class Seeker:
 def look_everywhere(
     near: Detector, far: Detector, frame: Frame, pyramid: Pyramid
 ) -> list[Detection]:
-    """The faces of a photograph, in all sizes and turned any way: takes a tenth of a second.
+    """Detect the faces of a photograph, at all sizes and rotations: takes a tenth of a second.
 
     Raises:
         EngineError: a detector failed.
@@ -95,8 +96,8 @@ def look_everywhere(
 
 
 def squares(size: Size, share: float = 1.0) -> list[Crop]:
-    """Squares that cover a frame and overlap: as high as its shorter side, or a share of that, then
-    halves overlap.
+    """Overlapping squares that cover a frame: as high as its shorter side, or a share of it, in
+    which case they overlap by half.
     """
     side = share * min(size)
     along, down = (_places(length, side) for length in size)
@@ -112,7 +113,7 @@ def _places(length: int, side: float) -> Sequence[float]:
 
 
 def turned(crops: Iterable[Crop], angle: float) -> list[Crop]:
-    """The same squares, looked at from a side; angle in radians."""
+    """The same squares, rotated; angle in radians."""
     return [Crop(c.x, c.y, c.side, angle) for c in crops]
 
 
@@ -123,7 +124,7 @@ def _look(
 
 
 def apart(detections: Iterable[Detection]) -> list[Detection]:
-    """The surest detection of each face, the surest face first."""
+    """The best detection of each face, best face first."""
     kept: list[Detection] = []
     for one in sorted(detections, key=lambda d: -d.score):
         if not any(one.overlap(other) > _SUPPRESS for other in kept):
@@ -132,5 +133,5 @@ def apart(detections: Iterable[Detection]) -> list[Detection]:
 
 
 def by_size(detections: Iterable[Detection]) -> Iterator[Detection]:
-    """The largest first."""
+    """Sort detections, largest first."""
     return iter(sorted(detections, key=lambda d: -max(d.width, d.height)))

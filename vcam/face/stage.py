@@ -1,4 +1,4 @@
-"""The face engine beside the pipeline: it parses at its own rate, and nobody live waits for it."""
+"""The face engine runs beside the pipeline at its own rate; live, no frame waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vcam.slot import Policy, Slot, SlotClosed, SlotTimeout
 
 
 class Tracker(Protocol):
-    """Finds and follows the faces of frames; opened, used and closed by one thread."""
+    """Detects and tracks faces in frames; opened, used and closed by one thread."""
 
     def __enter__(self) -> Self:
         """Open the engines.
@@ -32,15 +32,15 @@ class Tracker(Protocol):
         """Release everything; may be called twice."""
 
     def follow(self, frame: Frame, pyramid: Pyramid) -> FaceParse:
-        """The faces of the next frame.
+        """Find the faces of the next frame.
 
         Raises:
             EngineError: an engine failed.
         """
 
     def refresh(self, frame: Frame, pyramid: Pyramid) -> None:
-        """What may take longer and serves later frames: called after the faces of this one were
-        handed on.
+        """Do slower work for later frames: called after the faces of this frame were passed
+        on.
 
         Raises:
             EngineError: an engine failed.
@@ -48,19 +48,19 @@ class Tracker(Protocol):
 
 
 class FaceStage:
-    """The face thread's work and its two ends.
+    """The work of the face thread, and both of its interfaces.
 
-    In a file every frame is parsed, and `faces` waits for the parse of its own frame: each frame
-    must be offered once and asked for once, in order. Live, the newest frame wins, and the newest
-    parse is carried along to the frame that is shown.
+    For a file, every frame is parsed, and `faces` waits for the parse of its own frame: each frame
+    must be offered and requested exactly once, in order. Live, the newest frame wins, and the
+    newest parse is moved to the displayed frame.
 
     Args:
-        tracker: closed; `parse_all` wants it open.
-        live: nobody waits.
+        tracker: closed; `parse_all` needs it open.
+        live: never wait.
         stats: receives the times of "parse" and "follow".
 
     Attributes:
-        has_worked: the tracker has been open.
+        has_worked: the tracker was open before.
     """
 
     def __init__(self, tracker: Tracker, live: bool, stats: Stats) -> None:
@@ -73,7 +73,7 @@ class FaceStage:
         self.has_worked = False
 
     def parse_all(self, tracker: Tracker) -> None:
-        """Parse with the open tracker until closed; for a thread of its own, again after a failure.
+        """Parse with the open tracker until closed; runs in its own thread, again after a failure.
 
         Raises:
             EngineError: the engine failed.
@@ -90,14 +90,14 @@ class FaceStage:
             self._stats.board.say("face", RUNNING)
 
     def end(self) -> None:
-        """No parse will come any more."""
+        """Declare that there will be no more parses."""
         self._parsed.close()
 
     def offer(self, frame: Frame, pyramid: Pyramid) -> None:
-        """Have a frame parsed, or live perhaps a later one.
+        """Submit a frame for parsing; live, a later one may replace it.
 
         Raises:
-            SlotClosed: nobody will parse any more.
+            SlotClosed: parsing has ended.
         """
         self._offered.put((frame, pyramid))
 
@@ -105,7 +105,7 @@ class FaceStage:
         """The faces of a frame that was offered.
 
         Raises:
-            SlotClosed: not live, and no parse will come any more.
+            SlotClosed: not live, and parsing has ended.
         """
         try:
             self._newest = self._parsed.take(0 if self._live else None)
@@ -119,7 +119,7 @@ class FaceStage:
             return self._follower.update(self._newest, frame, pyramid, time_ns)
 
     def close(self, discard: bool = False) -> None:
-        """No frame will come any more; with `discard` nothing of what came matters. May be called
+        """Declare that there will be no more frames; `discard` drops pending ones. May be called
         twice.
         """
         self._offered.close(discard)

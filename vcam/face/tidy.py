@@ -1,4 +1,4 @@
-"""What every face has: one mouth, and of eyes and brows one on each side."""
+"""Anatomical rules: one mouth, and one eye and one brow on each side."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _HALF = 127
 _PAIRS = ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW))
 _MOUTH = (FaceClass.LIPS, FaceClass.TEETH)
 _SECOND_SHARE, _BESIDE_WIDTHS = 0.2, 1.5
-"""A second piece of a mouth: its area as a share of the first one's, and how far off it may be in
-widths of it.
+"""A second piece of a mouth: minimum area relative to the first, and maximum distance in mouth
+widths.
 """
 
 
@@ -21,10 +21,10 @@ def tidy(probs: NDArray[np.uint8]) -> None:
     """Fix anatomically impossible parses in place: specks become skin, left and right are assigned
     by x position, edges are smoothed.
 
-    A mouth may be in two pieces, with a microphone or a finger between them.
+    A mouth may be in two pieces, separated by a microphone or a finger.
 
-    Engines take left for right where a face is turned or mirrored, and see teeth in the white of an
-    eye.
+    Engines confuse left and right in turned or mirrored faces, and label the white of an eye as
+    teeth.
 
     Args:
         probs: uint8 [C, h, w], a plane per FaceClass, of one face.
@@ -52,7 +52,7 @@ def tidy(probs: NDArray[np.uint8]) -> None:
             cv2.add(probs[FaceClass.SKIN], rest, dst=probs[FaceClass.SKIN])
     for plane in probs[
         FaceClass.SKIN :
-    ]:  # an engine's edges are steps, which show when they are enlarged
+    ]:  # an engine's edges have steps, which become visible when enlarged
         cv2.GaussianBlur(plane, (3, 3), 0, dst=plane)
 
 
@@ -61,7 +61,7 @@ def _sum(probs: NDArray[np.uint8], one: int, other: int) -> Plane:
 
 
 def _pieces(plane: Plane, count: int) -> list[Plane]:
-    """Masks 255 or 0 of the largest connected pieces, with a margin; the largest first."""
+    """Masks 255 or 0 of the largest connected pieces, with a margin; largest first."""
     sure = cv2.threshold(plane, _HALF, 255, cv2.THRESH_BINARY)[1]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(sure)
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:count] + 1
@@ -73,7 +73,7 @@ def _pieces(plane: Plane, count: int) -> list[Plane]:
 
 
 def _mouth_pieces(pieces: list[Plane]) -> list[Plane]:
-    """The largest piece, and a second one that lies beside it and is not much smaller."""
+    """The largest piece, and a second one beside it that is not much smaller."""
     if len(pieces) < 2 or cv2.countNonZero(pieces[1]) < _SECOND_SHARE * cv2.countNonZero(pieces[0]):
         return pieces[:1]
     _, _, width, height = cv2.boundingRect(pieces[0])
@@ -88,7 +88,7 @@ def _middle(mask: Plane) -> tuple[float, float]:
 
 
 def _keep(probs: NDArray[np.uint8], which: int, mask: Plane) -> None:
-    """Make skin of a class outside a mask."""
+    """Relabel a class outside a mask as skin."""
     kept = np.asarray(cv2.bitwise_and(probs[which], mask), np.uint8)
     cv2.add(probs[FaceClass.SKIN], cv2.subtract(probs[which], kept), dst=probs[FaceClass.SKIN])
     probs[which] = kept

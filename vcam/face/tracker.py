@@ -1,4 +1,4 @@
-"""Find faces in whole frames, then parse a square around each where it was last seen."""
+"""Find faces in whole frames, then parse a square around the last position of each."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from vcam.frame import FaceClass, FaceRegions, Frame, Plane, Size
 from vcam.matting.pyramid import Pyramid
 
 CROP_SHARE = 1.7
-"""Side of the square around a face as a share of the face's height, chin to hairline: what engines
-are trained on.
+"""Side of the square around a face as a multiple of the face's height, chin to hairline, as in the
+engines' training.
 """
 _LEASH = 0.03
-"""Share of its side by which the square stays behind the face: a face that only trembles does not
-move it.
+"""Dead band of the square, as a share of its side: a face that only jitters does not move
+it.
 """
 _LEAST_AREA = 0.006
-"""Least area of skin, as a share of the square, that counts as a face: one of a tenth of the
+"""Minimum area of skin, as a share of the square, that counts as a face: one tenth of the
 frame's height.
 """
 _LEAST_FEATURES = 0.02
-"""Eyes, brows, lips and teeth as a share of the face's area; a face from the front has 0.09, hands
-have none.
+"""Eyes, brows, lips and teeth as a share of the face's area; a frontal face has 0.09, hands have
+none.
 """
 _SEARCH_S, _LOOK_ROUND_S = 0.25, 1.0
-"""How often live frames are searched while a face is missing, and any frames for more or larger
-faces.
+"""Seconds between searches of live frames while a face is missing, and of any frames for more or
+larger faces.
 """
 _SEEK_S = 3.0
-"""How long a face counts as missing after it was lost, where others are in view."""
+"""Seconds during which a lost face counts as missing if others are in view."""
 _LARGER = 1.3
-"""A new face takes the place of the smallest one that is followed where it is so much larger."""
+"""A new face replaces the smallest tracked one if it is larger by this factor."""
 _PATIENCE = 3
-"""Parses without a face until the place is given up."""
+"""Number of parses without a face before the position is dropped."""
 _OVERLAP = 0.6
-"""Two squares whose middles are closer than this share of the larger face's height show the same
+"""Two squares whose centres are closer than this share of the larger face's height show the same
 face.
 """
 _FRESH = 0.4
-"""Share of a new parse that is taken where it agrees with the last one; 0.24 of full scale apart,
-all of it.
+"""Weight of a new parse that agrees with the last one; at a difference of 0.24 of full scale it is
+1.
 """
 _WORK_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFace:
-    """A face and its number, which stays the same from frame to frame."""
+    """A face with a number that stays the same from frame to frame."""
 
     number: int
     regions: FaceRegions
@@ -64,8 +64,8 @@ class ParsedFace:
 
 @dataclass(frozen=True, slots=True)
 class FaceParse:
-    """What was found in one frame: its index, its luma uint8 [h, w] made small, its time, and the
-    faces by size.
+    """The faces found in one frame, by size, with its index, its shrunk luma uint8 [h, w] and its
+    time.
     """
 
     index: int
@@ -84,11 +84,11 @@ class _Track:
 
 
 class FaceTracker:
-    """Follows up to `limit` faces, largest first. Belongs to one thread, like its parser.
+    """Tracks up to `limit` faces, largest first. Used by one thread, like its parser.
 
     Args:
         parser: opened and closed with the tracker.
-        limit: faces that are followed at once.
+        limit: maximum number of tracked faces.
         live: search at most four times a second while a face is missing; else in every frame.
     """
 
@@ -118,7 +118,7 @@ class FaceTracker:
         self._parser.__exit__(kind, error, trace)
 
     def follow(self, frame: Frame, pyramid: Pyramid) -> FaceParse:
-        """The faces of the next frame.
+        """Find the faces of the next frame.
 
         Raises:
             EngineError: the engine failed.
@@ -142,7 +142,7 @@ class FaceTracker:
         return self._last
 
     def refresh(self, frame: Frame, pyramid: Pyramid) -> None:
-        """Nothing: every frame is parsed by `follow`."""
+        """Do nothing: `follow` parses every frame."""
 
     def _search_is_due(self, time_ns: int) -> bool:
         is_lost = self._lost_ns is not None and 0 <= time_ns - self._lost_ns < _SEEK_S * 1e9
@@ -154,7 +154,7 @@ class FaceTracker:
         return due
 
     def _search(self, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
-        """Look everywhere for faces that are not followed yet; at the limit, for larger ones than
+        """Search everywhere for faces that are not tracked yet; at the limit, for ones larger than
         the smallest.
         """
         candidates: list[Crop] = []
@@ -174,7 +174,7 @@ class FaceTracker:
                     )
 
     def _parse(self, track: _Track, frame: Frame, pyramid: Pyramid, here: FaceParse) -> None:
-        """Parse a face's square, and have the square follow."""
+        """Parse a face's square, and move the square with the face."""
         probs = self._parser.parse(frame, pyramid, track.crop)
         middle = find_faces(probs, track.crop)
         others = [other.crop for other in self._tracks if other is not track]
@@ -199,8 +199,8 @@ class FaceTracker:
 
 
 def windows(size: Size) -> list[Crop]:
-    """Squares as large as the frame's shorter side that cover it and overlap, the middle
-    one first.
+    """Overlapping squares as large as the frame's shorter side that cover it, the middle one
+    first.
     """
     width, height = size
     side = min(size)
@@ -213,15 +213,15 @@ def windows(size: Size) -> list[Crop]:
 
 
 def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]:
-    """The faces of a parse.
+    """Separate the faces in a parse.
 
     Args:
         probs: uint8 [C, h, w].
         crop: the square that was parsed.
 
     Returns:
-        For each face its surroundings, uint8 [64, 64], 255 or 0, and the square that it should be
-        parsed in.
+        For each face its surroundings, uint8 [64, 64], 255 or 0, and the square for its next
+        parse.
     """
     size = (_WORK_PX, _WORK_PX)
     small = np.stack(
@@ -245,8 +245,8 @@ def find_faces(probs: NDArray[np.uint8], crop: Crop) -> list[tuple[Plane, Crop]]
 
 
 def _square_around(face: NDArray[np.int32], crop: Crop) -> Crop:
-    """The square for a face given by its weight per pixel; four standard deviations are its height,
-    as an ellipse's.
+    """The square for a face given by its weight per pixel; its height is four standard deviations,
+    as for an ellipse.
     """
     moments = cv2.moments(face.astype(np.float32))
     step = crop.side / face.shape[1]
@@ -264,7 +264,7 @@ def _is_same(one: Crop, other: Crop) -> bool:
 
 
 def _led(crop: Crop, target: Crop) -> Crop:
-    """The square, pulled towards the target as by a leash."""
+    """Move the square towards the target, by the part of the difference beyond the dead band."""
     distance = float(np.hypot(target.x - crop.x, target.y - crop.y))
     pull = max(0.0, 1 - _LEASH * crop.side / distance) if distance else 0.0
     growth = abs(target.side - crop.side) / crop.side
@@ -277,7 +277,7 @@ def _led(crop: Crop, target: Crop) -> Crop:
 
 
 def only(probs: NDArray[np.uint8], mask: Plane) -> NDArray[np.uint8]:
-    """The planes with everything outside a mask of any size taken away; a new array."""
+    """Clear all planes outside a mask of any size; a new array."""
     full = cv2.resize(mask, (probs.shape[2], probs.shape[1]), interpolation=cv2.INTER_LINEAR)
     return np.stack(
         [np.asarray(cv2.bitwise_and(plane, plane, mask=full), np.uint8) for plane in probs]
@@ -287,14 +287,14 @@ def only(probs: NDArray[np.uint8], mask: Plane) -> NDArray[np.uint8]:
 def _steadied(
     new: FaceRegions, old: FaceRegions, before: FaceParse, here: FaceParse
 ) -> FaceRegions:
-    """A parse mixed with the one before, carried along by the motion of the picture."""
+    """Mix a parse with the previous one, moved with the picture."""
     carried = moved_since(old, before.low, here.low, here.size)
     return new if carried is None else replace(new, probs=mixed(new, carried))
 
 
 def mixed(new: FaceRegions, old: FaceRegions) -> NDArray[np.uint8]:
-    """A parse mixed with an older one that was carried along: where they agree the old one counts,
-    so nothing trembles.
+    """Mix a parse with an older one that was moved: where they agree, the older one has weight,
+    which removes jitter.
 
     Returns:
         uint8 [C, h, w] in the new one's pixels, a new array.
