@@ -100,7 +100,7 @@ def _blended(carried: Points, fresh: Points) -> Points:
 
 
 def led(square: Crop, wanted: Crop) -> Crop:
-    """Move the square towards the wanted one, by the part of the difference beyond the dead band."""
+    """Move the square towards the wanted one, as far as the difference exceeds the dead band."""
     across, down = wanted.x - square.x, wanted.y - square.y
     distance = float(np.hypot(across, down))
     pull = max(0.0, 1 - _LEASH_SHIFT * square.side / distance) if distance else 0.0
