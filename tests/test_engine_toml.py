@@ -34,7 +34,7 @@ _FULL = EngineManifest(
     batch=2,
     memory=True,
     threshold=0.5,
-    origin=Origin('published, "them"\n', "easyportrait_v1", 7, ("person/ccp", "größer")),
+    origin=Origin('published, "them"\n', "easyportrait_v1", 7, ("person/ccp", "größer"), "unclear"),
     pixels=PixelFormat("BGR", (1.5, 2.0, 3.0), (4.0, 5.0, 6.0)),
     quality=({"set": "a", "metric": "iou", "mean": 0.5},),
 )

@@ -53,12 +53,14 @@ class Origin:
     """The origin of the weights. preset: the matching published weights, or "".
 
     samples: training samples seen in this project; sets: names of the training sets.
+    rights: of everything the weights have seen, "clear" or "unclear"; "": not known.
     """
 
     text: str = ""
     preset: str = ""
     samples: int = 0
     sets: tuple[str, ...] = ()
+    rights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class EngineManifest:
             table["pixels"] = {"order": self.pixels.order, "mean": mean, "std": std}
         training = {"origin": self.origin.text, "samples": self.origin.samples}
         preset = {"preset": self.origin.preset} if self.origin.preset else {}
-        table["training"] = training | preset | {"sets": list(self.origin.sets)}
+        rights = {"rights": self.origin.rights} if self.origin.rights else {}
+        table["training"] = training | preset | {"sets": list(self.origin.sets)} | rights
         table["file"] = [file.to_dict() for file in self.files]
         return table | ({"quality": [dict(x) for x in self.quality]} if self.quality else {})
 
@@ -186,7 +189,13 @@ def _file(table: Table) -> EngineFile:
 
 def _origin(table: Table) -> Origin:
     sets = table.texts("sets") if "sets" in table.values else ()
-    return Origin(_text(table, "origin"), _text(table, "preset"), _integer(table, "samples"), sets)
+    return Origin(
+        _text(table, "origin"),
+        _text(table, "preset"),
+        _integer(table, "samples"),
+        sets,
+        _text(table, "rights"),
+    )
 
 
 def _pixels(table: Table) -> PixelFormat:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from export.data.faces import OCCLUDERS
 from export.data.provenance import PRETRAINED, SOURCES, SeenSet, Source
 from export.engine.card_quality import table
@@ -113,22 +115,23 @@ def _shares(record: RunRecord) -> str:
 def sets_of(record: RunRecord | None) -> dict[str, SeenSet]:
     """The sets that any phase saw, by name, each as the phase describes it that saw most of it."""
     found: dict[str, SeenSet] = {}
-    for run in phases(record):
-        for one in [*run.sets, *sets_of(run.teacher_record).values()]:
-            if one.name not in found or one.pictures > found[one.name].pictures:
-                found[one.name] = one
+    for one in _all_sets(record):
+        if one.name not in found or one.pictures > found[one.name].pictures:
+            found[one.name] = one
     return found
+
+
+def _all_sets(record: RunRecord | None) -> Iterator[SeenSet]:
+    for run in phases(record):
+        yield from run.sets
+        yield from _all_sets(run.teacher_record)
 
 
 def data(record: RunRecord | None) -> str:
     """The table of what weights have seen, and what it means for their rights."""
     if record is None:
         return "Chosen by whoever trained the weights; see there."
-    sets = sets_of(record)
-    known = {source.folder: source for source in SOURCES}
-    rows = [_set_row(known[name], str(sets[name].pictures)) for name in known if name in sets]
-    rows += [_other_row(one) for name, one in sets.items() if name not in known]
-    rows += _unrecorded(record)
+    rows = _rows(record)
     doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
     note = (
         f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or exclude commercial use, and "
@@ -137,6 +140,27 @@ def data(record: RunRecord | None) -> str:
     )
     head = ["Set", "training pictures", "what", "licence", "credit", "rights"]
     return table(head, rows) + (note if doubtful else "")
+
+
+def rights_of(record: RunRecord | None) -> str:
+    """Whether the rights of everything that weights have seen are "clear" or "unclear"; "": not known."""
+    if record is None:
+        return ""
+    return "unclear" if any(_is_doubtful(row[-1]) for row in _rows(record)) else "clear"
+
+
+def _rows(record: RunRecord) -> list[list[str]]:
+    sets = sets_of(record)
+    known = {source.folder: source for source in SOURCES}
+    mixed = {one.name for one in _all_sets(record) if set(one.rights) != {"clear"}}
+    rows = []
+    for name in (x for x in known if x in sets):
+        row = _set_row(known[name], str(sets[name].pictures))
+        if name not in mixed and _is_doubtful(row[-1]):
+            row[-1] = "clear: only pictures with a licence that allows all uses were drawn"
+        rows.append(row)
+    rows += [_other_row(one) for name, one in sets.items() if name not in known]
+    return rows + _unrecorded(record)
 
 
 def _set_row(source: Source, pictures: str) -> list[str]:

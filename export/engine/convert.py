@@ -13,7 +13,7 @@ from torch import nn
 from export.data.image import Image
 from export.engine.card import Training, card
 from export.engine.card_quality import read_peers
-from export.engine.card_training import sets_of
+from export.engine.card_training import rights_of, sets_of
 from export.engine.folder import new_folder, write_graph, write_manifest
 from export.errors import ExportError
 from export.evaluation.engines import open_onnx
@@ -267,7 +267,9 @@ def _manifest(
         batch=config.batch,
         memory=spec.memory,
         pixels=PixelFormat("BGR" if pixels.bgr else "RGB", pixels.mean, pixels.std),
-        origin=Origin(training.origin, preset, samples_seen(record), tuple(sets_of(record))),
+        origin=Origin(
+            training.origin, preset, samples_seen(record), tuple(sets_of(record)), rights_of(record)
+        ),
         files=tuple(files),
         quality=tuple(
             {"engine": files[0].engine, **score.row()} for score in scores if not score.condition

@@ -41,6 +41,7 @@ def list_engines(
             "input": f"{spec.size[1]}x{spec.size[0]}",
             "file": str(spec.path),
             "licence": spec.about.get("licence", ""),
+            "rights": spec.about.get("training", {}).get("rights", ""),
             "quality": spec.about.get("quality", {}),
         }
         for spec in _all(engines)
@@ -49,7 +50,9 @@ def list_engines(
         print_json(rows)
         return
     for row in rows:
-        print(f"{row['name']:<24}{row['task']:<11}{row['input']:<10}{one_line(row['licence'])}")
+        seen = f", rights of its training pictures: {row['rights']}" if row["rights"] else ""
+        licence = one_line(f"{row['licence']}{seen}")
+        print(f"{row['name']:<24}{row['task']:<11}{row['input']:<10}{licence}")
 
 
 def _all(engines: list[Path] | None) -> list[EngineSpec]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from export.data.provenance import PRETRAINED
-from export.engine.card_training import data, recipe, sets_of
+from export.engine.card_training import data, recipe, rights_of, sets_of
+from export.models import PRESETS
 from export.weights.record import RunRecord
 
 
@@ -100,6 +101,22 @@ def test_what_earlier_phases_saw_stays_in_the_card() -> None:
         in text
     )
     assert "**Rights**: `person/ccp`, `person/wild`, `faces_hq` hold pictures" in text
+
+
+def test_rights_are_those_of_the_pictures_that_were_drawn() -> None:
+    wild = _set("person/wild", 210, clear=210)
+    avatars = _set("face/avatars", 40, clear=40)
+    start = {
+        "init_file": "selfie_segmentation_landscape.tflite",
+        "init_sha256": PRESETS["mediapipe_landscape"].sha256,
+    }
+    clear = _record(_run(sets=[wild, avatars], licence="clear", **start))
+    assert rights_of(clear) == "clear"
+    assert "**Rights**" not in data(clear)
+    some = _record(_run(sets=[_set("person/wild", 9, clear=8, unclear=1)], init=_run(sets=[wild])))
+    assert rights_of(some) == "unclear"
+    assert rights_of(_record(_run(sets=[wild], init_file="found.pth"))) == "unclear"
+    assert rights_of(None) == ""
 
 
 def test_published_weights_at_the_start_are_data() -> None:
