@@ -1,9 +1,9 @@
 """TensorRT plans on disk: one file per engine, TensorRT version and kind of GPU, in the user's
 cache folder.
 
-A plan is good for one TensorRT version and one GPU architecture, so it never travels; everything
-that it depends on is in its name. A file starts with the sha256 of the rest: a damaged plan is
-found before TensorRT reads it.
+A plan works with one TensorRT version and one GPU architecture, so it is never copied to other
+machines; its name contains everything that it depends on. A file begins with the sha256 of the
+rest, so damage is detected before TensorRT reads it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan depends on.
+    """The dependencies of a plan.
 
-    model: for people who look into the folder. onnx_sha256: of the ONNX file. flavour: "tensorrt"
+    model: for people who read the folder. onnx_sha256: of the ONNX file. flavour: "tensorrt"
         or "tensorrt_rtx";
     version: its version. architecture: of the GPU, "sm_89". precision: "fp16". size: (height,
         width) of the input.
@@ -48,25 +48,25 @@ class PlanKey:
 
 
 def plan_folder() -> Path:
-    """Where plans are kept: below the user's cache folder."""
+    """The folder of plans: below the user's cache folder."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("vcam", appauthor=False)) / "plans"
 
 
 class PlanStore:
-    """Reads and writes plans below one folder, which need not exist."""
+    """Reads and writes plans below one folder, which may be missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, key: PlanKey) -> Path:
-        """Where the plan is, or would be."""
+        """The path of a plan, whether it exists or not."""
         return self.folder / f"{key.stem}.plan"
 
     def load(self, key: PlanKey) -> bytes | None:
-        """The plan as it was saved; None if there is none, its file is damaged, or the file or its
-        folder is not this user's alone: a plan is code.
+        """Read a saved plan; None if there is none, its file is damaged, or the file or its folder
+        is not this user's alone: a plan is code.
         """
         try:
             data = read_private(self.path(key), _MOST_BYTES)
@@ -76,10 +76,10 @@ class PlanStore:
         return plan if hashlib.sha256(plan).digest() == digest else None
 
     def save(self, key: PlanKey, plan: bytes) -> Path:
-        """Write a plan, whole or not at all; an earlier refusal is forgotten.
+        """Write a plan completely or not at all, and delete an earlier refusal.
 
         Raises:
-            EngineError: the folder cannot be written to.
+            EngineError: the folder is not writable.
         """
         path = self.path(key)
         self._write(path, hashlib.sha256(plan).digest() + plan)
@@ -87,21 +87,21 @@ class PlanStore:
         return path
 
     def drop(self, key: PlanKey) -> None:
-        """Forget a plan that did not load."""
+        """Delete a plan that did not load."""
         self.path(key).unlink(missing_ok=True)
 
     def refuse(self, key: PlanKey, reason: str) -> None:
-        """Remember that a plan fresh from the builder did not load, so that it is not built at
-        every start.
+        """Remember that a newly built plan did not load, so that it is not rebuilt at every
+        start.
 
         Raises:
-            EngineError: the folder cannot be written to.
+            EngineError: the folder is not writable.
         """
         self.drop(key)
         self._write(self._refusal(key), reason.encode())
 
     def refusal(self, key: PlanKey) -> str | None:
-        """The reason given to `refuse`, if it was called and no plan saved since."""
+        """The reason given to `refuse`, unless a plan was saved since."""
         try:
             return read_private(self._refusal(key), _MOST_REASON_BYTES).decode(errors="replace")
         except OSError:
@@ -116,7 +116,7 @@ class PlanStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not is_own(self.folder):
                 raise PermissionError(errno.EPERM, "its folder may be written to by others")
-            self.folder.chmod(0o700)  # an older one, or a umask
+            self.folder.chmod(0o700)  # it may be older, or made with another umask
             write_whole(path, data, 0o600)
         except OSError as error:
             raise EngineError(

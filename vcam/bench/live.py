@@ -1,5 +1,5 @@
-"""A camera and a virtual camera for measurements: what they cost is what real ones cost this
-program.
+"""A camera and a virtual camera for benchmarks, with the same costs for this program as real
+ones.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from vcam.sources.camera import OpenCamera, Shot
 from vcam.sources.convert import as_picture
 
 _QUALITY = "3"
-"""Of FFmpeg's MJPEG encoder, 2 best .. 31: about 100 KB for a picture of 720p, as webcams send."""
+"""Quality of FFmpeg's MJPEG encoder, 2 best .. 31: about 100 KB for 720p, as webcams send."""
 
 
 class RecordedCamera:
-    """A `Camera` that sends a recorded MJPEG stream in a loop, at its own pace.
+    """A `Camera` that sends a recorded MJPEG stream in a loop, in real time.
 
-    Each picture is decoded when it is polled, as of a webcam; one that was missed is lost.
+    Pictures are decoded when they are polled, as with a webcam; missed ones are lost.
 
     Args:
         pictures: JPEG files, all of one size.
         size: of the pictures.
-        fps: their rate.
+        fps: the frame rate.
     """
 
     def __init__(self, pictures: Sequence[bytes], size: Size, fps: float) -> None:
@@ -61,7 +61,7 @@ class RecordedCamera:
 
 
 def record(frames: Sequence[Frame]) -> list[bytes]:
-    """Frames as JPEG files, as a webcam would send them."""
+    """Encode frames as JPEG files, as a webcam would send them."""
     import av
 
     encoder = av.VideoCodecContext.create("mjpeg", "w")
@@ -78,19 +78,19 @@ def record(frames: Sequence[Frame]) -> list[bytes]:
 
 
 def camera_of(frames: Sequence[Frame], fps: float) -> OpenCamera:
-    """What opens a camera that sends these frames in a loop."""
+    """Return a function that opens a camera that sends these frames in a loop."""
     pictures, size = record(frames), frames[0].size
     return lambda where, wanted_size, wanted_fps: RecordedCamera(pictures, size, fps)
 
 
 class DeviceSink:
-    """Takes frames like a virtual camera: each is copied whole into memory of the kernel.
+    """Takes frames like a virtual camera: each is copied completely into kernel memory.
 
     Args:
-        size: that it insists on.
+        size: the size that it requires.
 
     Attributes:
-        frames: how many were sent.
+        frames: number of frames sent.
     """
 
     def __init__(self, size: Size) -> None:
@@ -126,7 +126,7 @@ class DeviceSink:
 
     @property
     def descriptor(self) -> int:
-        """Of the memory that holds the last frame, while it is open."""
+        """File descriptor of the memory with the last frame, while it is open."""
         return self._fd
 
     def close(self) -> None:

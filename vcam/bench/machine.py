@@ -1,4 +1,4 @@
-"""What a benchmark must say about where it ran."""
+"""Describe the machine for benchmark reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores, system and versions, as JSON takes them; no host or user names."""
+    """Processor, cores, system and versions, as JSON values; no host or user names."""
     return {
         "cpu": _cpu_name(),
         "cores": usable_cores(),
@@ -26,7 +26,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def resident_bytes() -> int:
-    """The resident set of this process now, or its peak where only that is known; 0 where nothing
+    """Resident set of this process now, or its peak if only that is known; 0 if neither
     is.
     """
     statm = Path("/proc/self/statm")

@@ -1,4 +1,4 @@
-"""Measurements that users can repeat: an engine by itself, or the whole pipeline without
+"""Repeatable measurements: of one engine, or of the whole pipeline without
 decoding.
 """
 
@@ -31,7 +31,7 @@ from vcam.sources.webcam import WebcamSource
 
 _WARM_UP_RUNS = 10
 Report = dict[str, object]
-"""What was measured, as JSON takes it."""
+"""A report, as JSON values."""
 
 
 def bench_engine(
@@ -42,7 +42,7 @@ def bench_engine(
     Args:
         reader: of the engine, not opened yet.
         picture: uint8 [h, w, 3] RGB, resized by the caller to the engine's input.
-        runs: after a warm-up that does not count.
+        runs: number of timed runs, after an untimed warm-up.
 
     Raises:
         EngineError: the engine does not load or run.
@@ -71,7 +71,7 @@ def bench_engine(
 def _infer_of(
     reader: Matter | FaceParser | FaceDetector | FaceMesh,
 ) -> Callable[[NDArray[np.uint8]], object]:
-    """What runs once on a picture of the engine's own size."""
+    """A function that runs the engine once on a picture of the engine's size."""
     if isinstance(reader, Matter):
         return reader.alpha
     return reader.probs if isinstance(reader, FaceParser) else reader.answer
@@ -84,7 +84,7 @@ def _timed_ns(infer: Callable[[NDArray[np.uint8]], object], picture: NDArray[np.
 
 
 def read_frames(source: Source, limit: int) -> tuple[list[Frame], float]:
-    """Up to `limit` frames of a source, and the milliseconds that reading one took.
+    """Read up to `limit` frames of a source; also return the mean milliseconds per frame.
 
     Raises:
         SourceError: it cannot be read, or has no frame.
@@ -112,16 +112,16 @@ def bench_pipeline(
     """Run `count` frames from memory through the pipeline.
 
     Args:
-        frames: are used in a loop.
+        frames: used in a loop.
         matter: not opened yet.
         effects: in order.
         sink: usually `null`.
-        count: frames to capture.
-        live_fps: frames come at this rate as a webcam's MJPEG, are decoded, and are written to a
-            device in memory in place of the sink; latency and processor time are what counts. None:
-            frames come as fast as they are taken, and the rate is what counts.
-        on_tick: called with the number of frames sent, now and then.
-        make_faces: called with (stats, live); None where no effect looks at faces.
+        count: number of frames to capture.
+        live_fps: frames arrive at this rate as a webcam's MJPEG, are decoded, and are written to a
+            device in memory instead of the sink; measures latency and processor time. None: frames
+            arrive as fast as they are taken; measures the rate.
+        on_tick: called with the number of frames sent, from time to time.
+        make_faces: called with (stats, live); None if no effect uses faces.
 
     Raises:
         VcamError: the run failed.

@@ -1,4 +1,4 @@
-"""From `vcam bench` to measurements: of one engine, of a pipeline, of every engine on every
+"""Run the measurements of `vcam bench`: one engine, a pipeline, or every engine on every
 backend.
 """
 
@@ -33,13 +33,13 @@ from vcam.sources import make_source
 from vcam.sources.base import SourceRequest
 
 _BENCH_FRAMES = 60
-"""Frames of a source that a benchmark keeps in memory."""
+"""Number of frames of a source that a benchmark keeps in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """One `vcam bench`. runs: images, or frames of the pipeline; live_fps: None for as fast as
-    possible.
+    """The options of `vcam bench`. runs: images, or frames of the pipeline; live_fps: None: as fast
+    as possible.
     """
 
     engine: str
@@ -60,7 +60,7 @@ def run_engine_bench(request: BenchRequest) -> Report:
     """Time one engine on the demo portrait.
 
     Raises:
-        VcamError: no such engine or backend, or it fails.
+        VcamError: the engine or backend does not exist, or fails.
     """
     spec = find_engine(request.engine, engine_folders(request.engines))
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
@@ -76,11 +76,11 @@ def run_pipeline_bench(request: BenchRequest, on_step: Callable[[int], None]) ->
     """Run the pipeline on frames in memory, into a `null` sink.
 
     Args:
-        request: what to measure.
+        request: the options.
         on_step: called with the number of frames done since its last call.
 
     Raises:
-        VcamError: something that was asked for does not exist, or the run failed.
+        VcamError: a part does not exist, or the run failed.
     """
     effects = make_effects(request.effects)
     matter = open_matter(request.engine, request.engines, request.backend, request.threads)
@@ -124,16 +124,16 @@ def run_table_bench(request: BenchRequest, on_round: Callable[[int], None]) -> R
         on_round: see `bench_table`.
 
     Raises:
-        VcamError: a folder is no catalogue, or a file in it is damaged.
+        VcamError: a folder is not a catalogue, or a file in it is damaged.
     """
     return bench_table(table_cells(request.engines, request.threads), request.runs, on_round)
 
 
 def table_cells(engines: tuple[Path, ...], threads: int) -> list[Cell]:
-    """What `bench_table` measures: each engine on each backend.
+    """List the cells for `bench_table`: each engine on each backend.
 
     Raises:
-        VcamError: a folder is no catalogue, or a file in it is damaged.
+        VcamError: a folder is not a catalogue, or a file in it is damaged.
     """
     frames, _ = read_frames(make_source("demo", SourceRequest()), 1)
     return [

@@ -1,4 +1,4 @@
-"""Every engine on every backend, measured in turns, so that what else the machine does falls on all
+"""Measure every engine on every backend, in turns, so that other load on the machine affects all
 alike.
 """
 
@@ -22,15 +22,15 @@ from vcam.monitor import Percentiles
 ROUNDS = 10
 _WARM_UP_RUNS = 3
 _ROUND_S = 1.0
-"""Longest time that one cell takes of one round: a slow network is run less often."""
+"""Maximum time per cell and round: slow networks are run less often."""
 
 
 @dataclass(slots=True)
 class Cell:
     """One engine on one backend.
 
-    backend: not opened yet; None: it cannot run here, and reason says why. picture: uint8 [h, w, 3]
-    RGB, of the engine's size.
+    backend: closed; None: it cannot run here, for the given reason. picture: uint8 [h, w, 3] RGB,
+    of the engine's size.
     """
 
     engine: str
@@ -42,7 +42,7 @@ class Cell:
     durations_ns: list[int] = field(default_factory=list)
 
     def row(self) -> Report:
-        """What was found, as JSON takes it: `latency`, or `reason` in its place."""
+        """The result as JSON values: `latency`, or `reason` instead."""
         head: Report = {"engine": self.engine, "backend": self.name, "threads": self.threads}
         if self.backend is None or not self.durations_ns:
             return head | {"reason": self.reason}
@@ -56,8 +56,8 @@ def bench_table(
     """Run every cell that can run, in ROUNDS turns.
 
     Args:
-        cells: what to measure; their durations and reasons are filled.
-        runs: single images per cell; fewer where one takes long.
+        cells: the cells to measure; durations and reasons are filled in.
+        runs: single images per cell; fewer for slow ones.
         on_round: called with 1 after each turn.
 
     Returns:
@@ -79,7 +79,7 @@ def bench_table(
 
 
 def _open(cell: Cell, stack: ExitStack) -> Tensors | None:
-    """Open and warm up; the value is what to run it with. A failure becomes the cell's reason."""
+    """Open and warm up; return the input to run with. A failure becomes the cell's reason."""
     if cell.backend is None:
         return None
     try:
@@ -109,7 +109,7 @@ def _run(backend: Backend, inputs: Tensors, runs: int) -> list[int]:
 
 
 def table_lines(report: Report) -> list[str]:
-    """A report of `bench_table` for people, one line per cell."""
+    """Format a report of `bench_table` as text, one line per cell."""
     rows = report["rows"]
     if not isinstance(rows, list):
         raise TypeError("a report of bench_table has rows")

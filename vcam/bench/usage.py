@@ -1,4 +1,4 @@
-"""What a run costs the processor, apart from how long it takes."""
+"""Processor use of a run, independent of how long it takes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Self
 class Usage:
     """Counters of this process since it started.
 
-    cpu_s: of all threads, user and system. wall_s: a clock that starts anywhere. waits: times that
-    a thread gave its core back to wait for something; preempted: times that it had to. Both 0
-    where the system does not count them.
+    cpu_s: of all threads, user and system. wall_s: a clock with an arbitrary start. waits: how
+    often a thread released its core to wait (voluntary context switches); preempted: how often it
+    was interrupted (involuntary ones). Both are 0 if the system does not count them.
     """
 
     cpu_s: float
@@ -24,7 +24,7 @@ class Usage:
 
     @classmethod
     def now(cls) -> Self:
-        """The counters as they are."""
+        """The current counters."""
         waits = preempted = 0
         if sys.platform != "win32":
             import resource
@@ -34,9 +34,9 @@ class Usage:
         return cls(time.process_time(), time.monotonic(), waits, preempted)
 
     def per_frame(self, since: Usage, frames: int) -> dict[str, float]:
-        """What `frames` frames cost between the two, as JSON takes it.
+        """The cost of `frames` frames between the two, as JSON values.
 
-        share_of_a_core: 1.0 is one core that never rests.
+        share_of_a_core: 1.0 is one fully used core.
         """
         cpu_s = self.cpu_s - since.cpu_s
         return {
@@ -49,14 +49,14 @@ class Usage:
 
 
 class UsageMeter:
-    """Usage from a run's first ticks to its last, so that loading the engine does not count."""
+    """Measures from a run's first ticks to its last, so that loading the engine does not count."""
 
     def __init__(self) -> None:
         self._first: tuple[Usage, int] | None = None
         self._last: tuple[Usage, int] | None = None
 
     def tick(self, frames: int) -> None:
-        """Look at the counters; frames: how many were sent so far."""
+        """Read the counters; frames: number sent so far."""
         if frames:
             self._last = Usage.now(), frames
             self._first = self._first or self._last

@@ -1,7 +1,7 @@
-"""Why the camera does not work, and the command that fixes it.
+"""Diagnose why the camera does not work, and list the commands that fix it.
 
-Each check is a pure function of a `Machine`. They run in the order in which their fixing commands
-must.
+Each check is a pure function of a `Machine`. Checks are ordered so that their fixes run in the
+right order.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _IN_NEED = (State.WARNING, State.PROBLEM)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check by name, and what it says."""
+    """The verdict of one check, by name."""
 
     name: str
     verdict: Verdict
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return it as JSON values."""
         verdict = self.verdict
         fixes = [
             {"command": m.typed, "needs_root": m.root, "by_hand": m.by_hand} for m in verdict.fixes
@@ -77,12 +77,12 @@ def examine(machine: Machine) -> list[Finding]:
 
 
 def has_problem(findings: Iterable[Finding]) -> bool:
-    """Whether something keeps vcam from being a camera."""
+    """Whether a problem prevents vcam from working as a camera."""
     return any(finding.verdict.state is State.PROBLEM for finding in findings)
 
 
 def fixes_of(findings: Iterable[Finding]) -> list[Fix]:
-    """The commands that fix what is in need, each once, in the order in which to run them."""
+    """List the fixes of all problems and warnings, without repetition, in the order to run them."""
     return list(
         dict.fromkeys(
             fix for f in findings if f.verdict.state in _IN_NEED for fix in f.verdict.fixes
@@ -91,7 +91,7 @@ def fixes_of(findings: Iterable[Finding]) -> list[Fix]:
 
 
 def may_run(fix: Fix, machine: Machine) -> bool:
-    """Whether `--fix` runs that command: never by hand ones, and root's only where it is root who
-    asks.
+    """Whether `--fix` runs that command: never those marked by hand, and those that need root only
+    as root.
     """
     return not fix.by_hand and (not fix.root or machine.uid == 0)

@@ -1,4 +1,4 @@
-"""Checks of what is in /dev, and of who else deals with cameras on Linux."""
+"""Check /dev, and other software that handles cameras on Linux."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SESSION_MANAGERS = {"wireplumber", "pipewire-media-"}
 _PORTAL = "usr/share/dbus-1/services/org.freedesktop.portal.Desktop.service"
 _PERMISSIONS = ".local/share/flatpak/db/devices"
 _REFUSED = b"\0no\0"
-"""A refusal as the permission store keeps it: a GVariant string between its neighbours."""
+"""A denied permission in the permission store: a GVariant string between its neighbours."""
 _FPS = 30.0
 _SLOW_FPS = 20.0
 _SMALL_PX = 360
 
 
 def check_container(machine: Machine) -> Verdict:
-    """Is this a container, which sees only the devices that it was given?"""
+    """Is this a container, which has only the devices that it was given?"""
     if not machine.is_container:
         return ok("not in a container")
     if machine.nodes:
@@ -54,7 +54,7 @@ def check_permissions(machine: Machine) -> Verdict:
 
 
 def check_virtual_camera(machine: Machine) -> Verdict:
-    """Is there a virtual camera, and does anybody hold it?"""
+    """Is there a virtual camera, and does a program use it?"""
     if not machine.loopbacks:
         if machine.exists(f"sys/module/{MODULE}"):
             return problem(f"{MODULE} is loaded, but none of its devices can be opened here")
@@ -67,7 +67,7 @@ def check_virtual_camera(machine: Machine) -> Verdict:
 
 
 def check_cameras(machine: Machine) -> Verdict:
-    """Is there a camera, with a mode that will do, and does anybody hold it?"""
+    """Is there a camera with a usable mode, and does a program use it?"""
     cameras = [node for node in machine.nodes if node.is_capture and not node.is_loopback]
     refused = [f"{node.path} {node.card}: {node.problem}" for node in machine.nodes if node.problem]
     if not cameras and refused:
@@ -85,8 +85,8 @@ def check_cameras(machine: Machine) -> Verdict:
 
 
 def check_pipewire(machine: Machine) -> Verdict:
-    """Does PipeWire, through which sandboxed programs get cameras, run and have somebody who shows
-    it cameras?
+    """Does PipeWire, which gives cameras to sandboxed programs, run, with a session manager that
+    lists cameras?
     """
     processes = machine.processes
     if "pipewire" not in processes:
@@ -103,7 +103,7 @@ def check_pipewire(machine: Machine) -> Verdict:
 
 
 def check_portal(machine: Machine) -> Verdict:
-    """Would the desktop's portal hand cameras to sandboxed programs (Flatpak, Snap)?"""
+    """Would the desktop's portal give cameras to sandboxed programs (Flatpak, Snap)?"""
     try:
         refused = _REFUSED in (machine.home / _PERMISSIONS).read_bytes()
     except OSError:
@@ -137,7 +137,7 @@ def _is_ours(machine: Machine, node: Node) -> bool:
 
 
 def _describe(machine: Machine, node: Node) -> tuple[str, bool]:
-    """A camera in words, and whether it has a mode that will do."""
+    """Describe a camera; also whether it has a usable mode."""
     assert node.driver != LOOPBACK_DRIVER
     best = choose_mode(machine.modes.get(node.path, []), DEFAULT_SIZE, _FPS)
     if best is None:

@@ -1,5 +1,5 @@
-"""What the checks look at: a machine, described once; a folder stands for its root, so that tests
-can make any.
+"""The machine that the checks examine, described once; tests describe any machine, with a folder as
+its root.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ _OBS_ON_MACOS = Path("/Applications/OBS.app")
 class Machine:
     """A machine at one moment.
 
-    root: where its /proc, /sys and /etc are. system: as `sys.platform`. release: of the kernel.
-    uid, user, groups: who asks; groups by name. program, python: how this vcam and its Python are
-    started, whatever PATH says. nodes: its /dev/video*. modes: of each camera, by path. holders:
-    who else has a node open, by path. gpu: what the driver says.
-    providers: of ONNX Runtime; empty where it cannot be imported. refusals: why a backend cannot
-    run here, by its name, empty where it can. obs_camera: whether OBS's virtual camera is there;
-    None where that cannot be told.
-    leaks: what of the libraries' telemetry is not switched off, see `vcam.telemetry`.
+    root: the folder of its /proc, /sys and /etc. system: as `sys.platform`. release: of the kernel.
+    uid, user, groups: the current user; groups by name. program, python: full paths of this vcam
+    and its Python. nodes: its /dev/video*. modes: of each camera, by path. holders: other
+    programs that use a node, by path. gpu: the driver's answer.
+    providers: of ONNX Runtime; empty if it cannot be imported. refusals: by backend, why it cannot
+    run here; empty if it can. obs_camera: whether OBS's virtual camera exists; None if unknown.
+    leaks: telemetry of libraries that is not switched off, see `vcam.telemetry`.
     """
 
     root: Path = Path("/")
@@ -61,7 +60,7 @@ class Machine:
     leaks: tuple[str, ...] = ()
 
     def read(self, path: str) -> str:
-        """The text of a file below the root, without the space around it; empty where there is
+        """Read a text file below the root, stripped; empty if there is
         none.
         """
         try:
@@ -70,7 +69,7 @@ class Machine:
             return ""
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file or folder below the root, as far as this user can see."""
+        """Whether this user can see such a file or folder below the root."""
         try:
             return (self.root / path).exists()
         except PermissionError:
@@ -78,12 +77,12 @@ class Machine:
 
     @property
     def loopbacks(self) -> list[Node]:
-        """The virtual cameras of v4l2loopback that could be asked."""
+        """The virtual cameras of v4l2loopback that could be queried."""
         return [node for node in self.nodes if node.is_loopback]
 
     @property
     def is_container(self) -> bool:
-        """Whether this is a container: Docker, Podman and systemd-nspawn say so in these files."""
+        """Whether this is a container: Docker, Podman and systemd-nspawn create these files."""
         return any(
             self.exists(path)
             for path in (".dockerenv", "run/.containerenv", "run/systemd/container")
@@ -91,7 +90,7 @@ class Machine:
 
     @property
     def processes(self) -> frozenset[str]:
-        """The names of the running programs, cut after 15 characters as the kernel does."""
+        """Names of the running programs, cut to 15 characters by the kernel."""
         found = (
             self.read(str(path.relative_to(self.root)))
             for path in entries(self.root / "proc", "[0-9]*/comm")
@@ -100,7 +99,7 @@ class Machine:
 
 
 def this_machine(environ: Mapping[str, str]) -> Machine:
-    """This machine, now; it asks every node and every backend once.
+    """Describe this machine; queries every node and every backend once.
 
     Args:
         environ: of this process.

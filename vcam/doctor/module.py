@@ -23,18 +23,18 @@ _SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e0
 before its value.
 """
 _KEYS = ("var/lib/dkms/mok.pub", "var/lib/shim-signed/mok/MOK.der")
-"""The keys that DKMS (Debian and others, Ubuntu) signs the modules with that it builds."""
+"""The keys with which DKMS (Debian and others, Ubuntu) signs the modules that it builds."""
 _INSTALL: dict[str, Callable[[str], tuple[str, ...]]] = {
     "debian": lambda release: (f"apt install v4l2loopback-dkms linux-headers-{release}",),
     "ubuntu": lambda release: (f"apt install v4l2loopback-dkms linux-headers-{release}",),
     "fedora": lambda _: ("dnf install akmod-v4l2loopback", "akmods"),  # of RPM Fusion
     "arch": lambda _: ("pacman -S v4l2loopback-dkms linux-headers",),
 }
-"""How the module is installed, by the ID or ID_LIKE of /etc/os-release."""
+"""Commands that install the module, by the ID or ID_LIKE of /etc/os-release."""
 
 
 def check_module(machine: Machine) -> Verdict:
-    """Is the module there for the kernel that runs, and loaded?"""
+    """Is the module installed for the running kernel, and loaded?"""
     if _is_loaded(machine):
         return ok("v4l2loopback is loaded")
     if machine.is_container:
@@ -52,7 +52,7 @@ def check_module(machine: Machine) -> Verdict:
 
 
 def check_version(machine: Machine) -> Verdict:
-    """Is the module one of those that serve well?"""
+    """Is the module's version one without known problems?"""
     version = module_version(machine)
     if version is None:
         return skipped("v4l2loopback is not here")
@@ -68,9 +68,9 @@ def check_version(machine: Machine) -> Verdict:
 
 def module_version(machine: Machine) -> tuple[int, ...] | None:
     """The version of the loaded module, else of the installed one; (0, 12) for one that does not
-    say.
+    report it.
 
-    The module says its version since 0.13; DKMS knows the version of what it built.
+    The module reports its version since 0.13; DKMS knows the versions that it built.
     """
     versions = _dkms_versions(machine)
     if _is_loaded(machine):
@@ -79,7 +79,7 @@ def module_version(machine: Machine) -> tuple[int, ...] | None:
 
 
 def check_secure_boot(machine: Machine) -> Verdict:
-    """Does the firmware keep modules out that nobody it trusts has signed?"""
+    """Does the firmware reject modules without a trusted signature?"""
     try:
         value = (machine.root / _SECURE_BOOT).read_bytes()
     except OSError:
@@ -103,8 +103,8 @@ def check_secure_boot(machine: Machine) -> Verdict:
 
 
 def check_exclusive_caps(machine: Machine) -> Verdict:
-    """Is the virtual camera listed by Chromium and what is built on it? They want a node that is a
-    camera only.
+    """Do Chromium-based programs list the virtual camera? They require a node that is only a
+    camera.
     """
     if not _is_loaded(machine):
         return skipped("v4l2loopback is not loaded")
@@ -131,7 +131,7 @@ def check_exclusive_caps(machine: Machine) -> Verdict:
 
 
 def check_options(machine: Machine) -> Verdict:
-    """Will the module have the right options after the next start of the computer?"""
+    """Will the module be loaded with the right options after a reboot?"""
     if machine.is_container:
         return skipped("in a container the host's files decide")
     options = read_options(machine.root)
@@ -149,7 +149,7 @@ def check_options(machine: Machine) -> Verdict:
 
 
 def check_autoload(machine: Machine) -> Verdict:
-    """Will the module be loaded after the next start of the computer?"""
+    """Will the module be loaded after a reboot?"""
     if machine.is_container:
         return skipped("in a container the host's files decide")
     path = loads_at_start(machine.root)
@@ -162,8 +162,8 @@ def check_autoload(machine: Machine) -> Verdict:
 
 
 def check_node_number(machine: Machine) -> Verdict:
-    """Does another device have the number that the virtual camera asks for? Then it is not made, or
-    gets another.
+    """Is the number of the virtual camera already in use? Then it is not created, or gets
+    another.
     """
     text = read_options(machine.root).get("video_nr", (str(Loopback().number), None))[0]
     wanted = [f"/dev/video{number}" for number in text.split(",") if number.isdecimal()]
@@ -182,7 +182,7 @@ def check_node_number(machine: Machine) -> Verdict:
 
 
 def free_number(machine: Machine, count: int = 1) -> int:
-    """The first number from 10 on at which there is room for so many virtual cameras."""
+    """The first number from 10 on with room for this many virtual cameras."""
     taken = {node.path for node in machine.nodes if not node.is_loopback}
     number = Loopback().number
     while any(f"/dev/video{number + i}" in taken for i in range(count)):
@@ -191,7 +191,7 @@ def free_number(machine: Machine, count: int = 1) -> int:
 
 
 def load_fix(machine: Machine) -> Fix:
-    """Loads the module: with the options of the files where there are some, else with ours."""
+    """The command that loads the module: with the configured options, else with vcam's."""
     if "exclusive_caps" in read_options(machine.root):
         return Fix(f"modprobe {MODULE}", root=True)
     return Fix(Loopback(number=free_number(machine)).load_command, root=True)
@@ -202,8 +202,8 @@ def _setup(machine: Machine, more: str = "") -> Fix:
 
 
 def _kept(machine: Machine, number: int | None = None) -> str:
-    """Options of `vcam setup` for the cameras that the files ask for, with their labels, from
-    another number on.
+    """Options of `vcam setup` that keep the configured cameras and labels, starting at another
+    number.
     """
     options = {name: value for name, (value, _) in read_options(machine.root).items()}
     labels = [label for label in options.get("card_label", "").strip('"').split(",") if label]
@@ -229,7 +229,7 @@ def _dkms_versions(machine: Machine) -> list[tuple[int, ...]]:
 
 
 def _old(versions: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The installed version where it can be the one that is loaded and does not say which it is."""
+    """The installed version, if it may be the loaded one, which does not report its version."""
     return max((version for version in versions if version < (0, 13)), default=None)
 
 
@@ -254,6 +254,6 @@ def _install(machine: Machine) -> tuple[Fix, ...]:
 
 
 def _headers(machine: Machine) -> tuple[Fix, ...]:
-    """Without the headers of the kernel nothing can be built for it."""
+    """The commands that install the kernel headers, which any build needs."""
     missing = not machine.exists(f"lib/modules/{machine.release}/build")
     return _install(machine)[:1] if missing else ()

@@ -1,5 +1,5 @@
-"""Checks that every system has: the GPU, what runs the engine, the folders, and OBS's camera where
-vcam needs it.
+"""Checks for all systems: GPU, runtimes, folders, and OBS's camera if vcam needs
+it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from vcam.files import entries
 
 _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
-"""The vendor and the class of a graphics card in PCI's configuration space."""
+"""Vendor and class of a graphics card in PCI's configuration space."""
 
 
 def check_obs_camera(machine: Machine) -> Verdict:
-    """Windows and macOS: is OBS's virtual camera there, which vcam writes to?"""
+    """Windows and macOS: is OBS's virtual camera installed, to which vcam writes?"""
     if machine.system == "linux":
         return skipped("Linux needs no OBS")
     if machine.obs_camera is None:
@@ -45,7 +45,7 @@ def check_gpu(machine: Machine) -> Verdict:
 
 
 def check_onnxruntime(machine: Machine) -> Verdict:
-    """Can ONNX Runtime run the engine on the processor?"""
+    """Can ONNX Runtime run the engine on the CPU?"""
     install = Fix(f"{machine.python} -m pip install onnxruntime", by_hand=True)
     if not machine.providers:
         return problem("ONNX Runtime cannot be imported", install)
@@ -59,7 +59,7 @@ def check_onnxruntime(machine: Machine) -> Verdict:
 
 
 def check_telemetry(machine: Machine) -> Verdict:
-    """Do the libraries that vcam uses report to their makers?"""
+    """Do the libraries that vcam uses send telemetry?"""
     if machine.leaks:
         return problem(
             f"not switched off: {', '.join(machine.leaks)}; start vcam as a program of its own"
@@ -68,7 +68,7 @@ def check_telemetry(machine: Machine) -> Verdict:
 
 
 def check_backend(name: str) -> Callable[[Machine], Verdict]:
-    """The check of a backend that is worth having on some machines only."""
+    """Make the check of an optional backend."""
 
     def check(machine: Machine) -> Verdict:
         reason = machine.refusals.get(name, "not asked")
@@ -82,12 +82,12 @@ def check_backend(name: str) -> Callable[[Machine], Verdict]:
 
 
 def check_cache(machine: Machine) -> Verdict:
-    """Can TensorRT plans be kept?"""
+    """Can TensorRT plans be saved?"""
     return _check_folder(machine.cache)
 
 
 def check_config(machine: Machine) -> Verdict:
-    """Can settings be kept? That the settings file is sound was seen before this check ran."""
+    """Can settings be saved? The command line has already validated the settings file."""
     return _check_folder(machine.config)
 
 

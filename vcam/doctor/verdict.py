@@ -1,4 +1,4 @@
-"""What a check says: a state, the reason, and the commands that fix it."""
+"""The verdict of a check: a state, the reason, and the commands that fix it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How something is. A problem keeps vcam from its work as a camera; a warning may. The others
-    need nobody.
+    """The state found by a check. A problem prevents vcam from working as a camera; a warning may.
+    The others need no action.
     """
 
     OK = "ok"
@@ -20,10 +20,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One command that fixes.
+    """One command that fixes a problem.
 
-    command: without `sudo`; words are quoted as a shell wants them. root: only root may run it.
-    by_hand: never run by `--fix`, because it asks something, installs much, or is a choice.
+    command: without `sudo`; quoted for a shell. root: it needs root.
+    by_hand: `--fix` never runs it, because it asks questions, installs a lot, or is a choice.
     """
 
     command: str
@@ -32,13 +32,13 @@ class Fix:
 
     @property
     def typed(self) -> str:
-        """What a person types."""
+        """The command as a user types it."""
         return f"sudo {self.command}" if self.root else self.command
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check; `fixes` in the order in which they are to be run."""
+    """The verdict of one check; `fixes` are in the order to run them."""
 
     state: State
     reason: str
@@ -51,12 +51,12 @@ def ok(reason: str) -> Verdict:
 
 
 def skipped(reason: str) -> Verdict:
-    """There is nothing to be checked here."""
+    """The check does not apply here."""
     return Verdict(State.SKIPPED, reason)
 
 
 def unknown(reason: str, *fixes: Fix) -> Verdict:
-    """It cannot be told from here."""
+    """It cannot be determined."""
     return Verdict(State.UNKNOWN, reason, fixes)
 
 

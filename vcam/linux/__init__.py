@@ -1,1 +1,1 @@
-"""The parts of Linux that vcam uses: Video4Linux, /proc, the loopback driver, systemd."""
+"""Linux interfaces that vcam uses: Video4Linux, /proc, the loopback driver, systemd."""

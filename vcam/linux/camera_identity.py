@@ -1,4 +1,4 @@
-"""How a camera is known again after it was unplugged: its node may have another number then. Linux
+"""Re-identify a camera after it was unplugged, even if its node has another number. Linux
 only.
 """
 
@@ -16,12 +16,12 @@ _BY_ID = Path("/dev/v4l/by-id")
 
 @dataclass(frozen=True, slots=True)
 class CameraId:
-    """What a camera keeps.
+    """Stable properties of a camera.
 
-    card: its name. bus: where it is plugged in. link: the name that udev gives it in
-        /dev/v4l/by-id, empty without one.
-    twins: where others of the same name were plugged in, which are not to be taken for it. place:
-    its place among the cameras of the same name at the same plug: some webcams have two sensors.
+    card: its name. bus: where it is plugged in. link: its name in /dev/v4l/by-id, given by udev;
+        empty without one.
+    twins: the buses of other cameras with the same name, which must not be mistaken for it.
+    place: its index among cameras of the same name on the same bus: some webcams have two sensors.
     """
 
     card: str
@@ -34,7 +34,7 @@ class CameraId:
 def identify(
     path: str, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID
 ) -> CameraId | None:
-    """What the camera at `path` can be known by; None where it cannot be asked."""
+    """Read the identity of the camera at `path`; None if it cannot be queried."""
     known = nodes()
     real = str(Path(path).resolve())
     node = next((node for node in known if node.path == real and not node.problem), None)
@@ -50,7 +50,7 @@ def identify(
 def find_again(
     camera: CameraId, nodes: Callable[[], Sequence[Node]] = list_nodes, by_id: Path = _BY_ID
 ) -> str:
-    """Where the camera is now: at the same place, else wherever udev or its name say.
+    """Find the camera again: on the same bus, else by its udev link or its name.
 
     Raises:
         SourceError: it is not there.

@@ -1,6 +1,6 @@
-"""vcam in the menu of a desktop: an entry with its icon, for this user alone.
+"""A desktop menu entry with icon for this user.
 
-Words: Desktop Entry Specification 1.5, Icon Theme Specification 0.13 (freedesktop.org).
+Formats: Desktop Entry Specification 1.5, Icon Theme Specification 0.13 (freedesktop.org).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ACTIONS = {
 
 
 def data_folder(data_home: str, home: Path) -> Path:
-    """Where the user's own entries are.
+    """The folder of the user's menu entries.
 
     Args:
         data_home: the value of XDG_DATA_HOME, or empty.
@@ -28,10 +28,10 @@ def data_folder(data_home: str, home: Path) -> Path:
 
 
 def entry_text(program: Sequence[str]) -> str:
-    """The entry: it opens the page, and starts a run first if none is there.
+    """The text of the entry: it opens the page, and starts a run first if there is none.
 
     Args:
-        program: how vcam is started from anywhere.
+        program: the command that starts vcam from any folder.
     """
     command = " ".join(_quoted(word) for word in program)
     lines = [
@@ -54,8 +54,8 @@ def entry_text(program: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """One argument of an Exec key: quoted if it has a reserved character, "%" doubled; the
-    backslash of a string value is doubled once more.
+    """Quote one argument of an Exec key if it has a reserved character, with "%" doubled;
+    backslashes are doubled again, as in any string value.
     """
     word = word.replace("%", "%%")
     if word and not any(c in " \t\n\"'\\><~|&;$*?#()`" for c in word):

@@ -1,6 +1,6 @@
-"""The settings files that load v4l2loopback at every start: what is in them, and how to write them.
+"""The configuration files that load v4l2loopback at boot: content and installation.
 
-Formats: modprobe.d(5) and modules-load.d(5). Arrays of the module have an entry per device.
+Formats: modprobe.d(5) and modules-load.d(5). Array options of the module have one value per device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MODULE = "v4l2loopback"
 OPTIONS_FILE = Path("etc/modprobe.d/vcam.conf")
 LOAD_FILE = Path("etc/modules-load.d/vcam.conf")
 _FOLDERS = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
-"""Where settings of the system are; one of a name hides those of that name in later folders."""
+"""Configuration folders; a file hides files of the same name in later folders."""
 
 _LABEL_BYTES = 31
 """`card_label[32]` of v4l2loopback, with the zero at its end."""
@@ -28,17 +28,17 @@ _MOST_NUMBER = 255
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """The virtual cameras to make: one for each label, their nodes numbered from `number` on."""
+    """The virtual cameras to create: one per label, with consecutive node numbers from `number`."""
 
     labels: tuple[str, ...] = ("vcam",)
     number: int = 10
 
     def check(self) -> None:
-        """Raise where the module would not take this.
+        """Make sure that the module accepts these options.
 
         Raises:
-            UsageError: too many devices, a number that no node can have, or a label that cannot be
-                written down.
+            UsageError: too many devices, an impossible node number, or a label that cannot be
+                written to the file.
         """
         count = len(self.labels)
         if not 1 <= count <= _MOST_DEVICES:
@@ -62,7 +62,7 @@ class Loopback:
 
     @property
     def options(self) -> str:
-        """The options of the module, as modprobe takes them from its files and from a shell."""
+        """The module's options, in the syntax that both modprobe and a shell accept."""
         count = len(self.labels)
         numbers = ",".join(str(self.number + i) for i in range(count))
         labels = ",".join(self.labels)
@@ -74,14 +74,14 @@ class Loopback:
 
     @property
     def load_command(self) -> str:
-        """Loads the module with these options now; for root."""
+        """The command that loads the module with these options now; needs root."""
         options = self.options
         if '"' in options:  # the quotes are for the module, not for the shell
             options = " ".join(shlex.quote(word) for word in shlex.split(options))
         return f"modprobe {MODULE} {options}"
 
     def files(self) -> dict[Path, str]:
-        """The text of each settings file, by its path below the root folder."""
+        """The content of each file, by its path below the root folder."""
         head = "# Virtual cameras for vcam; written by `vcam setup`.\n"
         return {
             OPTIONS_FILE: f"{head}options {MODULE} {self.options}\n",
@@ -90,19 +90,19 @@ class Loopback:
 
 
 def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> list[Path]:
-    """Write settings files, each whole or not at all; those that are right already are left alone.
+    """Write files, each completely or not at all; unchanged ones are left alone.
 
     Args:
         files: text by path below `root`.
         root: "/", or the root of a disk image.
-        overwrite: replace a file that says something else.
+        overwrite: replace files with other content.
 
     Returns:
-        What was written.
+        The written files.
 
     Raises:
-        UsageError: a file says something else and `overwrite` is not set (then nothing is written),
-            or a folder cannot be written to.
+        UsageError: a file has other content and `overwrite` is not set (then nothing is written),
+            or a folder is not writable.
     """
     wanted = {root / path: text for path, text in files.items()}
     changed = {path: text for path, text in wanted.items() if _text(path) != text}
@@ -129,11 +129,11 @@ def write_files(files: dict[Path, str], root: Path, overwrite: bool = False) -> 
 
 
 def read_options(root: Path) -> dict[str, tuple[str, Path]]:
-    """The options that modprobe would load v4l2loopback with, each with the file that says so.
+    """The options with which modprobe would load v4l2loopback, each with its file.
 
-    As modprobe.d(5) has it: files are read in the order of their names, whatever their folder; one
-    of the same name in an earlier folder hides those in later ones; of several values the last
-    holds.
+    Rules of modprobe.d(5): files are read in alphabetical order, regardless of their folder; a file
+    hides those of the same name in later folders; the last of several values
+    applies.
     """
     found: dict[str, tuple[str, Path]] = {}
     for path in _conf_files(root, "modprobe.d"):
@@ -147,7 +147,7 @@ def read_options(root: Path) -> dict[str, tuple[str, Path]]:
 
 
 def loads_at_start(root: Path) -> Path | None:
-    """The file that has v4l2loopback loaded when the computer starts, or None."""
+    """The file that loads v4l2loopback at boot, or None."""
     for path in (*_conf_files(root, "modules-load.d"), root / "etc/modules"):
         if any(_words(line)[:1] == [MODULE] for line in _text(path).splitlines()):
             return path
@@ -165,7 +165,7 @@ def _conf_files(root: Path, kind: str) -> list[Path]:
 def _words(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)
-    except ValueError:  # a quote without its end
+    except ValueError:  # an unclosed quote
         return line.split()
 
 

@@ -1,4 +1,4 @@
-"""Which programs have a file open or mapped, from /proc.
+"""Programs that have a file open or mapped, from /proc.
 
 Only root sees the programs of other users.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def processes_with(path: str) -> list[Path]:
-    """The folders in /proc of other processes that have a file open, as far as this user
-    may know.
+    """Folders in /proc of other processes that have a file open and are visible to this
+    user.
     """
     own = str(os.getpid())
     found = []
@@ -20,7 +20,7 @@ def processes_with(path: str) -> list[Path]:
         processes = [entry.name for entry in entries if entry.name.isdigit() and entry.name != own]
     for number in processes:
         folder = f"/proc/{number}/fd"
-        with suppress(OSError):  # it may have ended, or belong to somebody else
+        with suppress(OSError):  # it may have ended, or belong to another user
             if any(_target(f"{folder}/{name}") == path for name in os.listdir(folder)):  # noqa: PTH208  - many files
                 found.append(Path("/proc", number))
     return found
@@ -34,8 +34,8 @@ def _target(link: str) -> str:
 
 
 def has_mapped(process: Path, path: str) -> bool:
-    """Whether a process, given by its folder in /proc, has mapped a file; False where it
-    has ended.
+    """Whether a process, given by its folder in /proc, has mapped a file; False if it has
+    ended.
     """
     try:
         return f" {path}\n" in (process / "maps").read_text(errors="replace")
@@ -54,7 +54,7 @@ def holders(path: str) -> list[str]:
 
 
 def held_by(path: str) -> str:
-    """Who has a node open and what to do about it, for messages."""
+    """The programs that have a node open, and the next step, for messages."""
     names = holders(path)
     if names:
         return f"it is held by {', '.join(names)}: stop that program first"

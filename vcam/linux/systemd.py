@@ -1,7 +1,7 @@
-"""vcam as a systemd user service: its unit, and the messages of a running service.
+"""The systemd user service: its unit file, and notifications from the running service.
 
-Words: systemd.unit(5), systemd.service(5), systemd.exec(5). Messages: sd_notify(3), datagrams of
-lines.
+Formats: systemd.unit(5), systemd.service(5), systemd.exec(5). Notifications: sd_notify(3),
+datagrams of lines.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from vcam.text import one_line
 
 UNIT = "vcam.service"
 WATCHDOG_S = 30
-"""A run from which no picture goes out for so long is ended and started again."""
+"""Seconds without a sent picture after which systemd restarts the run."""
 
 
 def program_words() -> list[str]:
-    """How this vcam is started from anywhere: the full path of its script, or of Python and the
-    module's name.
+    """The command that starts this vcam from any folder: the full path of its script, or Python and
+    the module's name.
     """
     script = Path(sys.executable).with_name("vcam.exe" if sys.platform == "win32" else "vcam")
     return [str(script)] if script.exists() else [sys.executable, "-m", "vcam"]
 
 
 def unit_path(config_home: str, home: Path) -> Path:
-    """Where the user's own units are.
+    """The path of the user's unit.
 
     Args:
         config_home: the value of XDG_CONFIG_HOME, or empty.
@@ -42,14 +42,14 @@ def unit_path(config_home: str, home: Path) -> Path:
 
 
 def unit_text(command: Sequence[str], folder: Path) -> str:
-    """The unit.
+    """The text of the unit.
 
     Args:
-        command: the program by its full path, and its arguments.
-        folder: where it runs, so that names of files mean what they mean there.
+        command: the full path of the program, and its arguments.
+        folder: the working folder, so that relative file names keep their meaning.
 
     Raises:
-        UsageError: systemd cannot be told the name of that folder.
+        UsageError: a unit file cannot express the name of the folder.
     """
     return f"""\
 [Unit]
@@ -75,7 +75,7 @@ WantedBy=graphical-session.target
 
 
 def _folder_text(folder: Path) -> str:
-    """A folder as the value of WorkingDirectory, which knows no quotes and no escapes."""
+    """A folder as the value of WorkingDirectory, which supports no quotes and no escapes."""
     text = str(folder)
     if not text.isprintable() or text != text.strip() or text.endswith("\\"):
         raise UsageError(
@@ -86,8 +86,8 @@ def _folder_text(folder: Path) -> str:
 
 
 def quote(word: str) -> str:
-    """One word of a command line as systemd reads it: "%" and "$" are doubled, the rest is quoted
-    as in C. No character of it can end the line.
+    """Quote one word of a command line for systemd: "%" and "$" are doubled, the rest is quoted as
+    in C. No character can end the line.
     """
     plain = word.replace("%", "%%").replace("$", "$$")
     if plain and all(c.isalnum() or c in "%$+,-./:=@_" for c in plain):
@@ -104,12 +104,12 @@ def _escaped(character: str) -> str:
 
 
 class Notifier:
-    """Sends to the socket that systemd names; does nothing where it names none, and never waits or
+    """Sends to systemd's notification socket; does nothing without one, and never blocks or
     raises.
 
     Args:
-        address: the value of NOTIFY_SOCKET: a path, or "@" and an abstract name; empty: there is no
-            systemd.
+        address: the value of NOTIFY_SOCKET: a path, or "@" and an abstract name; empty: systemd is
+            not involved.
     """
 
     def __init__(self, address: str) -> None:
@@ -119,15 +119,15 @@ class Notifier:
     def __enter__(self) -> Self:
         if self._address and sys.platform != "win32":
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)  # rather say nothing than hold the caller up
+            self._socket.setblocking(False)  # drop the message rather than block
         return self
 
     def tell(self, *lines: str) -> None:
-        """Send lines of the form NAME=VALUE: READY=1, WATCHDOG=1, STOPPING=1, STATUS=some words."""
+        """Send lines of the form NAME=VALUE: READY=1, WATCHDOG=1, STOPPING=1, STATUS=text."""
         if self._socket is None:
             return
         name = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
-        with suppress(OSError):  # nobody listens any more, or its buffer is full
+        with suppress(OSError):  # the receiver is gone, or its buffer is full
             self._socket.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), name)
 
     def __exit__(
@@ -139,7 +139,7 @@ class Notifier:
         self.close()
 
     def close(self) -> None:
-        """May be called twice."""
+        """Close the socket. May be called twice."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,10 +1,10 @@
-"""Whether somebody reads a v4l2loopback camera. Linux only.
+"""Detect whether a program reads a v4l2loopback camera. Linux only.
 
-From 0.13 on the driver says so itself: the event V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c has
-a number in its first four bytes that is not 0 while a program streams from the device. Older
-drivers refuse the subscription. There, those programs count that have the device open and its
-buffers mapped, which is how pictures are read; a program that only asks the device what it is maps
-nothing. /proc shows this of the user's own programs only (of all, to root).
+Since 0.13 the driver reports it: in the event V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c, the
+first four bytes are a number that is not 0 while a program streams from the device. Older drivers
+reject the subscription. With them, programs count that have the device open and its buffers mapped,
+which is how pictures are read; a program that only queries the device maps nothing. /proc shows
+this for the user's own programs only (to root, for all).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ and later.
 """
 _SEND_INITIAL = 1
 _SUBSCRIPTION = struct.Struct("=III20x")
-_EVENT = struct.Struct("@I0qI60xIIllI32x0q")  # the union holds 64-bit numbers and aligns as they do
+_EVENT = struct.Struct("@I0qI60xIIllI32x0q")  # the union has 64-bit members and their alignment
 _SUBSCRIBE_EVENT = 1 << 30 | _SUBSCRIPTION.size << 16 | ord("V") << 8 | 90
 _DEQUEUE_EVENT = 2 << 30 | _EVENT.size << 16 | ord("V") << 8 | 89
 
 _ASK_ANEW_S = 30.0
-"""An event that got lost is made up for after this time, by asking again from the start."""
+"""After this time, the subscription is renewed, in case an event was lost."""
 _LOOK_AGAIN_S = 0.2
 _LOOK_UNTOLD_S = 1.0
 _LOOK_AT_ALL_S = 5.0
@@ -46,10 +46,10 @@ _IN_NONBLOCK_CLOEXEC = (
 
 
 class Readers(Protocol):
-    """Tells whether somebody reads a virtual camera. Belongs to one thread."""
+    """Reports whether a virtual camera has readers. Used by one thread."""
 
     def __enter__(self) -> Self:
-        """Start to watch.
+        """Start watching.
 
         Raises:
             OSError: the device cannot be watched.
@@ -61,10 +61,10 @@ class Readers(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End."""
+        """Stop watching."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether somebody reads; waits at most so long for news.
+        """Whether a program reads; waits at most this long for a change.
 
         Raises:
             OSError: the device is gone.
@@ -72,7 +72,7 @@ class Readers(Protocol):
 
 
 class FakeReaders:
-    """Readers that come and go as a test says."""
+    """Readers that a test controls."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -90,7 +90,7 @@ class FakeReaders:
         """Nothing to end."""
 
     def set(self, reads: bool) -> None:
-        """From now on somebody reads, or nobody; any thread may say so."""
+        """Set whether a program reads; callable from any thread."""
         with self._changed:
             self._reads = reads
             self._changed.notify_all()
@@ -104,8 +104,8 @@ class FakeReaders:
 
 
 class LoopbackReaders:
-    """The readers of one v4l2loopback device, by the driver's events where it has them, else by
-    what /proc shows.
+    """The readers of one v4l2loopback device, from the driver's events if it has them, else from
+    /proc.
 
     Args:
         path: of the device.
@@ -141,7 +141,7 @@ class LoopbackReaders:
 
 
 class ClientUsage:
-    """The driver's own word, through a file of its own that neither reads nor writes pictures."""
+    """The driver's events, through a file of its own that is not used for pictures."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -150,10 +150,10 @@ class ClientUsage:
         self._reads = False
 
     def open(self) -> Self:
-        """Start to watch.
+        """Start watching.
 
         Raises:
-            OSError: the driver does not know the event, or the device is gone.
+            OSError: the driver does not have the event, or the device is gone.
         """
         self._ask()
         return self
@@ -185,7 +185,7 @@ class ClientUsage:
         import fcntl
 
         buffer = bytearray(_EVENT.size)
-        with suppress(FileNotFoundError):  # ENOENT: there are no more
+        with suppress(FileNotFoundError):  # ENOENT: no more events
             while True:
                 fcntl.ioctl(self._fd, _DEQUEUE_EVENT, buffer, True)
                 fields = _EVENT.unpack(buffer)
@@ -193,7 +193,7 @@ class ClientUsage:
                     self._reads = fields[1] != 0
 
     def close(self) -> None:
-        """End. May be called twice."""
+        """Stop watching. May be called twice."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -202,8 +202,8 @@ class ClientUsage:
 class Mappings:
     """Programs that have mapped a device's buffers.
 
-    They are looked for when the device is opened or closed, of which inotify(7) tells; once a
-    second where this user has no watches of it left.
+    /proc is scanned when inotify(7) reports that the device was opened or closed; once a second if
+    this user has no inotify watches left.
     """
 
     def __init__(self, path: str) -> None:
@@ -213,7 +213,7 @@ class Mappings:
         self._next_look_s = 0.0
 
     def open(self) -> Self:
-        """Start to watch."""
+        """Start watching."""
         libc = ctypes.CDLL(None)
         self._fd = libc.inotify_init1(_IN_NONBLOCK_CLOEXEC)
         if (
@@ -237,8 +237,8 @@ class Mappings:
         return any(has_mapped(process, self._path) for process in self._openers)
 
     def _pause_s(self, news: bool) -> float:
-        """How long not to look: the event comes shortly before the program has the file, which it
-        may hand on.
+        """How long to wait before a scan: the event comes shortly before the program has the file,
+        and it may pass the file to another.
         """
         if news:
             return _LOOK_AGAIN_S
@@ -247,7 +247,7 @@ class Mappings:
         return _LOOK_AT_ALL_S if self._openers else _ASK_ANEW_S
 
     def close(self) -> None:
-        """End. May be called twice."""
+        """Stop watching. May be called twice."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
