@@ -1,16 +1,16 @@
-"""Where composed frames go: virtual cameras, video files, pictures.
+"""Destinations of composed frames: virtual cameras, video files, pictures.
 
 `make_sink` reads the text of `--sink`:
 
     virtual                 the first free virtual camera
     virtual:DEVICE          this one: /dev/video10 on Linux, the name of the camera elsewhere
     /dev/video10            the same
-    pyvirtualcam[:DEVICE]   through pyvirtualcam, where vcam's own writer is not wanted
+    pyvirtualcam[:DEVICE]   through pyvirtualcam instead of vcam's own writer
     clip.mp4 .mkv .mov .webm      a video file; .mov and .webm keep transparency
     photo.png .jpg .webp .tiff .bmp .avif .heic    one picture: the last frame that was sent
     folder/ or png:FOLDER            a folder of frame_000000.png and so on
-    null                    nowhere; frames are counted
-    page                    nowhere, in a camera's time, for the page alone
+    null                    discards frames and counts them
+    page                    shown on the page only, at the rate of a camera
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _KNOWN = (
 
 
 PLUGINS: Plugins[Callable[[str, SinkRequest], Sink]] = Plugins("vcam.sinks")
-"""Sinks of other packages, by the name that stands before the colon."""
+"""Sinks of other packages, by the name before the colon."""
 
 
 class _SinkClass(Protocol):
@@ -57,10 +57,10 @@ class _SinkClass(Protocol):
 
 
 def make_sink(text: str, request: SinkRequest) -> Sink:
-    """The sink that `--sink TEXT` asks for, not opened yet.
+    """Make the sink that `--sink TEXT` names, not opened yet.
 
     Raises:
-        UsageError: no sink is written like this; the message lists those that are.
+        UsageError: the text names no sink; the message lists the known ones.
     """
     if request.name and text not in ("virtual", "pyvirtualcam"):
         raise UsageError(
@@ -81,16 +81,16 @@ def register_sink(name: str, make: Callable[[str, SinkRequest], Sink]) -> None:
 
     Args:
         name: what users write, `NAME` or `NAME:ARGUMENT`.
-        make: makes it, not opened yet, of the argument and what the pipeline wants.
+        make: makes it, not opened yet, from the argument and the pipeline's requirements.
 
     Raises:
-        UsageError: the name is taken, or is none.
+        UsageError: the name is taken or invalid.
     """
     PLUGINS.register(name, make, taken=name in (*_PREFIXES, *SINKS))
 
 
 def _parse(text: str) -> tuple[str, str]:
-    """The name in `SINKS` and what the sink is to write to."""
+    """(name in `SINKS`, target)."""
     prefix, colon, target = text.partition(":")
     if prefix in _PREFIXES:
         return _named(prefix, target, text, bool(colon))

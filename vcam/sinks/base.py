@@ -1,4 +1,4 @@
-"""What every sink promises."""
+"""The interface of all sinks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vcam.frame import Frame, Matrix, Size
 
 @dataclass(frozen=True, slots=True)
 class SinkRequest:
-    """What the pipeline wants from a sink.
+    """The pipeline's requirements of a sink.
 
-    size: the frames' size, None where it will be known with the first frame only (files).
-    fps: frames per second that will be sent.
-    overwrite: a file that exists may be replaced.
-    variable_rate: a video file shows each frame at its `Frame.pts_ns`, so that what a camera
-        delivered unevenly keeps its real tempo; otherwise frames follow each other at `fps`.
+    size: the frames' size; None if it is known only with the first frame (files).
+    fps: frame rate.
+    overwrite: replace an existing file.
+    variable_rate: a video file shows each frame at its `Frame.pts_ns`, so uneven delivery by a
+        camera keeps its timing; otherwise frames have a constant rate, `fps`.
     strip: pictures carry neither EXIF nor a colour profile.
-    name: of the virtual camera, as other programs show it; empty: any.
-    sound_of: the video file that the pictures are from; its sound is copied into a video file with
-        a variable rate. None: there is none.
+    name: of the virtual camera, as other programs display it; empty: any.
+    sound_of: the source's video file; its sound is copied into a video file with a variable rate.
+        None: there is none.
     """
 
     size: Size | None = None
@@ -36,23 +36,23 @@ class SinkRequest:
 
 @runtime_checkable
 class Replacing(Protocol):
-    """What sinks have that write files."""
+    """Additional interface of sinks that write files."""
 
     def replaces(self, path: Path) -> bool:
-        """Whether the file would be gone after a run into this sink, by whatever name it has."""
+        """Whether a run into this sink would destroy the file, also under another name."""
 
 
 class Sink(Protocol):
-    """Takes composed frames. One thread opens, sends and closes. A live sink may be opened again
+    """Accepts composed frames. One thread opens, sends and closes. A live sink may be opened again
     after it was closed.
 
     Attributes:
-        name: how messages call it, for instance "/dev/video10" or "out.mp4".
-        live: somebody watches now: frames are sent in real time, and gaps are filled with the last
+        name: its name in messages, for instance "/dev/video10" or "out.mp4".
+        live: it has viewers: frames are sent in real time, and gaps are filled with the last
             one.
-        size: the frames' size it insists on, known after opening; None: any (the first frame
+        size: the required frame size, known after opening; None: any (the first frame
             decides).
-        matrix: the YCbCr coefficients it insists on; None: any.
+        matrix: the required YCbCr coefficients; None: any.
         alpha: it keeps `Frame.alpha`, so that a removed background can be transparent.
     """
 
@@ -75,21 +75,21 @@ class Sink(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close; with an error under way, files that are not complete are removed instead of being
+        """Close; after an exception, incomplete files are removed instead of
         finished.
         """
 
     def send(self, frame: Frame) -> None:
-        """Take one frame; it is only read, and not kept after the call returns unless copied.
+        """Accept one frame, which is only read, and copied if it is needed after the call returns.
 
         Raises:
-            SinkLost: the device or file no longer takes frames.
+            SinkLost: the device or file no longer accepts frames.
         """
 
     def close(self) -> None:
-        """Finish and release everything. May be called twice, and without having opened.
+        """Finish and release all resources. May be called twice, also if it was never opened.
 
         Raises:
-            SinkError: the file could not be finished (disk full); nothing is left under the final
+            SinkError: the file could not be finished (disk full); no file has the final
                 name.
         """

@@ -1,4 +1,4 @@
-"""Frames into a video file, through PyAV."""
+"""Write frames to a video file, through PyAV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MATROSKA_CLOCK_HZ = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Encoder:
-    """One way to encode; `bits_per_pixel` is for encoders that have no constant quality."""
+    """One encoder with its options; `bits_per_pixel` is for encoders without constant quality."""
 
     name: str
     pix_fmt: str = "yuv420p"
@@ -51,8 +51,8 @@ class _Encoder:
     bits_per_pixel: float = 0.0
 
 
-# The first one that this FFmpeg has. PyAV's own wheels have libx264; some distributions' FFmpeg
-# does not.
+# The first one that this FFmpeg has is used. PyAV's wheels have libx264; the FFmpeg of some
+# distributions does not.
 _H264 = (
     _Encoder("libx264", options={"crf": "20", "preset": "veryfast"}),
     _Encoder("libopenh264", bits_per_pixel=0.12),
@@ -82,15 +82,15 @@ class FileSink:
     """A video file. The first frame decides its size, matrix, and whether it has transparency.
 
     The codec is H.264 at constant quality; in .webm it is VP9. Frames with alpha become VP9 with
-    alpha in .webm and ProRes 4444 in .mov; other files drop it. The file is written beside its
-    final name and moved there by `close`.
+    alpha in .webm and ProRes 4444 in .mov; other formats drop alpha. The file is written under a
+    temporary name and renamed by `close`.
 
     Attributes:
-        written: after `close`: what the file holds, in words.
+        written: after `close`: description of the file's content.
 
     Args:
         target: the path; its suffix names the container.
-        request: `fps`, `overwrite` and `variable_rate` are obeyed.
+        request: uses `fps`, `overwrite` and `variable_rate`.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -106,15 +106,15 @@ class FileSink:
         self._writer: _Writer | None = None
 
     def replaces(self, path: Path) -> bool:
-        """Whether it is the file that is to be written; see `Replacing`."""
+        """Whether it is the output file; see `Replacing`."""
         return is_same_file(self._path, path)
 
     def __enter__(self) -> Self:
         """Make sure that the file can be written.
 
         Raises:
-            SinkError: it exists and may not be replaced, or its folder is missing or may not be
-                written to.
+            SinkError: it exists and may not be replaced, or its folder is missing or not
+                writable.
         """
         try:
             remove_leftovers(self._path.parent)
@@ -139,8 +139,8 @@ class FileSink:
 
         Raises:
             SinkError: there is no encoder for this file.
-            SinkLost: the file cannot be written any more; what there was of it is removed.
-            ValueError: the frame has not the size and matrix of the first one.
+            SinkLost: the file can no longer be written; the incomplete file is removed.
+            ValueError: the frame's size or matrix differs from the first one's.
         """
         if self._draft is None:
             raise SinkLost(f"{self.name}: not open; start vcam again")
@@ -156,7 +156,7 @@ class FileSink:
             raise SinkLost(f"{self.name}: {reason(error)}") from error
 
     def close(self) -> None:
-        """Finish the file and give it its name.
+        """Finish the file and rename it.
 
         Raises:
             SinkError: no frame was sent, or the file could not be finished; nothing is left.
@@ -182,8 +182,8 @@ class FileSink:
             self._abort()
 
     def _abort(self) -> None:
-        """Release everything and remove what was not finished; after `finish` and the move there is
-        nothing.
+        """Release all resources and remove an unfinished file; does nothing after a successful
+        `finish` and rename.
         """
         writer, self._writer = self._writer, None
         draft, self._draft = self._draft, None
@@ -197,9 +197,9 @@ class _Writer:
     """A container with one video stream, from the first frame to the trailer.
 
     Args:
-        file: where it is written to, open for writing; FFmpeg sees no name.
-        path: its final name; the suffix names the container.
-        first: the frame that decides size, matrix, transparency and the zero of time.
+        file: open for writing; FFmpeg gets no name.
+        path: the final name; the suffix determines the container.
+        first: determines size, matrix, transparency and the zero of time.
         request: `fps`, `variable_rate` and `sound_of`.
     """
 
@@ -264,7 +264,7 @@ class _Writer:
         """Encode one frame.
 
         Raises:
-            ValueError: the frame has not the size and matrix of the first one.
+            ValueError: the frame's size or matrix differs from the first one's.
             av.FFmpegError, OSError: it cannot be encoded or written.
         """
         if frame.size != self._size or frame.matrix is not self._matrix:
@@ -293,7 +293,7 @@ class _Writer:
         self._container.mux(packets)
 
     def _pts(self, frame: Frame) -> int:
-        """In units of the time base, and always growing."""
+        """Timestamp in units of the time base, strictly increasing."""
         pts = self._last_pts + 1
         if self._variable:
             passed = Fraction(frame.pts_ns - self._start_ns, 1_000_000_000) + self._offset_s
@@ -302,13 +302,13 @@ class _Writer:
         return pts
 
     def about(self) -> str:
-        """What is written so far, in words."""
+        """Describe the content so far."""
         width, height = self._size
         length_s = float(self._end_s - self._offset_s)
         return f"{width}x{height}, {self._count} pictures, {length_s:.1f} s"
 
     def finish(self) -> None:
-        """Write what the encoder holds back, and the trailer.
+        """Write the frames that the encoder still buffers, and the trailer.
 
         Raises:
             av.FFmpegError, OSError: it cannot be written.
@@ -322,8 +322,9 @@ class _Writer:
         container.close()
 
     def _flush(self, container: OutputContainer, stream: VideoStream) -> None:
-        """Write what the encoder holds back. MP4 takes the length of the film from the last packet,
-        which is another picture than the last one (a B frame), so that packet is made to last.
+        """Write the frames that the encoder still buffers. MP4 takes the film's length from the
+        last packet, which may be a B frame rather than the last picture, so its duration is
+        adjusted.
         """
         packets = stream.encode(None)
         if self._suffix in (".mp4", ".mov") and packets and packets[-1].dts is not None:
@@ -336,7 +337,7 @@ class _Writer:
         container.mux(packets)
 
     def abandon(self) -> None:
-        """Close without caring for the content; may be called after `finish`."""
+        """Close without finishing; may be called after `finish`."""
         import av
 
         if self._sound is not None:
@@ -365,7 +366,7 @@ def _choose(suffix: str, with_alpha: bool) -> _Encoder:
 
 
 def _picture(frame: Frame, with_alpha: bool) -> av.VideoFrame:
-    """The frame as PyAV's; alpha that one frame lacks is opaque."""
+    """Convert the frame for PyAV; missing alpha becomes opaque."""
     import av
 
     width, height = frame.size
@@ -381,6 +382,6 @@ def _picture(frame: Frame, with_alpha: bool) -> av.VideoFrame:
 
 
 def _tag(picture: av.VideoFrame, matrix: Matrix) -> None:
-    """ProRes takes the description from the frames, the others from the stream."""
+    """Label the picture's colours: ProRes reads labels from frames, the others from the stream."""
     picture.colorspace, picture.color_range = _MATRIX[matrix], _LIMITED
     picture.color_primaries, picture.color_trc = _PRIMARIES, _TRANSFER

@@ -1,4 +1,4 @@
-"""A sink that takes frames and does nothing with them, for measuring and trying out."""
+"""A sink that discards frames, for measurements and trials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NullSink:
     """Counts frames.
 
     Attributes:
-        frames: how many were sent.
+        frames: number of frames sent.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -44,7 +44,7 @@ class NullSink:
 
 
 class PageSink(NullSink):
-    """For somebody who looks at the page only: as a virtual camera, but no program can read it."""
+    """Shown on the page only: behaves like a virtual camera, but no program can read it."""
 
     def __init__(self, target: str, request: SinkRequest) -> None:
         super().__init__(target, request)

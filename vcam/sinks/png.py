@@ -1,4 +1,4 @@
-"""Frames into pictures: a folder of PNG files, or one picture."""
+"""Write frames as pictures: a folder of PNG files, or one picture."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 class PngFolderSink:
-    """A folder of frame_000000.png, frame_000001.png and so on; with transparency where the frames
+    """A folder of frame_000000.png, frame_000001.png and so on; with transparency if the frames
     have it.
 
-    Every file is complete or not there. With `overwrite`, frames of an earlier run that this one
-    did not replace are removed in the end, so that the folder holds one sequence.
+    Files are complete or absent. With `overwrite`, frames of an earlier run that this one did not
+    replace are removed at the end, so that the folder contains one sequence.
 
     Args:
-        target: the folder; it is created, and its parents too.
-        request: `overwrite` is obeyed.
+        target: the folder; created with its parents if missing.
+        request: uses `overwrite`.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -72,7 +72,7 @@ class PngFolderSink:
         """Create the folder.
 
         Raises:
-            SinkError: it holds frames that may not be replaced, or cannot be created or written to.
+            SinkError: it contains frames that may not be replaced, or is not writable.
         """
         try:
             self._created = not self._folder.exists()
@@ -128,7 +128,7 @@ class PngFolderSink:
         self._count += 1
 
     def close(self) -> None:
-        """Put the frames in the place of those of an earlier run.
+        """Replace the frames of an earlier run by the new ones.
 
         Raises:
             SinkError: no frame was sent.
@@ -166,11 +166,11 @@ class ImageSink:
     """One picture: the last frame that was sent, written by `close`.
 
     Attributes:
-        written: after `close`: how large the picture is.
+        written: after `close`: the picture's size.
 
     Args:
-        target: the path; its suffix names the format, see `vcam.pictures`.
-        request: `overwrite` is obeyed.
+        target: the path; its suffix determines the format, see `vcam.pictures`.
+        request: uses `overwrite`.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -186,15 +186,15 @@ class ImageSink:
         self._is_open = False
 
     def replaces(self, path: Path) -> bool:
-        """Whether it is the file that is to be written; see `Replacing`."""
+        """Whether it is the output file; see `Replacing`."""
         return is_same_file(self._path, path)
 
     def __enter__(self) -> Self:
         """Make sure that the file can be written.
 
         Raises:
-            SinkError: it exists and may not be replaced, or its folder is missing or may not be
-                written to.
+            SinkError: it exists and may not be replaced, or its folder is missing or not
+                writable.
         """
         try:
             remove_leftovers(self._path.parent)
@@ -216,7 +216,7 @@ class ImageSink:
         self.close()
 
     def send(self, frame: Frame) -> None:
-        """Keep a copy in place of the one before.
+        """Keep a copy, replacing the previous one.
 
         Raises:
             SinkLost: the sink is not open.
@@ -230,7 +230,7 @@ class ImageSink:
         """Write the picture.
 
         Raises:
-            SinkError: no frame was sent, or the file cannot be written; nothing is left.
+            SinkError: no frame was sent, or the file cannot be written; nothing is left behind.
         """
         if not self._is_open:
             return
@@ -253,7 +253,7 @@ class ImageSink:
 
 
 def encode(frame: Frame, suffix: str, strip: bool = False) -> bytes:
-    """A frame as the content of a picture file; see `vcam.pictures.encode`.
+    """Encode a frame as the content of a picture file; see `vcam.pictures.encode`.
 
     Args:
         frame: its `picture`, if it has one, else I420 with its alpha.
@@ -261,7 +261,7 @@ def encode(frame: Frame, suffix: str, strip: bool = False) -> bytes:
         strip: leave out EXIF and the colour profile.
 
     Raises:
-        OSError, ValueError: such a picture cannot be in such a file.
+        OSError, ValueError: the format cannot represent the picture.
     """
     if frame.picture is not None or suffix not in _OPTIONS:
         return pictures.encode(frame.picture or pictures.picture_of(frame), suffix, strip)

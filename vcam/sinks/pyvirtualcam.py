@@ -1,4 +1,4 @@
-"""Frames into a virtual camera through pyvirtualcam: Windows and macOS, and Linux on request."""
+"""Write frames to a virtual camera through pyvirtualcam: Windows, macOS, and Linux on request."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class PyvirtualcamSink:
     """A camera of OBS or Unity Capture (Windows, macOS), or a v4l2loopback device (Linux).
 
     Args:
-        target: the camera's name as pyvirtualcam knows it; empty: that of the request, or the first
+        target: the camera's name in pyvirtualcam; empty: the request's, or the first
             one.
-        request: the size is taken as it is; pyvirtualcam has no way to answer another.
+        request: its size is used as given; pyvirtualcam cannot negotiate another.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -71,7 +71,7 @@ class PyvirtualcamSink:
         self.close()
 
     def send(self, frame: Frame) -> None:
-        """Hand one frame over.
+        """Send one frame.
 
         Raises:
             SinkLost: the camera is closed, or pyvirtualcam refuses the frame.

@@ -1,4 +1,4 @@
-"""A sink for tests: it keeps what it was sent, and fails or hangs when told to."""
+"""A sink for tests: keeps its frames, and fails or hangs on request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vcam.frame import Frame, Matrix, Size
 
 
 class RecordingSink:
-    """Keeps a copy of every frame. Any thread may look, wait and close.
+    """Keeps a copy of every frame. Any thread may read, wait and close.
 
     Args:
-        live, size, matrix, alpha: what `Sink` describes.
+        live, size, matrix, alpha: see `Sink`.
         fail_at: the frame, counted from 0, whose `send` raises SinkLost; also all later ones.
         block_at: the frame whose `send` does not return before `close`.
         fail_on_open: `__enter__` raises SinkError.
@@ -26,7 +26,7 @@ class RecordingSink:
     Attributes:
         frames: uint8 planes as in `Frame`; copies, oldest first.
         opened, closed: how often each happened; only the first `close` after opening counts.
-        error: what `__exit__` was given.
+        error: the exception given to `__exit__`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RecordingSink:
         """Keep a copy.
 
         Raises:
-            SinkLost: it is not open, or it was told to fail at this frame.
+            SinkLost: it is not open, or should fail at this frame.
         """
         with self._changed:
             if self._block_at is not None and len(self.frames) >= self._block_at:
@@ -104,12 +104,12 @@ class RecordingSink:
             self._changed.notify_all()
 
     def wait_for(self, frames: int, timeout_s: float) -> bool:
-        """Wait until that many frames were sent; False when the time was over first."""
+        """Wait until this many frames were sent; False if time runs out first."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.frames) >= frames, timeout_s)
 
     def close(self) -> None:
-        """Close, and let a blocked `send` go."""
+        """Close, and release a blocked `send`."""
         with self._changed:
             self.closed += self._open
             self._open = False

@@ -1,4 +1,4 @@
-"""The sound of a video file, copied into another file as it is, in step with the pictures."""
+"""Copy the sound of a video file unchanged into another one, in sync with the pictures."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
 
 
 class SoundCopy:
-    """Copies every sound track that the new file can hold. Belongs to the thread of its sink.
+    """Copies every sound track that the new file supports. Used by the sink's thread.
 
-    Pictures and sound keep their distance: if the sound of the old file began before its pictures,
-    so it does in the new one. Whatever is wrong with the sound is said in a warning and leaves the
-    pictures alone.
+    The offset between pictures and sound is kept: sound that begins before the pictures does so in
+    the new file too. Problems with the sound are reported as a warning and do not affect the
+    pictures.
 
     Args:
         path: the old file.
-        container: the new one, before anything was written to it.
+        container: the new file, before the first write.
         name: of the new file, for messages.
 
     Attributes:
-        pictures_start_s: when the first picture is to be shown in the new file, in seconds.
+        pictures_start_s: presentation time of the first picture in the new file, in seconds.
     """
 
     def __init__(self, path: Path, container: OutputContainer, name: str) -> None:
@@ -49,7 +49,7 @@ class SoundCopy:
         self._try(self._open)
 
     def copy_until(self, time_s: Fraction) -> None:
-        """Copy what is heard before a time of the new file.
+        """Copy the sound before a time of the new file.
 
         Raises:
             OSError: the new file cannot be written.
@@ -57,11 +57,11 @@ class SoundCopy:
         self._try(lambda: self._copy(time_s))
 
     def finish(self, end_s: Fraction) -> None:
-        """Copy the rest: up to the end of the pictures, or all of it if the old file has no more
-        pictures than were written.
+        """Copy the rest: to the end of the pictures, or all of it if every picture of the old file
+        was written.
 
         Args:
-            end_s: when the last picture ends in the new file.
+            end_s: end of the last picture in the new file.
 
         Raises:
             OSError: the new file cannot be written.
@@ -78,7 +78,7 @@ class SoundCopy:
                 found.close()
 
     def _try(self, step: Callable[[], None]) -> None:
-        """Take a step; if the old file or its sound is at fault, go on without sound."""
+        """Run a step; on an error of the old file or its sound, continue without sound."""
         import av
 
         try:
@@ -132,7 +132,7 @@ class SoundCopy:
                 self._mux(packet)
 
     def _take(self, packet: Packet[Any], until_s: Fraction) -> None:
-        if packet.dts is None:  # the mark of a stream's end
+        if packet.dts is None:  # end of a stream
             return
         time_s = self._time_s(packet)
         if packet.stream.index == self._video:
@@ -143,14 +143,14 @@ class SoundCopy:
             self._pending.append(packet)
 
     def _time_s(self, packet: Packet[Any]) -> Fraction:
-        """When it is heard or seen, in the time of the new file."""
+        """Presentation time in the new file."""
         ticks = packet.dts if packet.pts is None else packet.pts
         return (ticks or 0) * packet.time_base - self._start_s
 
     def _mux(self, packet: Packet[Any]) -> None:
         index, shift = packet.stream.index, round(self._start_s / packet.time_base)
         dts = (packet.dts or 0) - shift
-        if dts <= self._last_dts.get(index, dts - 1):  # times must grow, or no player follows
+        if dts <= self._last_dts.get(index, dts - 1):  # players require increasing times
             return
         self._last_dts[index] = dts
         packet.pts = dts if packet.pts is None else packet.pts - shift
@@ -160,5 +160,5 @@ class SoundCopy:
 
 
 def _start_s(stream: Any) -> Fraction:
-    """When a stream begins in the time of its file."""
+    """Start time of a stream in its file."""
     return (stream.start_time or 0) * Fraction(stream.time_base)

@@ -1,19 +1,19 @@
-"""Frames into a v4l2loopback device on Linux.
+"""Write frames to a v4l2loopback device on Linux.
 
 Written against the source of v4l2loopback 0.12.7 (Debian 12, Ubuntu 22.04 and 24.04) and 0.15:
 
-- With exclusive_caps=1, 0.12.7 stops announcing VIDEO_OUTPUT when somebody writes, and announces it
-  again only when a file that had done VIDIOC_STREAMON is closed. A program that only writes
-  therefore works once, and afterwards the kernel answers its S_FMT with EINVAL. This writer does
-  STREAMON right after S_FMT, so that the device is free again however the program ends, and puts a
-  device right that another program has left in that state. 0.14 and later refuse STREAMON without
-  mapped buffers and need none; the refusal is ignored.
-- When another reader starts or ends (VIDIOC_REQBUFS), 0.12 and 0.13 forget that the present ones
-  have mapped the buffers, and answer their next DQBUF with EINVAL: Chromium then ends the camera's
-  track. The driver calls a buffer mapped from any mmap of it on, so this writer maps a page of each
-  right before it writes a frame.
-- While a reader is attached the format cannot change: S_FMT answers with the old size. That answer
-  is `size`.
+- With exclusive_caps=1, 0.12.7 stops announcing VIDEO_OUTPUT when a program writes, and announces
+  it again only when a file that did VIDIOC_STREAMON is closed. A program that only writes therefore
+  works once; afterwards the kernel rejects its S_FMT with EINVAL. This writer does STREAMON right
+  after S_FMT, so that the device is released however the program ends, and repairs a device that
+  another program left in that state. 0.14 and later reject STREAMON without mapped buffers and do
+  not need it; the error is ignored.
+- When another reader starts or ends (VIDIOC_REQBUFS), 0.12 and 0.13 forget that current readers
+  have mapped the buffers, and reject their next DQBUF with EINVAL: Chromium then ends the
+  camera's track. The driver considers a buffer mapped after any mmap of it, so this writer maps a
+  page of each buffer right before it writes a frame.
+- While a reader is attached the format cannot change: S_FMT returns the old size, which becomes
+  `size`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from vcam.linux import procfs, v4l2
 from vcam.sinks.base import SinkRequest
 
 LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vcam exclusive_caps=1"
-"""The command that makes a virtual camera which browsers and meeting programs list."""
+"""The command that creates a virtual camera which browsers and meeting programs list."""
 
 DEFAULT_SIZE: Size = (1280, 720)
-"""For requests that leave the size open: what every meeting program takes."""
+"""Default size: every meeting program supports it."""
 
 
 class V4l2Sink:
     """A v4l2loopback device, written as I420.
 
     Args:
-        target: the device, for instance "/dev/video10"; empty: the first free one, of the label
-            that the request names, or one labelled "vcam" before others.
-        request: `size` is what the device is asked for; `Sink.size` is what it gave.
+        target: the device, for instance "/dev/video10"; empty: the first free one with the
+            requested label, or preferably one labelled "vcam".
+        request: `size` is the requested size; `Sink.size` is the device's.
     """
 
     def __init__(self, target: str, request: SinkRequest) -> None:
@@ -60,11 +60,11 @@ class V4l2Sink:
         self._offsets: tuple[int, ...] = ()
 
     def __enter__(self) -> Self:
-        """Open the device and agree on a size.
+        """Open the device and negotiate a size.
 
         Raises:
-            SinkError: there is no such device, it is not a loopback, it may not be opened, it is in
-                use, or it insists on a format that is not I420.
+            SinkError: the device does not exist, is not a loopback, may not be opened or is in use,
+                or its fixed format is not I420.
         """
         self.name = self._target or self._find(v4l2.list_nodes())
         try:
@@ -82,7 +82,7 @@ class V4l2Sink:
         return self
 
     def _find(self, nodes: list[v4l2.Node]) -> str:
-        """The device to take: opened again, the one that it had, or one of the same label."""
+        """Choose the device: when opened again, the same one, or one with the same label."""
         last = self._last
         if last is None:
             return first_loopback(nodes, self._request.name)
@@ -98,7 +98,7 @@ class V4l2Sink:
         self._padded = (
             None if stride == got.width else np.zeros(stride * got.height * 3 // 2, np.uint8)
         )
-        with suppress(OSError):  # tells readers the rate; a driver that keeps its own does no harm
+        with suppress(OSError):  # informs readers of the rate; some drivers keep their own
             v4l2.set_output_rate(self._fd, self._request.fps)
         with suppress(OSError):  # see the top of this module
             v4l2.stream_on_output(self._fd)
@@ -116,8 +116,8 @@ class V4l2Sink:
         """Write one frame.
 
         Raises:
-            SinkLost: the device does not take it, or not all of it.
-            ValueError: the frame has not the size and matrix that this sink insists on.
+            SinkLost: the device does not accept it, or only a part of it.
+            ValueError: the frame's size or matrix is not the required one.
         """
         if frame.size != self.size or frame.matrix is not self.matrix:
             raise ValueError(
@@ -129,7 +129,7 @@ class V4l2Sink:
             data = self._padded
         with suppress(
             OSError
-        ):  # see the top of this module; readers that can do without are none the worse
+        ):  # see the top of this module; harmless for readers that do not need it
             v4l2.map_briefly(self._fd, self._offsets)
         write_whole(self._fd, data, self.name)
 
@@ -142,12 +142,12 @@ class V4l2Sink:
 
 
 def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
-    """The path of the loopback to use: a free one before one that is written to, one labelled
-    "vcam" before others.
+    """Choose the loopback: preferably one without a writer, and preferably labelled
+    "vcam".
 
     Args:
-        nodes: of this machine.
-        label: that it must have; empty: any.
+        nodes: the nodes of this machine.
+        label: the required label; empty: any.
 
     Raises:
         SinkError: there is none.
@@ -172,10 +172,10 @@ def first_loopback(nodes: list[v4l2.Node], label: str = "") -> str:
 
 
 def check_format(got: v4l2.PixFormat, name: str) -> int:
-    """The bytes per luma row that the device expects.
+    """The bytes per luma row that the device requires.
 
     Raises:
-        SinkError: it insists on a format that I420 frames cannot be written in.
+        SinkError: its fixed format does not fit I420 frames.
     """
     stride = got.bytes_per_line or got.width
     if got.fourcc != "YU12":
@@ -196,7 +196,7 @@ def check_format(got: v4l2.PixFormat, name: str) -> int:
 
 
 def pad_rows(frame: Frame, out: Plane) -> None:
-    """Lay the planes of a frame out with longer rows, as drivers with a line alignment want them.
+    """Copy the planes of a frame to longer rows, for drivers with aligned rows.
 
     Args:
         frame: I420.
@@ -213,15 +213,15 @@ def pad_rows(frame: Frame, out: Plane) -> None:
 
 
 def write_whole(fd: int, data: Plane, name: str) -> None:
-    """Write one frame in one call, as V4L2 wants it.
+    """Write one frame in one call, as V4L2 requires.
 
     Args:
         fd: the device, open for writing.
         data: uint8, C-contiguous, the whole frame; only read.
-        name: how messages call the device.
+        name: the device's name in messages.
 
     Raises:
-        SinkLost: the call failed, or took only a part.
+        SinkLost: the call failed, or wrote only a part.
     """
     try:
         written = os.write(fd, data.data)
@@ -239,28 +239,28 @@ _NEXT = f"start vcam again, and if the device is gone load it first: {LOAD}"
 
 
 def _is_taken(node: v4l2.Node) -> bool:
-    """With exclusive_caps=1, a device that is written to, or was left so, announces VIDEO_CAPTURE
-    alone.
+    """With exclusive_caps=1, a device with a writer, or left in that state, announces only
+    VIDEO_CAPTURE.
     """
     return node.is_capture and not node.is_output
 
 
 def _open_writer(path: str) -> int:
-    """A file descriptor for `path`, checked, locked and announcing VIDEO_OUTPUT.
+    """Open `path`; the returned file descriptor is checked, locked and announces VIDEO_OUTPUT.
 
     Raises:
-        OSError: it cannot be opened or asked, or another vcam writes to it.
+        OSError: it cannot be opened or queried, or another vcam writes to it.
         SinkError: it is not a loopback, or another program writes to it.
     """
     with v4l2.opened(path) as fd:
         node = v4l2.Node(path, *v4l2.query_capability(fd))
         check_node(node)
-        if not node.is_output:  # closing a file that did STREAMON makes 0.12.7 announce it again
+        if not node.is_output:  # closing a file after STREAMON makes 0.12.7 announce it again
             with suppress(OSError):
                 v4l2.stream_on_output(fd)
     fd = v4l2.open_node(path)
     try:
-        v4l2.query_capability(fd)  # the kernel checks S_FMT against what this call last answered
+        v4l2.query_capability(fd)  # the kernel checks S_FMT against the last answer to this call
         v4l2.lock_writer(fd)
     except BaseException:
         os.close(fd)
@@ -269,7 +269,7 @@ def _open_writer(path: str) -> int:
 
 
 def check_node(node: v4l2.Node) -> None:
-    """Only a loopback that nobody writes to will do.
+    """Make sure that the node is a loopback without a writer.
 
     Raises:
         SinkError: it is something else, or in use.

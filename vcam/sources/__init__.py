@@ -1,4 +1,4 @@
-"""Where pictures come from: a plug-in per kind, and the reading of what users write after
+"""Sources of pictures: one module per kind, and the parsing of
 `--source`.
 """
 
@@ -28,22 +28,22 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "webcam": "vcam.sources.webcam:WebcamSource",
     }
 )
-"""name -> "module:Class"; a class takes what stands behind "name:" and a SourceRequest."""
+"""name -> "module:Class"; a class takes the text after "name:" and a SourceRequest."""
 
 PLUGINS: Plugins[Callable[[str, SourceRequest], Source]] = Plugins("vcam.sources")
-"""Sources of other packages, by the name that stands before the colon."""
+"""Sources of other packages, by the name before the colon."""
 
 _KNOWN = "demo, pattern, webcam, webcam:DEVICE, /dev/videoN, a URL, or the path of a video or image"
 
 
 def is_endless(text: str) -> bool:
-    """Whether `--source TEXT` is generated and never ends by itself."""
+    """Whether `--source TEXT` is generated and endless."""
     return text.partition(":")[0] in ("demo", "pattern")
 
 
 def is_webcam(text: str) -> bool:
-    """Whether `--source TEXT` is a camera of this machine; False also where it is nothing
-    at all.
+    """Whether `--source TEXT` is a camera of this machine; False if the text is
+    invalid.
     """
     try:
         return _parse(text)[0] == "webcam"
@@ -52,7 +52,7 @@ def is_webcam(text: str) -> bool:
 
 
 def file_of(text: str) -> Path | None:
-    """The video file or picture that `--source TEXT` is; None if it is anything else.
+    """The path of the video or picture that `--source TEXT` names; None if it names anything else.
 
     Raises:
         SourceError: a path does not exist, is a directory, is empty or cannot be read.
@@ -63,7 +63,7 @@ def file_of(text: str) -> Path | None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a still picture, and no film.
+    """Whether a file is a still picture rather than a film.
 
     Raises:
         SourceError: it does not exist, is a directory, is empty or cannot be read.
@@ -72,16 +72,16 @@ def is_picture(path: Path) -> bool:
 
 
 def make_source(text: str, request: SourceRequest) -> Source:
-    """The source that a user means; not opened yet.
+    """Make the source that a user names; not opened yet.
 
     Args:
         text: "demo", "pattern", "webcam", "webcam:/dev/video2" or "webcam:NAME", "/dev/video2", a
-            URL, or a path; what a file is, its content decides. A file that is called like a source
-            is written with its folder, "./demo".
-        request: what the pipeline wants.
+            URL, or a path; the type of a file is determined by its content. Write a file that has
+            the name of a source with its folder: "./demo".
+        request: the pipeline's requirements.
 
     Raises:
-        UsageError: there is no such source, or its argument makes no sense.
+        UsageError: there is no such source, or its argument is invalid.
         SourceError: a path does not exist, is a directory, is empty or cannot be read.
     """
     name, argument = _parse(text)
@@ -100,16 +100,16 @@ def register_source(name: str, make: Callable[[str, SourceRequest], Source]) -> 
 
     Args:
         name: what users write, `NAME` or `NAME:ARGUMENT`.
-        make: makes it, not opened yet, of the argument and what the pipeline wants.
+        make: makes it, not opened yet, from the argument and the pipeline's requirements.
 
     Raises:
-        UsageError: the name is taken, or is none.
+        UsageError: the name is taken or invalid.
     """
     PLUGINS.register(name, make, taken=name in SOURCES or name in SCHEMES)
 
 
 def _parse(text: str) -> tuple[str, str]:
-    """(name of the plug-in, its argument)."""
+    """(name of the source, its argument)."""
     name, colon, argument = text.partition(":")
     if name in SOURCES and not argument.startswith("//"):
         if name in ("file", "image", "stream") and not argument:
@@ -143,7 +143,7 @@ def _exists(text: str) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, ValueError):
-        return True  # or unknowable; whoever reads it says why
+        return True  # or it cannot be checked; the reader reports why
     return True
 
 

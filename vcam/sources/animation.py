@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg does not read, by Pillow; the same promises as `Media`."""
+"""Animated WebP, which FFmpeg does not read, through Pillow; same interface as `Media`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MILLISECONDS = Fraction(1, 1000)
 _FASTEST_MS = 10
-"""Shorter pictures are shown for a tenth of a second, as browsers do."""
+"""Pictures with a shorter duration are shown for a tenth of a second, as in browsers."""
 
 
 class Animation:
@@ -84,15 +84,15 @@ class Animation:
             yield picture
 
     def time_s(self, picture: VideoFrame) -> float | None:
-        """When the picture is shown."""
+        """The presentation time of a picture."""
         return picture.time
 
     def duration_s(self, picture: VideoFrame) -> float:
-        """For how long the picture is shown."""
+        """The duration of a picture."""
         return float(picture.duration * _MILLISECONDS)
 
     def close(self) -> None:
-        """Release the file. May be called twice, and without having opened."""
+        """Release the file. May be called twice, also if it was never opened."""
         if self._image is not None:
             self._image.close()
             self._image = None

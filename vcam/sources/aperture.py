@@ -1,6 +1,6 @@
-"""The clean aperture of a film: the part of the stored picture that is meant to be seen.
+"""The clean aperture of a film: the part of the stored picture that is meant to be shown.
 
-FFmpeg reads it, but PyAV 18 does not hand it on, so it is looked up in the file itself.
+FFmpeg reads it, but PyAV 18 does not expose it, so it is read from the file directly.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _EBML = b"\x1a\x45\xdf\xa3"
 
 
 def clean_aperture(path: str, size: Size) -> Box | None:
-    """The part to be shown of pictures of `size`, in stored pixels; None: all of it, or nothing is
-    said.
+    """The visible part of pictures of `size`, in stored pixels; None: all of it, or not
+    specified.
 
-    path: of an MP4, MOV or Matroska file; of others nothing is known.
+    path: of an MP4, MOV or Matroska file; other formats are not supported.
     """
     try:
         with Path(path).open("rb") as file:
@@ -36,7 +36,7 @@ def clean_aperture(path: str, size: Size) -> Box | None:
                 return _of_boxes(file, size)
             return _of_elements(file, size) if head[:4] == _EBML else None
     except (OSError, ValueError, IndexError, ZeroDivisionError):
-        return None  # what is wrong with the file, its reader says
+        return None  # the demuxer reports errors of the file
 
 
 def _of_boxes(file: BinaryIO, size: Size) -> Box | None:

@@ -1,4 +1,4 @@
-"""What every source promises."""
+"""The interface of all sources."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vcam.frame import Frame, Matrix, Size
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What the pipeline wants from a source.
+    """The pipeline's requirements of a source.
 
     size: the frames' size; the picture is cropped to its aspect ratio around the centre, never
-        stretched. None: the source's own size (a camera: 1280x720 or the nearest it has; made even
-        by dropping a pixel).
-    fps: frames per second wanted from a camera or a generated source; files keep their own.
+        stretched. None: the source's own size, made even by dropping a pixel (a camera: 1280x720 or
+        its nearest mode).
+    fps: frame rate to request from a camera or a generated source; files keep their own.
     mirror: flip left and right.
-    matrix: the YCbCr coefficients that the frames must have; None: whatever the source has by
-        nature.
-    repeat: a still image is delivered again and again, for sinks that somebody watches, instead of
+    matrix: the required YCbCr coefficients; None: those of the
+        source.
+    repeat: deliver a still image repeatedly, for sinks with viewers, instead of
         once.
     """
 
@@ -34,21 +34,21 @@ class SourceRequest:
 class Source(Protocol):
     """Delivers frames. One thread opens, reads and closes; any thread may `interrupt`.
 
-    A live source may be entered again after it was closed, and goes on counting frames and time.
+    A live source may be entered again after it was closed, and continues to count frames and time.
 
-    Every frame of one source has the same size and matrix, whatever the file or camera does midway.
+    Every frame of a source has the same size and matrix, even if the file or camera changes them.
 
     Attributes:
-        name: how messages call it, for instance "/dev/video0" or "clip.mp4".
-        live: frames come in their own time and cannot wait (a camera, a network stream).
+        name: its name in messages, for instance "/dev/video0" or "clip.mp4".
+        live: frames arrive in real time and cannot wait (a camera, a network stream).
         fps: frames per second; known after opening.
         size: of the frames; known after opening.
-        frames: how many there will be, or None where nobody knows (streams, cameras, generated
+        frames: their total number, or None if unknown (streams, cameras, generated
             sources).
-        damage: after the last frame: one line about what could not be read; empty: nothing.
-        starts_s: how long after the start of its container the first frame is shown.
-        mode: one line about what was asked of the driver and what it gave, empty where that has no
-            meaning.
+        damage: after the last frame: one line about unreadable parts; empty: none.
+        starts_s: presentation time of the first frame, from the start of its container.
+        mode: one line about the requested mode and the driver's answer; empty if not
+            applicable.
     """
 
     name: str
@@ -83,9 +83,9 @@ class Source(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make a blocked or later `read` return None soon (within 0.5 s). Called from any thread,
-        also twice.
+        """Make a blocked or later `read` return None within 0.5 s. Callable from any thread, also
+        repeatedly.
         """
 
     def close(self) -> None:
-        """Release everything. May be called twice, and without having opened."""
+        """Release all resources. May be called twice, also if it was never opened."""

@@ -1,4 +1,4 @@
-"""An open camera, as `WebcamSource` sees it, and how it is opened and found again."""
+"""Interface of an open camera for `WebcamSource`, and types of functions that open and find one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 class Shot(NamedTuple):
-    """A picture as the camera gave it, and `monotonic_ns` of its arrival."""
+    """A picture from the camera, and `monotonic_ns` of its arrival."""
 
     picture: VideoFrame
     t_capture_ns: int
 
 
 class Camera(Protocol):
-    """An open camera. Belongs to one thread.
+    """An open camera. Used by one thread.
 
     Attributes:
-        path: what messages call it.
+        path: its name in messages.
         size: of its pictures.
-        fps: what the driver says, 0.0 where it does not.
-        format_name: of its pictures, as users know it: "MJPG", "YUYV".
+        fps: the driver's rate, 0.0 if unknown.
+        format_name: pixel format, as users know it: "MJPG", "YUYV".
     """
 
     path: str
@@ -49,4 +49,4 @@ OpenCamera = Callable[[str, Size, float], Camera]
 """Opens a camera by its name (empty: the first one) near a size and rate; raises SourceError."""
 
 Find = Callable[[], str]
-"""Where a camera is that was open before; raises SourceError where it is not there."""
+"""Finds a camera that was open before; raises SourceError if it is missing."""

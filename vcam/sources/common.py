@@ -1,4 +1,4 @@
-"""What all sources do alike."""
+"""Common base of the sources."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vcam.sources.base import SourceRequest
 
 
 class SourceBase:
-    """Attributes, opening and interruption of a source; see `vcam.sources.base.Source` for the
-    promises.
+    """Attributes, opening and interruption of a source; for the interface see
+    `vcam.sources.base.Source`.
 
-    A subclass implements `_open` (which may leave things half open when it raises), `read` and, if
-    it holds anything, `close`. `size` is (0, 0) until it is known.
+    A subclass implements `_open` (which may fail halfway), `read` and, if it owns resources,
+    `close`. `size` is (0, 0) until it is known.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SourceBase:
         self.close()
 
     def _open(self) -> None:
-        """Acquire what `read` needs, and settle `fps`, `size` and `frames`."""
+        """Acquire the resources of `read`, and set `fps`, `size` and `frames`."""
 
     def _next_index(self) -> int:
         """Count one delivered frame."""
@@ -58,7 +58,7 @@ class SourceBase:
         return self._index - 1
 
     def _period_ns(self, count: int = 1) -> int:
-        """How long `count` frames last."""
+        """Duration of `count` frames."""
         return round(count * 1e9 / self.fps)
 
     def interrupt(self) -> None:

@@ -1,4 +1,4 @@
-"""Turn whatever FFmpeg decodes into frames of one size, one matrix, limited range."""
+"""Convert decoded pictures to frames of one size, one matrix, limited range."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _HD_HEIGHT_PX = 720  # players take unlabelled pictures of this height and more 
 
 
 class FrameMaker:
-    """Converts decoded pictures; the first one settles the size and the matrix of all.
+    """Converts decoded pictures; the first one determines the size and matrix of all.
 
-    Belongs to the thread that reads. Everything costs nothing but a copy where the picture fits
-    already.
+    Used by the thread that reads. A picture that already fits is only
+    copied.
 
     Args:
-        request: what the pipeline wants.
-        unlabelled: the coefficients of pictures that do not name theirs; None: by height, as
-            players do.
-        name: what messages call the source.
+        request: the pipeline's requirements.
+        unlabelled: the matrix of pictures without a label; None: by height, as in
+            players.
+        name: the source's name in messages.
 
     Attributes:
         size: of the frames; None before the first.
@@ -66,7 +66,7 @@ class FrameMaker:
         pts_ns: int = 0,
         duration_ns: int = 0,
     ) -> Frame:
-        """Convert one picture, which is already as it is to be shown; the frame owns its memory.
+        """Convert one picture, already in its final orientation; the frame owns its memory.
 
         Raises:
             SourceError: FFmpeg cannot convert the picture.
@@ -108,8 +108,8 @@ class FrameMaker:
         return change_matrix(frame, self.matrix)
 
     def _native(self, picture: VideoFrame) -> Matrix:
-        """The coefficients that need the least work: its own, or the nearest that a frame
-        can have.
+        """The matrix that needs the least conversion: the picture's own, or the nearest possible
+        one.
         """
         if picture.format.is_rgb:
             return self.matrix or default_matrix(self.size or (picture.width, picture.height))
@@ -118,8 +118,8 @@ class FrameMaker:
         return Matrix.BT601 if picture.colorspace in _SPC_601 else Matrix.BT709
 
     def _without_specials(self, picture: VideoFrame, native: Matrix) -> VideoFrame:
-        """Pictures that swscale would convert wrongly, as ones that it converts well; others as
-        they are.
+        """Replace pictures that swscale would convert wrongly; return others
+        unchanged.
         """
         if picture.format.has_palette or any(part.is_alpha for part in picture.format.components):
             rgba = self._convert(picture, native, format_name="rgba")
@@ -128,7 +128,7 @@ class FrameMaker:
             )
         if (
             picture.format.name == "gray" and picture.color_range == _LIMITED
-        ):  # swscale takes grey as full range
+        ):  # swscale treats grey as full range
             frame = Frame.empty(even((picture.width, picture.height)), native)
             frame.data.fill(128)
             height, width = frame.y.shape
@@ -164,7 +164,7 @@ class FrameMaker:
         size: Size | None = None,
         format_name: str = "yuv420p",
     ) -> VideoFrame:
-        """The picture as yuv420p in limited range; itself where it is so. Or as rgba."""
+        """Convert to yuv420p in limited range, or to rgba; unchanged if it already is."""
         from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
         wanted = Colorspace.ITU601 if native is Matrix.BT601 else Colorspace.ITU709
@@ -185,20 +185,20 @@ class FrameMaker:
 
 
 def default_matrix(size: Size) -> Matrix:
-    """What players assume of pictures of this size that do not name their coefficients."""
+    """The matrix that players assume for unlabelled pictures of this size."""
     return Matrix.BT709 if size[1] >= _HD_HEIGHT_PX else Matrix.BT601
 
 
 def rgb_picture(image: NDArray[np.uint8]) -> VideoFrame:
-    """uint8 [H, W, 3] RGB, full range, as a picture that a FrameMaker takes; copied."""
+    """Copy uint8 [H, W, 3] RGB, full range, to a picture for FrameMaker."""
     from av import VideoFrame
 
     return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
 
 
 def _range(picture: VideoFrame) -> int | None:
-    """AVCOL_RANGE of a picture; None where its format leaves no choice. Of yuvj formats swscale
-    knows it anyway.
+    """AVCOL_RANGE of a picture; None if its format implies it, as swscale knows for yuvj
+    formats.
     """
     if picture.color_range in (_LIMITED, _FULL):
         return int(picture.color_range)
@@ -224,8 +224,8 @@ def _cut(planes: tuple[Plane, Plane, Plane], box: Box) -> tuple[Plane, Plane, Pl
 
 
 def as_picture(frame: Frame) -> VideoFrame:
-    """A picture that shares the frame's memory, or a copy: PyAV 18 takes the height for a multiple
-    of four.
+    """Wrap a frame as a picture that shares its memory; a copy if the height is not a multiple of
+    four (required by PyAV 18).
     """
     from av import VideoFrame
 

@@ -1,4 +1,4 @@
-"""A person in front of a webcam, for those who have no camera at hand.
+"""A person in front of a webcam, for users without a camera.
 
 The picture, astronaut.jpg, is NASA's portrait of Eileen Collins (NASA Great Images,
 https://flic.kr/p/r9qvLn), without known copyright restrictions and in the public domain, in the
@@ -27,7 +27,7 @@ _PHOTO_PX = 512
 _FACE = (
     228.0,
     136.0,
-)  # the mouth, to which the middle of the picture comes as near as the photo's edges allow
+)  # the mouth; the picture's centre comes as close to it as the photo's edges allow
 _VIEW_PX = (452.0, 400.0)  # the widest and the tallest window
 _LARGEST_PX = 2048  # of the enlarged photo
 _SWAY_PX, _BOB_PX, _TILT_DEG, _ZOOM = 13.0, 4.0, 1.8, 0.03
@@ -36,15 +36,15 @@ _NOISE_SHIFTS = 61
 
 
 class DemoSource(SourceBase):
-    """A portrait that sways, nods, leans and comes nearer a little, as people do; with a sensor's
-    noise.
+    """A portrait that moves a little, as people do: it sways, nods, leans and comes closer; with
+    sensor noise.
 
-    Without end; the same index gives the same picture.
+    Endless; the same index gives the same picture.
 
     Args:
         where: must be empty.
-        request: what the pipeline wants; without a size, 1280x720, without a matrix, BT.601.
-        noise: add the noise of a sensor.
+        request: the pipeline's requirements; default size 1280x720, default matrix BT.601.
+        noise: add sensor noise.
     """
 
     def __init__(self, where: str, request: SourceRequest, noise: bool = True) -> None:
@@ -86,13 +86,13 @@ class DemoSource(SourceBase):
         return frame
 
     def _photo_px_per_px(self) -> float:
-        """How many of the photo's pixels one pixel of the frame covers: the window fits into
+        """Photo pixels per frame pixel: the window fits into
         `_VIEW_PX`.
         """
         return min(_VIEW_PX[0] / self.size[0], _VIEW_PX[1] / self.size[1])
 
     def _window(self, time_s: float) -> NDArray[np.float64]:
-        """float64 [2, 3]: from the frame's pixels (x, y, 1) to the photo's, at a moment."""
+        """float64 [2, 3]: maps frame pixels (x, y, 1) to photo pixels at this time."""
         width, height = self.size
         scale = self._photo_px_per_px() * (1 - _ZOOM * (1 + _drift(time_s, 3)) / 2)
         angle = math.radians(_TILT_DEG * _drift(time_s, 2))
@@ -128,8 +128,8 @@ def _load_photo() -> NDArray[np.uint8]:
 
 
 def _drift(time_s: float, which: int) -> float:
-    """Smooth motion between -1 and 1 that does not repeat visibly: three sines whose periods have
-    no common measure.
+    """Smooth motion between -1 and 1 without visible repetition: three sines with incommensurable
+    periods.
     """
     phase = 1.7 * which
     slow = 0.5 * math.sin(0.53 * time_s + phase)
@@ -139,7 +139,7 @@ def _drift(time_s: float, which: int) -> float:
 
 
 def _kept(centre: float, reach: float) -> float:
-    """The centre, moved so far that a window reaching `reach` to both sides stays inside
+    """Shift the centre so that a window reaching `reach` to both sides stays inside
     the photo.
     """
     return min(max(centre, reach), _PHOTO_PX - reach) if 2 * reach < _PHOTO_PX else _PHOTO_PX / 2
@@ -152,7 +152,7 @@ def _warp(
     photo_scale: float,
     frame_scale: float,
 ) -> None:
-    """Draw a plane of the photo through a window given in whole-picture pixels.
+    """Draw a plane of the photo through a window given in luma pixels.
 
     photo_scale, frame_scale: samples of the plane per pixel of the photo, and of the frame. Pixel
         centres lie at +0.5.
@@ -169,7 +169,7 @@ def _warp(
 
 
 def _add_noise(luma: Plane, noise: NDArray[np.uint8], index: int) -> None:
-    """Add one noise picture at another shift for every frame, and keep to limited range."""
+    """Add the noise picture with a different shift per frame, and clip to limited range."""
     height, width = luma.shape
     x, y = index * 17 % _NOISE_SHIFTS, index * 29 % _NOISE_SHIFTS
     cv2.addWeighted(luma, 1.0, noise[y : y + height, x : x + width], 1.0, -128.0, dst=luma)

@@ -1,4 +1,4 @@
-"""A source that does what a script says, for tests of everything that reads from sources."""
+"""A scripted source for tests."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from vcam.sources.common import SourceBase
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let a read wait for `seconds` before it goes on to the next step."""
+    """Make a read wait for `seconds` before the next step."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Let a read wait until `interrupt`."""
+    """Make a read wait until `interrupt`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """Let a read hang for `seconds` whatever happens, as a driver does that cannot be
-    interrupted.
+    """Make a read hang for `seconds` regardless of `interrupt`, as some drivers
+    do.
     """
 
     seconds: float
@@ -36,20 +36,20 @@ Step = Frame | Exception | Wait | Block | Deaf
 
 
 class FakeSource(SourceBase):
-    """Follows a script; after the last step it has ended.
+    """Follows a script, and ends after its last step.
 
     Args:
-        steps: of each read: a Frame is delivered (with its own matrix; times and index are set), an
-            exception is raised, the others wait.
+        steps: one per read: a Frame is delivered (with its own matrix; times and index are set), an
+            exception is raised, the other types wait.
         open_error: raised when the source is opened.
-        refusals: one of them is raised by each of the first openings, before it can be opened.
+        refusals: raised one by one by the first attempts to open the source.
         close_error: raised when it is closed.
-        live: what the source says of itself.
-        fps: likewise.
+        live: value of the attribute.
+        fps: value of the attribute.
 
     Attributes:
-        opened, closed: how often it was.
-        interrupted: whether it was.
+        opened, closed: how often that happened.
+        interrupted: whether it was interrupted.
     """
 
     on_demand = True
@@ -87,7 +87,7 @@ class FakeSource(SourceBase):
             raise self._refusals.pop(0)
 
     def read(self) -> Frame | None:
-        """Do the next step, or several while they only wait; None at the end, and after
+        """Do the next step, or several if they only wait; None at the end, and after
         `interrupt`.
         """
         while self._steps and not self._stop.is_set():

@@ -1,4 +1,4 @@
-"""Cameras as FFmpeg's capture devices open them, without ever blocking."""
+"""Cameras through FFmpeg's capture devices, without blocking."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _NO_CAMERA = "plug one in, or type `vcam run --source demo` or `vcam run --source FILE`"
-_QUEUE_LENGTH = 32  # V4L2 drivers queue no more buffers (VIDEO_MAX_FRAME)
+_QUEUE_LENGTH = 32  # maximum number of buffers of V4L2 drivers (VIDEO_MAX_FRAME)
 _OPEN_TIMEOUT_S = 10.0
 _LIVE = MappingProxyType(
     {
-        # AVFMT_FLAG_NONBLOCK of <libavformat/avformat.h>, which the option has no name for
+        # AVFMT_FLAG_NONBLOCK of <libavformat/avformat.h>; the option has no name for it
         "fflags": "+4",
-        # do not hold back pictures to measure the rate that the driver has said
+        # the rate is known from the driver; do not buffer pictures to measure it
         "fpsprobesize": "0",
     }
 )
@@ -38,15 +38,15 @@ Options = Mapping[str, str]
 class FFmpegCamera:
     """An open capture device of FFmpeg; see `vcam.sources.webcam.Camera`. Belongs to one thread.
 
-    With AVFMT_FLAG_NONBLOCK, v4l2 and dshow answer "try again" where they would wait for a picture;
-    avfoundation always does so.
+    With AVFMT_FLAG_NONBLOCK, v4l2 and dshow return "try again" instead of waiting for a picture;
+    avfoundation always does.
 
     Args:
-        path: what messages call the camera.
-        target: what FFmpeg calls it.
+        path: the camera's name in messages.
+        target: FFmpeg's name for the camera.
         device: FFmpeg's name for the interface, "v4l2".
-        attempts: options to open it with; the next ones are tried where the driver refuses the ones
-            before.
+        attempts: options to open it with; the next ones are tried if the driver rejects the
+            previous ones.
 
     Raises:
         SourceError: it cannot be opened.
@@ -63,10 +63,10 @@ class FFmpegCamera:
         self._container: InputContainer | None = None
 
     def open(self) -> None:
-        """Open it with the first options that the driver takes, and read back what it made of them.
+        """Open it with the first options that the driver accepts, and read back the resulting mode.
 
         Raises:
-            SourceError: it takes none.
+            SourceError: it accepts none.
         """
         import av
 
@@ -113,7 +113,7 @@ class FFmpegCamera:
             packet = self._next_packet()
             if packet is None:
                 break
-            if packet.size:  # the kernel passes on pictures that were lost on the way, empty
+            if packet.size:  # the kernel reports lost pictures as empty packets
                 newest, t_capture_ns = packet, time.monotonic_ns()
         if newest is None or newest.is_corrupt:
             return None
@@ -122,7 +122,7 @@ class FFmpegCamera:
         except (
             av.FFmpegError,
             ValueError,
-        ):  # half a JPEG, as cameras send now and then; the next one will do
+        ):  # half a JPEG, which cameras send occasionally; wait for the next one
             return None
         return Shot(pictures[-1], t_capture_ns) if pictures else None
 
@@ -194,10 +194,10 @@ def _linux_camera(where: str, size: Size, fps: float) -> FFmpegCamera:
 
 
 def first_camera(nodes: Iterable[v4l2.Node]) -> str:
-    """The path of the first node that is a camera and not a virtual one.
+    """The path of the first node that is a real camera.
 
     Raises:
-        SourceError: there is none; names the node that could not be asked, if that is why.
+        SourceError: there is none; names a node that could not be queried, if that may be why.
     """
     nodes = list(nodes)
     for node in nodes:
@@ -220,7 +220,7 @@ def _other_camera(where: str, size: Size, fps: float) -> FFmpegCamera:
 
 
 def device_names() -> list[str]:
-    """What Windows and macOS call their cameras, the default first."""
+    """Names of the cameras on Windows and macOS, the default first."""
     import av
 
     device = "dshow" if sys.platform == "win32" else "avfoundation"

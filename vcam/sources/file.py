@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class VideoFile(SourceBase):
     """Reads a video file at the file's own rate.
 
-    All frames have the size of the first one, or the requested size, also where the video changes
-    its size midway. What the file says beside pixels is obeyed (`vcam.sources.presentation`),
-    transparency is laid on white. Of a truncated or damaged file all frames that can be decoded are
-    delivered; `damage` then says what is missing.
+    All frames have the size of the first one, or the requested size, even if the video's size
+    changes. Metadata about the presentation is applied (`vcam.sources.presentation`), transparency
+    is laid on white. All frames of a truncated or damaged file that can be decoded are delivered;
+    `damage` then describes the loss.
 
     Args:
         path: the file.
-        request: what the pipeline wants; `fps` is used only where the file does not name its own.
+        request: the pipeline's requirements; `fps` is used only if the file has no rate.
     """
 
     def __init__(self, path: str, request: SourceRequest) -> None:
@@ -75,7 +75,7 @@ class VideoFile(SourceBase):
         if self._next is None:
             duration_s = self._rest_s(time_s) or duration_s
         elif time_s is not None and (next_s := media.time_s(self._next)) is not None:
-            # Durations in files belong to the order of decoding.
+            # Durations in files are in decoding order.
             until_next_s = next_s - time_s
             duration_s = until_next_s if until_next_s > 0 else duration_s
         period_ns = round(duration_s * 1e9) or self._period_ns()
@@ -94,7 +94,7 @@ class VideoFile(SourceBase):
             return None
 
     def _rest_s(self, time_s: float | None) -> float:
-        """How long the last picture stays in a container that says so of the whole only."""
+        """Duration of the last picture in a container that only gives the total."""
         if not self._media.prolongs_last or time_s is None or self._is_cut_off():
             return 0.0
         return max(0.0, (self._media.end_s or 0.0) - time_s)
@@ -103,7 +103,7 @@ class VideoFile(SourceBase):
         return missing_bytes(self._path) > 0
 
     def _damage(self) -> str:
-        """What is wrong with the file, now that all of it was read; empty: nothing."""
+        """Damage of the file, known after reading all of it; empty: none."""
         if self.damage:
             return self.damage
         if self._media.damaged:
@@ -121,7 +121,7 @@ class VideoFile(SourceBase):
         return ""
 
     def _ends_early(self) -> bool:
-        """Whether the container announces more pictures than came."""
+        """Whether the container declares more pictures than it has."""
         if self.frames is not None and self._index >= self.frames:
             return False
         end_s = self._media.end_s

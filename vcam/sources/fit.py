@@ -1,5 +1,5 @@
-"""Make pictures of any size fit the wanted one: crop around the centre, turn, mirror. Nothing is
-ever stretched.
+"""Fit pictures of any size to the requested one: crop around the centre, rotate, mirror; never
+stretch.
 """
 
 from __future__ import annotations

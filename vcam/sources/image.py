@@ -1,4 +1,4 @@
-"""Still images, as a source and for whoever else needs one."""
+"""Still images, as a source and for other modules."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PADDING = b"\x5a" * 64
-_ANIMATED = b"GIF8"  # a film as a source, a picture if one is asked for
+_ANIMATED = b"GIF8"  # a film as a source; its first picture if a still is requested
 _ORIENTATION = 0x0112
 
 
 class ImageSource(SourceBase):
-    """Delivers one image once, or with `request.repeat` again and again. The pixels are shared, not
+    """Delivers one image once, or repeatedly with `request.repeat`. The pixels are shared, not
     copied.
 
-    An image that keeps its size also travels as it is: see `Frame.picture`.
+    An image that keeps its size is also passed on unchanged: see `Frame.picture`.
 
     Args:
         path: any image that Pillow, OpenCV or FFmpeg reads; HEIC with pillow-heif.
-        request: what the pipeline wants; the image's matrix is BT.709 from 720 rows on, else
+        request: the pipeline's requirements; the image's matrix is BT.709 from 720 rows on, else
             BT.601.
     """
 
@@ -82,7 +82,7 @@ class ImageSource(SourceBase):
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image as a screen shows it: uint8 [H, W, 3] RGB, sRGB, on white paper, owned by the
+    """Read an image as a screen shows it: uint8 [H, W, 3] RGB, sRGB, on white, owned by the
     caller.
 
     Raises:
@@ -94,11 +94,11 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 def read_picture(path: str | Path) -> Picture:
     """Read an image at its own size, depth and colour space, upright.
 
-    Grey and palette images become RGB, CMYK becomes sRGB. The turn and mirror that a camera noted
-    are applied, of animations the first picture is taken.
+    Grey and palette images become RGB, CMYK becomes sRGB. The orientation is applied, and
+    animations give their first picture.
 
     Raises:
-        SourceError: there is no such file, it is no image, it is damaged, or a library for it is
+        SourceError: the file does not exist, is not an image or is damaged, or a library for it is
             missing.
     """
     head = read_head(str(path))
@@ -117,12 +117,12 @@ def read_picture(path: str | Path) -> Picture:
     if head[4:12] == b"ftypavif" and (picture := _hdr_by_ffmpeg(path)) is not None:
         return picture
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is odd in a file, but can be read
+        warnings.simplefilter("ignore")  # readable irregularities of the file
         return _read_by_pillow(path, data) or _read_otherwise(path, data)
 
 
 def _read_heif(path: str | Path, data: bytes) -> Picture:
-    """The primary item, put together, turned, mirrored and cut by libheif."""
+    """The primary item, assembled, rotated, mirrored and cropped by libheif."""
     try:
         import pillow_heif
     except ImportError as error:
@@ -166,7 +166,7 @@ def _tone_mapped(pixels: Pixels, transfer: int, primaries: int) -> NDArray[np.ui
 
 
 def _hdr_by_ffmpeg(path: str | Path) -> Picture | None:
-    """An AVIF in HDR, tone-mapped; None if it is none, or one of tiles."""
+    """An HDR AVIF, tone-mapped; None if it is not HDR, or consists of tiles."""
     media = Media(str(path), Path(path))
     try:
         media.open()
@@ -183,7 +183,7 @@ def _hdr_by_ffmpeg(path: str | Path) -> Picture | None:
 
 
 def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
-    """None if Pillow does not know such files, or keeps less of the pixels than others do."""
+    """None if Pillow does not support the format, or loses pixel data that others keep."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -193,10 +193,10 @@ def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
     except (UnidentifiedImageError, OSError, ValueError):
         return None
     _check_size(path, *image.size)
-    raw_exif = image.info.get("exif", b"")  # some plug-ins forget it when the pixels are loaded
+    raw_exif = image.info.get("exif", b"")  # some plug-ins drop it when pixels are loaded
     orientation = _orientation(image)
     image = _loaded(path, image, data)
-    if image.format == "TIFF":  # Pillow and OpenCV turn those themselves
+    if image.format == "TIFF":  # Pillow and OpenCV rotate these themselves
         orientation = 1
     deep = _deep_pixels(image, data)
     icc = image.info.get("icc_profile") or b""
@@ -218,10 +218,10 @@ def _check_size(path: str | Path, width: int, height: int) -> None:
 
 
 def _loaded(path: str | Path, image: Image, data: bytes) -> Image:
-    """The image with its pixels; a JPEG may lack its end marker, but none of its pixels.
+    """Load the image; a JPEG may lack its end marker, but no pixels.
 
     Raises:
-        SourceError: it is damaged or cut off.
+        SourceError: it is damaged or truncated.
     """
     try:
         image.load()
@@ -235,8 +235,8 @@ def _loaded(path: str | Path, image: Image, data: bytes) -> Image:
 
 
 def _without_end(data: bytes) -> Image | None:
-    """A JPEG without its end marker. If pixels are missing too, the decoder makes them of whatever
-    follows: then two endings give two images.
+    """A JPEG without its end marker. If pixels are missing too, the decoder invents them from the
+    following bytes: two different endings then give two different images.
     """
     from PIL import Image
 
@@ -252,16 +252,16 @@ def _without_end(data: bytes) -> Image | None:
 
 
 def _orientation(image: Image) -> int:
-    """The EXIF number 1..8; 1 if there is none."""
+    """The EXIF orientation 1..8; 1 if there is none."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - Pillow raises whatever a broken block makes it stumble on
+    except Exception:  # noqa: BLE001 - Pillow raises any exception on a broken block
         return 1
     return value if value in range(1, 9) else 1
 
 
 def _exif_of(image: Image) -> bytes:
-    """What a TIFF keeps among its own tags; other files have it in one piece."""
+    """Collect EXIF from a TIFF's own tags; other files have it in one block."""
     if image.format != "TIFF":
         return b""
     from PIL.Image import Exif
@@ -277,7 +277,7 @@ def _exif_of(image: Image) -> bytes:
 
 
 def _deep_pixels(image: Image, data: bytes) -> Pixels | None:
-    """uint16 [H, W, 3 or 4] of a 16-bit image, which Pillow would make 8-bit; None: it has 8."""
+    """uint16 [H, W, 3 or 4] of a 16-bit image, which Pillow would reduce; None: it has 8 bits."""
     is_png16 = image.format == "PNG" and data[24:25] == b"\x10"  # IHDR: the bit depth
     bits = getattr(image, "tag_v2", {}).get(258, ()) if image.format == "TIFF" else ()
     is_tiff16 = 16 in (bits if isinstance(bits, tuple) else (bits,))
@@ -292,7 +292,7 @@ def _by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
     """[H, W, 3 or 4] RGB or RGBA, or grey [H, W]; None if OpenCV cannot read it."""
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # larger than OpenCV allows, or damaged in a way that it did not expect
+    except cv2.error:  # larger than OpenCV allows, or damaged
         return None
     if array is None or array.ndim == 2:
         return array
@@ -301,7 +301,7 @@ def _by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
 
 
 def _as_rgb(array: NDArray[Any]) -> Pixels:
-    """[H, W], or [H, W, 1 to 4], as [H, W, 3 or 4]; grey and grey with alpha become RGB."""
+    """Convert [H, W], or [H, W, 1 to 4], to [H, W, 3 or 4]; grey and grey with alpha become RGB."""
     flat = array[..., None] if array.ndim == 2 else array
     if flat.shape[2] <= 2:
         flat = np.concatenate([flat[..., :1]] * 3 + [flat[..., 1:]], axis=2)
@@ -309,7 +309,7 @@ def _as_rgb(array: NDArray[Any]) -> Pixels:
 
 
 def _to_rgb(image: Image, icc: bytes) -> tuple[Image, bytes]:
-    """The image as RGB or RGBA, and the profile that it has then."""
+    """Convert the image to RGB or RGBA; also return its resulting profile."""
     from PIL import Image as Pillow
     from PIL import ImageCms
 
@@ -350,7 +350,7 @@ def _jpeg_tables(image: Image) -> tuple[dict[int, list[int]], int] | None:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """EXIF 2.32 section 4.6.5: which sides row 0 and column 0 of the stored pixels are."""
+    """Apply the orientation of EXIF 2.32 section 4.6.5."""
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, 0, 1)
     if orientation in (2, 3, 6, 7):
@@ -379,10 +379,10 @@ def _named(parts: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _read_otherwise(path: str | Path, data: bytes) -> Picture:
-    """By OpenCV, else by FFmpeg, 8 bits.
+    """Read with OpenCV, else with FFmpeg, 8 bits.
 
     Raises:
-        SourceError: neither reads it.
+        SourceError: neither can read it.
     """
     array = _by_opencv(data, cv2.IMREAD_UNCHANGED)
     if array is not None and array.dtype in (np.uint8, np.uint16):

@@ -1,4 +1,4 @@
-"""The type of a file from its first bytes, and truncation from the length that its container
+"""File types from magic bytes, and truncation from the length that the container
 declares.
 """
 
@@ -35,7 +35,7 @@ _IMAGE_MAGIC: tuple[tuple[int, bytes], ...] = (
 _MOTION_JPEG_SUFFIXES = {
     ".mjpg",
     ".mjpeg",
-}  # JPEG after JPEG, the one kind that its first bytes do not tell
+}  # a sequence of JPEG files, the one type that its first bytes do not reveal
 
 
 _PICTURE_SUFFIXES = (
@@ -54,11 +54,11 @@ _RAW_SUFFIXES = (
 
 
 def read_head(path: str) -> bytes:
-    """The first 64 bytes of a file that has any; empty for pipes and devices, which are not
-    touched.
+    """Read the first 64 bytes of a regular file; empty for pipes and devices, which are not
+    opened.
 
     Raises:
-        SourceError: there is no such file, it is a directory or empty, or it cannot be read.
+        SourceError: it does not exist, is a directory or empty, or cannot be read.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -92,12 +92,12 @@ def is_image(path: str, head: bytes) -> bool:
 
 
 def is_raw(path: str) -> bool:
-    """Whether it is called like what a camera's sensor saw; its first picture is a preview only."""
+    """Whether the suffix is that of a camera raw file; its first picture is only a preview."""
     return Path(path).suffix.lower() in _RAW_SUFFIXES
 
 
 def looks_like_media(path: Path) -> bool:
-    """Whether a file is called like a picture or film, or begins like a picture."""
+    """Whether the name is that of a picture or film, or the content begins like a picture."""
     if path.suffix.lower() in (*_PICTURE_SUFFIXES, *_FILM_SUFFIXES, *_RAW_SUFFIXES):
         return True
     try:
@@ -112,18 +112,18 @@ def is_heif(head: bytes) -> bool:
 
 
 def is_animated_webp(head: bytes) -> bool:
-    """Whether it is a WebP whose extended header (VP8X) says that it moves."""
+    """Whether it is a WebP whose extended header (VP8X) declares an animation."""
     return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def is_animation(head: bytes) -> bool:
-    """Whether it is a PNG (acTL behind its header) or a WebP that moves."""
+    """Whether it is an animated PNG (acTL after its header) or an animated WebP."""
     return is_animated_webp(head) or (head[:4] == b"\x89PNG" and head[37:41] == b"acTL")
 
 
 def missing_bytes(path: str) -> int:
-    """How many bytes the container announces beyond the end of the file; 0 where it is whole or
-    cannot tell.
+    """Bytes that the container declares beyond the end of the file; 0 if it is complete or
+    does not declare its length.
     """
     try:
         length = Path(path).stat().st_size
@@ -173,10 +173,10 @@ def _end_of_chunks(file: BinaryIO, length: int) -> int:
         if header[:4] not in (b"RIFF", b"JUNK", b"idx1"):
             return length
         size = int.from_bytes(header[4:], "little")
-        if size in (0, 0xFFFFFFFF):  # written while recording, never filled in
+        if size in (0, 0xFFFFFFFF):  # written during recording and never updated
             return length
         at += 8 + size + size % 2
-    return at if at - length != 1 else length  # some writers leave the last padding out
+    return at if at - length != 1 else length  # some writers omit the last padding
 
 
 def _end_of_segment(file: BinaryIO, length: int) -> int:

@@ -1,4 +1,4 @@
-"""A file that begins again after its end, for ever."""
+"""A file that repeats endlessly."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vcam.sources.base import Source
 
 
 class LoopSource:
-    """Delivers the frames of a file again and again, with times that go on; see
+    """Delivers the frames of a file repeatedly, with continuous times; see
     `vcam.sources.base.Source`.
 
     Args:
-        make_source: the file, not opened yet; called for every round.
+        make_source: returns the file's source, not opened yet; called for each round.
     """
 
     def __init__(self, make_source: Callable[[], Source]) -> None:
@@ -53,7 +53,7 @@ class LoopSource:
         self.close()
 
     def read(self) -> Frame | None:
-        """The next frame; None after `interrupt` only, or if a round brings none."""
+        """Return the next frame; None only after `interrupt`, or if a round has no frames."""
         frame = self._source.read()
         if frame is None and not self._stop.is_set():
             self.damage = self.damage or self._source.damage

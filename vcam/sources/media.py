@@ -1,5 +1,5 @@
-"""Files and streams as FFmpeg opens them; its errors are translated here, for all sources that use
-it.
+"""Files and streams opened with FFmpeg, whose errors are translated here for all
+sources.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_WITHOUT_TIMES = {"avi"}  # it counts packets; FFmpeg does not put B frames in order
-_TEXT_FORMATS = {"tty"}  # FFmpeg draws text files as pictures
+_WITHOUT_TIMES = {"avi"}  # it counts packets; FFmpeg does not reorder B frames
+_TEXT_FORMATS = {"tty"}  # FFmpeg renders text files as pictures
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of <libavformat/avformat.h>
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave alpha out
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop alpha
 _LONGEST_STILL_S = 30 * 3600.0  # dts_error_threshold of FFmpeg's command
 _LONGEST_STILL_OF_JOINTS_S = 60.0
-"""Recordings put end to end leap more, in containers that may be joined byte by byte."""
+"""Concatenated recordings have larger jumps, in containers that allow byte-wise concatenation."""
 
 
 class Media:
     """An open container with a video stream. One thread opens, reads and closes.
 
-    Its pictures are as a player shows them: see `vcam.sources.presentation`. Covers and thumbnails
-    are no video; of several streams the largest is read, unless another one is the default.
+    Pictures are as a player shows them: see `vcam.sources.presentation`. Covers and thumbnails do
+    not count as video; of several streams the default one is read, else the largest.
 
     Args:
         name: for messages.
         target: a file or pipe by its path, or an address as text.
-        live: prefer low delay, and go on after pictures that cannot be decoded.
+        live: prefer low delay, and continue after pictures that cannot be decoded.
         options: for FFmpeg's demuxer.
-        timeouts: seconds to wait while opening, and for each packet; None: for ever.
-        fallback_fps: frames per second of what does not say.
+        timeouts: seconds to wait for the connection, and for each packet; None: no limit.
+        fallback_fps: frame rate if the container has none.
 
     Attributes:
-        fps: frames per second, `fallback_fps` where the container does not say.
-        frames: how many there will be, None if unknown.
-        damaged: how many packets could not be decoded, from the first picture on.
-        longest_still_s: a longer pause is a joint between two recordings.
+        fps: frame rate; `fallback_fps` if the container has none.
+        frames: their number; None if unknown.
+        damaged: number of packets that could not be decoded, from the first picture on.
+        longest_still_s: a longer pause counts as a joint between two recordings.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Media:
         """Open the container and find its video.
 
         Raises:
-            SourceError: it cannot be opened, or shows nothing.
+            SourceError: it cannot be opened, or contains no video.
         """
         import av
 
@@ -112,7 +112,7 @@ class Media:
 
     @property
     def notes(self) -> Notes:
-        """What the open container says of all its pictures."""
+        """Presentation metadata of the open container, valid for all pictures."""
         assert self._stream is not None
         size = (self._stream.codec_context.width, self._stream.codec_context.height)
         target = self._target
@@ -122,18 +122,18 @@ class Media:
 
     @property
     def transfer(self) -> int:
-        """The H.273 number of the transfer characteristics that the open container names."""
+        """H.273 number of the transfer characteristics in the open container."""
         return 0 if self._stream is None else int(self._stream.codec_context.color_trc)
 
     @property
     def start_s(self) -> float:
-        """When the container as a whole begins: its sound may come before its video."""
+        """Start time of the container: its sound may begin before its video."""
         start = None if self._container is None else self._container.start_time
         return 0.0 if start is None else start / 1e6
 
     @property
     def end_s(self) -> float | None:
-        """When the video stream ends, if the container says so of this stream alone."""
+        """End time of the video stream, if the container declares it for this stream alone."""
         stream = self._stream
         if stream is None or self._container is None:
             return None
@@ -144,22 +144,22 @@ class Media:
 
     @property
     def prolongs_last(self) -> bool:
-        """Whether its last picture stays until `end_s`, whatever its own duration is."""
+        """Whether the last picture is shown until `end_s`, regardless of its own duration."""
         name = "" if self._container is None else self._container.format.name
         return name in _WITHOUT_TIMES or name.startswith("mov")
 
     @property
     def counts_packets(self) -> bool:
-        """Whether its times say how many packets came before, empty ones included."""
+        """Whether times are counts of packets, including empty ones."""
         return self._container is not None and self._container.format.name in _WITHOUT_TIMES
 
     def pictures(self) -> Iterator[VideoFrame]:
-        """Every picture in order, as it is to be shown.
+        """Iterate over the pictures in order, as they should be shown.
 
         Raises:
-            SourceLost: reading failed midway. What cannot be decoded is left out and counted in
-                `damaged`; not what fails before the first picture, because recordings and streams
-                may begin between two key frames.
+            SourceLost: reading failed midway. Packets that cannot be decoded are skipped and
+                counted in `damaged`, except before the first picture, because recordings and
+                streams may begin between two key frames.
         """
         import av
 
@@ -202,17 +202,17 @@ class Media:
         return self._decoder.decode(packet if packet.size else None)
 
     def time_s(self, picture: VideoFrame) -> float | None:
-        """When the container shows a picture, if it says."""
+        """Presentation time of a picture, if the container has one."""
         return picture.time
 
     def duration_s(self, picture: VideoFrame) -> float:
-        """For how long the container shows a picture; 0 if it does not say."""
+        """Duration of a picture; 0 if the container has none."""
         if not picture.duration or not picture.time_base:
             return 0.0
         return max(0.0, float(picture.duration * picture.time_base))
 
     def close(self) -> None:
-        """Release everything. May be called twice, and without having opened."""
+        """Release all resources. May be called twice, also if it was never opened."""
         self._decoder = self._stream = None
         if self._container is not None:
             self._container.close()
@@ -220,7 +220,7 @@ class Media:
 
 
 def _alpha_decoder(stream: VideoStream) -> str:
-    """The decoder that keeps a WebM's transparency; empty: it has none, or nothing here does."""
+    """The decoder that keeps a WebM's transparency; empty if it has none, or no decoder does."""
     import av
     from av.codec.codec import UnknownCodecError
 
@@ -234,10 +234,10 @@ def _alpha_decoder(stream: VideoStream) -> str:
 
 
 class MediaClock:
-    """Makes of a container's timestamps a timeline that begins at 0 and goes on without jumps.
+    """Converts a container's timestamps to a continuous timeline that begins at 0.
 
     Args:
-        longest_still_s: a longer pause is a joint between two recordings.
+        longest_still_s: a longer pause counts as a joint between two recordings.
     """
 
     def __init__(self, longest_still_s: float = _LONGEST_STILL_OF_JOINTS_S) -> None:
@@ -249,9 +249,9 @@ class MediaClock:
         """The time of the next picture.
 
         Args:
-            time_s: what the container says, if it does.
-            period_ns: how long a picture lasts, for those without a time and those whose time goes
-                back or leaps.
+            time_s: the container's timestamp, if any.
+            period_ns: duration of a picture, for those without a timestamp and those whose
+                timestamp decreases or jumps.
         """
         last_ns = self._last_ns
         now_ns = None if time_s is None else round(time_s * 1e9)
@@ -262,14 +262,14 @@ class MediaClock:
             self._last_ns = last_ns + period_ns
         elif 0 < now_ns - self._offset_ns - last_ns <= self._longest_still_ns:
             self._last_ns = now_ns - self._offset_ns
-        else:  # recordings put end to end
+        else:  # concatenated recordings
             self._last_ns = last_ns + period_ns
             self._offset_ns = now_ns - self._last_ns
         return self._last_ns or 0
 
 
 def reason(error: Exception) -> str:
-    """Why FFmpeg or the system refused, and the next step; without the name of the thing."""
+    """Explain an error of FFmpeg or the system with the next step; without the file's name."""
     import av
 
     if isinstance(error, LimitError):

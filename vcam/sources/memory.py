@@ -1,5 +1,5 @@
-"""A source of frames that are already in memory, for benchmarks: decoding is not part of what they
-measure.
+"""A source of frames in memory, for benchmarks that exclude
+decoding.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from vcam.frame import Frame
 
 
 class MemorySource:
-    """Delivers `frames` in a loop; with `live`, at `fps` by the clock, like a camera.
+    """Delivers `frames` in a loop; with `live`, at `fps` in real time, like a camera.
 
-    The pixels are shared, not copied: a Frame is never written to.
+    The pixels are shared, not copied: frames are read only.
     """
 
     def __init__(self, frames: Sequence[Frame], fps: float = 30.0, live: bool = False) -> None:

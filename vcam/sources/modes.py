@@ -1,4 +1,4 @@
-"""Which of a camera's modes serves a request best."""
+"""Choose the best camera mode for a request."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ FFMPEG_NAMES: Mapping[str, str] = MappingProxyType(
         "JPEG": "mjpeg",
     }
 )
-"""The formats that are used, cheapest first, and what FFmpeg's `input_format` calls them. Not here:
-grey (infrared cameras), and video codecs (their delay)."""
+"""Supported formats, cheapest first, with FFmpeg's `input_format` names. Excluded: grey (infrared
+cameras) and video codecs (delay)."""
 
 _USABLE_FPS = 24.0
 _NEARLY = 0.98  # 29.97 is 30
 
 
 def choose_mode(modes: Iterable[Mode], size: Size, fps: float) -> Mode | None:
-    """The mode that gives `size` at `fps`, or comes nearest; None where no format is known.
+    """Choose the mode that is nearest to `size` and `fps`; None if no format is known.
 
-    In this order: a rate that moves (24, or `fps` if that is less), the size, the rate, the
-    cheapest format, no more frames than wanted. So an uncompressed mode is taken only where it is
-    as fast as MJPG, and of a camera that has 1280x720 at 30 and 320x240 at 60, 60 is not worth the
-    pixels. An unknown rate counts as fast enough.
+    Criteria in order: a rate that shows motion (24, or `fps` if that is less), the size, the rate,
+    the cheapest format, no more frames than requested. So an uncompressed mode is chosen only if it
+    is as fast as MJPG, and if a camera has 1280x720 at 30 and 320x240 at 60, the larger size wins.
+    An unknown rate counts as sufficient.
     """
     known = [mode for mode in modes if mode.fourcc in FFMPEG_NAMES]
     return min(known, key=lambda mode: _badness(mode, size, fps), default=None)
@@ -55,8 +55,8 @@ def _badness(mode: Mode, size: Size, fps: float) -> tuple[bool, float, float, in
 
 
 def _misfit(have: Size, want: Size) -> float:
-    """0 for the same size. Doubling a picture costs 2, halving it 1, and a crop to another aspect
-    ratio 1.
+    """Size penalty: 0 for the same size; 2 for enlarging by two, 1 for shrinking by two, and 1 for
+    a crop to another aspect ratio.
     """
     if have == want:
         return 0.0

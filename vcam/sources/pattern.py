@@ -1,4 +1,4 @@
-"""A test pattern that says which frame it is."""
+"""A test pattern with a readable frame number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vcam.sources.common import SourceBase
 from vcam.sources.fit import copy_planes
 
 QUADRANTS = ((200, 40, 30), (30, 180, 60), (40, 60, 210), (128, 128, 128))
-"""The (R, G, B) of the quarters: top left, top right, bottom left, bottom right."""
+"""(R, G, B) of the quarters: top left, top right, bottom left, bottom right."""
 
 _COUNTER_BITS = 16
 _WHITE, _BLACK = 235, 16
@@ -27,12 +27,12 @@ class PatternSource(SourceBase):
     """Colour quadrants, a white bar that moves down, and the frame's number as a row of cells along
     the top.
 
-    Without end; the same index gives the same picture. With `mirror` everything is mirrored, the
-    counter too.
+    Endless; the same index gives the same picture. `mirror` flips the whole picture, including the
+    counter.
 
     Args:
         where: must be empty.
-        request: what the pipeline wants; without a size, 1280x720, without a matrix, BT.601.
+        request: the pipeline's requirements; default size 1280x720, default matrix BT.601.
     """
 
     def __init__(self, where: str, request: SourceRequest) -> None:
@@ -69,8 +69,8 @@ class PatternSource(SourceBase):
 
 
 def read_counter(frame: Frame) -> int:
-    """The number in a pattern's counter, modulo 65536; also after lossy compression and changes of
-    size.
+    """Read the number in a pattern's counter, modulo 65536; robust to lossy compression and changes
+    of size.
     """
     width, height = frame.size
     row = frame.y[max(1, height // 16) // 2]
@@ -79,7 +79,7 @@ def read_counter(frame: Frame) -> int:
 
 
 def _quadrants(size: Size, matrix: Matrix) -> Frame:
-    """The corners are cut between chroma samples, so that no pixel has a mixed colour."""
+    """Draw the quadrants; edges are between chroma samples, so no pixel has a mixed colour."""
     frame = Frame.empty(size, matrix)
     for which, rgb in enumerate(QUADRANTS):
         for plane, value in zip(frame.planes, ycbcr_of(rgb, matrix), strict=True):
@@ -93,7 +93,7 @@ def _quadrants(size: Size, matrix: Matrix) -> Frame:
 
 
 def _draw_bar(frame: Frame, index: int) -> None:
-    """White, a twenty-fourth of the height, one chroma row further down with each frame."""
+    """Draw the bar: a twenty-fourth of the height, one chroma row further down per frame."""
     rows = frame.u.shape[0]
     top = index % rows
     bottom = min(rows, top + max(1, rows // 24))
@@ -102,7 +102,7 @@ def _draw_bar(frame: Frame, index: int) -> None:
 
 
 def _draw_counter(frame: Frame, index: int) -> None:
-    """16 bits, the highest on the left; white is 1."""
+    """Draw the counter: 16 bits, highest on the left; white is 1."""
     width, height = frame.size
     rows = max(1, height // 16)
     edges = [bit * width // _COUNTER_BITS for bit in range(_COUNTER_BITS + 1)]

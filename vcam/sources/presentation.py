@@ -1,9 +1,9 @@
-"""How a picture is to be shown: what its container and codec say beside pixels, obeyed in one
+"""Apply the presentation metadata of container and codec, all in one
 place.
 
-Interlacing, clean aperture, display matrix (turn and mirror), the shape of pixels, HDR and wide
-gamut. The work is done by FFmpeg's own filters; a picture of which nothing is said passes through
-untouched.
+Interlacing, clean aperture, display matrix (rotation and mirroring), pixel aspect ratio, HDR and
+wide gamut. FFmpeg's filters do the work; pictures without metadata pass through
+unchanged.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _Filters = tuple[tuple[str, str], ...]
 
 _SQUARE = Fraction(1)
-_UPSIDE_DOWN: _Filters = (("vflip", ""), ("copy", ""))  # vflip leaves lines that run backwards
-_ODDEST = 20  # pixels longer than this in one direction are a mistake of the writer
-_NEAREST_DEGREES = 1.0  # matrices of whole quarter turns are rounded, as FFmpeg's command does
+_UPSIDE_DOWN: _Filters = (("vflip", ""), ("copy", ""))  # vflip leaves negative line strides
+_ODDEST = 20  # a larger pixel aspect ratio is an error of the writer
+_NEAREST_DEGREES = 1.0  # rotations close to quarter turns are rounded, as in FFmpeg's command
 
 
 _QUARTER_TURNS = {  # display matrices, by quarters counterclockwise
@@ -41,10 +41,10 @@ _QUARTER_TURNS = {  # display matrices, by quarters counterclockwise
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a container says about all of its pictures.
+    """Presentation metadata of a container, valid for all of its pictures.
 
-    sar: the width of a pixel by its height. crop: the part that is meant to be seen, in stored
-    pixels; None: all.
+    sar: the pixel aspect ratio, width by height. crop: the visible part, in stored pixels; None:
+    all.
     """
 
     sar: Fraction = _SQUARE
@@ -53,7 +53,7 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Everything that decides about the filters of a picture; another look needs another graph."""
+    """All inputs that determine the filters of a picture; a change needs another graph."""
 
     width: int
     height: int
@@ -66,11 +66,11 @@ class _Look:
 
 
 class Presenter:
-    """Makes of decoded pictures those that a player shows; belongs to the thread that decodes.
+    """Converts decoded pictures to those that a player shows; used by the decoding thread.
 
     Args:
-        notes: what the container says of all pictures.
-        period: how long a picture lasts in seconds, for those without a time.
+        notes: the container's metadata.
+        period: duration of a picture in seconds, for those without a timestamp.
     """
 
     def __init__(self, notes: Notes, period: Fraction = Fraction(1, 30)) -> None:
@@ -82,7 +82,7 @@ class Presenter:
         self._next_pts = 0
 
     def show(self, picture: VideoFrame) -> Iterator[VideoFrame]:
-        """The pictures that can be shown now: mostly this very one; a deinterlacer keeps one back.
+        """Return the pictures that are ready: usually this one; a deinterlacer delays by one.
 
         Raises:
             av.FFmpegError, ValueError: FFmpeg cannot filter such pictures.
@@ -95,7 +95,7 @@ class Presenter:
         if self._graph is None:
             yield picture
             return
-        if picture.pts is None:  # filters that look at two inputs need one
+        if picture.pts is None:  # filters with two inputs need one
             picture.pts = self._next_pts
         if picture.time_base:
             self._next_pts = picture.pts + max(1, round(self._period / picture.time_base))
@@ -103,7 +103,7 @@ class Presenter:
         yield from _pull(self._graph)
 
     def rest(self) -> Iterator[VideoFrame]:
-        """What is kept back, at the end."""
+        """Return the delayed pictures at the end."""
         graph, self._graph, self._look = self._graph, None, None
         if graph is not None:
             graph.push(None, at=0)
@@ -123,7 +123,7 @@ class Presenter:
         )
 
     def _build(self, look: _Look, picture: VideoFrame) -> Graph | None:
-        """The graph for such pictures; None if they are shown as they are stored."""
+        """Build the filter graph for such pictures; None if no filter is needed."""
         from av.filter import Graph
 
         notes, size = self._notes, (look.width, look.height)
@@ -187,7 +187,7 @@ def _pull(graph: Graph) -> Iterator[VideoFrame]:
 
 
 def _colours(picture: VideoFrame) -> tuple[int, int, float] | None:
-    """(transfer, primaries, peak in nits) of a picture that a BT.709 screen would show wrongly."""
+    """(transfer, primaries, peak in nits) of a picture that a BT.709 screen would misrepresent."""
     transfer, primaries = int(picture.color_trc), int(picture.color_primaries)
     if not tone.is_needed(transfer, primaries):
         return None
@@ -195,7 +195,7 @@ def _colours(picture: VideoFrame) -> tuple[int, int, float] | None:
 
 
 def _peak_nits(picture: VideoFrame) -> float:
-    """Of the mastering display: the last rational number of AVMasteringDisplayMetadata."""
+    """Peak of the mastering display: the last rational number of AVMasteringDisplayMetadata."""
     try:
         numbers = _side_data(picture, "MASTERING_DISPLAY_METADATA")
     except ValueError:
@@ -207,10 +207,10 @@ def _peak_nits(picture: VideoFrame) -> float:
 
 
 def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
-    """The 9 numbers of a matrix that changes anything."""
+    """The display matrix, if it is not the identity."""
     try:
         data = _side_data(picture, "DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 gives none at all beside a kind that it does not know
+    except ValueError:  # PyAV 18 fails if there is also side data of an unknown type
         return _QUARTER_TURNS.get(round(picture.rotation / 90) % 4)
     if data is None:
         return None
@@ -246,7 +246,7 @@ def _is_near(degrees: float, turn: int) -> bool:
 
 
 def _scaled(size: tuple[int, int], sar: Fraction) -> _Filters:
-    """Pixels made square by widening or heightening, so that nothing gets lost."""
+    """Make pixels square by enlarging in one direction, so that no detail is lost."""
     if sar == _SQUARE or not 1 / _ODDEST <= sar <= _ODDEST:
         return ()
     width, height = size
@@ -261,7 +261,7 @@ def _is_inside(box: Box, size: tuple[int, int]) -> bool:
 
 
 def _simple_format(picture: VideoFrame) -> str:
-    """For formats that filters would make coarser or opaque; empty: the picture's own."""
+    """The format for pictures that filters would degrade or make opaque; empty: unchanged."""
     if picture.format.has_palette:
         return "rgba"
     if any(part.bits < 8 for part in picture.format.components):

@@ -1,4 +1,4 @@
-"""A video that comes over the network, or through a pipe."""
+"""Video from the network or from a pipe."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _FILE_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 class StreamSource(SourceBase):
-    """Reads a stream in a thread of its own, because FFmpeg can be blocked by a server and not be
-    woken.
+    """Reads a stream in a separate thread, because a server can block FFmpeg without a way to
+    interrupt it.
 
-    A live stream delivers the newest picture. A pipe, or a video file on a web server (by the
-    suffix of its address), is no live stream: it delivers every picture in order.
+    A live stream delivers the newest picture. A pipe, or a video file on a web server (recognised
+    by its suffix), is not live: every picture is delivered, in order.
 
     Args:
         url: address, or path of a pipe.
-        request: what the pipeline wants; `fps` is used only where the stream does not name its own.
+        request: the pipeline's requirements; `fps` is used only if the stream has no rate.
         open_timeout_s: how long to wait for the connection and the first picture.
         read_timeout_s: how long to wait for each later picture.
     """
@@ -57,7 +57,7 @@ class StreamSource(SourceBase):
         self._prepare()
 
     def _prepare(self) -> None:
-        """A connection to be, with its own thread and slot: the ones before may still wait for a
+        """Prepare a connection with its own thread and slot: earlier ones may still be blocked by a
         server.
         """
         options = {"rtsp_flags": "prefer_tcp"} if self._url.lower().startswith("rtsp:") else {}
@@ -97,7 +97,7 @@ class StreamSource(SourceBase):
 
         Raises:
             SourceError: FFmpeg cannot convert a picture.
-            SourceLost: the stream broke off, or brought no picture for `read_timeout_s`.
+            SourceLost: the stream broke off, or delivered no picture for `read_timeout_s`.
         """
         if self._stop.is_set() or not self._is_open:
             return None
@@ -127,7 +127,7 @@ class StreamSource(SourceBase):
         return self._maker.make(picture, t_capture_ns, self._next_index(), pts_ns)
 
     def _receive(self, media: Media, slot: Slot[tuple[VideoFrame, int]]) -> None:
-        """Runs in the thread: open, decode, hand over."""
+        """Run in the thread: open, decode, pass pictures on."""
         try:
             media.open()
             if not self.live and slot is self._slot:
@@ -138,7 +138,7 @@ class StreamSource(SourceBase):
         except SlotClosed:
             pass
         except SourceError as error:
-            if slot is self._slot:  # else this connection was given up
+            if slot is self._slot:  # else this connection was abandoned
                 self._error = error
         finally:
             media.close()
@@ -150,7 +150,7 @@ class StreamSource(SourceBase):
         self._slot.close(discard=True)
 
     def close(self) -> None:
-        """Release the stream. A reader that a server keeps waiting ends by itself within the read
+        """Release the stream. A reader that is blocked by a server ends by itself within the read
         timeout.
         """
         self._is_open = False
@@ -160,10 +160,10 @@ class StreamSource(SourceBase):
 
 
 def _is_address(text: str) -> bool:
-    """Whether it is an address and not the path of a pipe.
+    """Whether it is a URL rather than the path of a pipe.
 
     Raises:
-        UsageError: it is an address that no stream can have.
+        UsageError: it is a URL that cannot be a stream.
     """
     scheme, mark, _ = text.partition("://")
     if not mark or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
@@ -190,7 +190,7 @@ def _is_file_on_web(url: str) -> bool:
 
 
 def _without_password(url: str) -> str:
-    """The address as messages may show it."""
+    """The URL without its password, for messages."""
     parts = urlsplit(url)
     if parts.password is None:
         return url

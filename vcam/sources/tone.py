@@ -1,9 +1,9 @@
-"""Colours of HDR and wide-gamut pictures as BT.709 ones: a table of colours for FFmpeg's
+"""Convert HDR and wide-gamut colours to BT.709 with a colour table for FFmpeg's
 `haldclut`.
 
-FFmpeg's own conversion (`scale` with `intent=perceptual`) takes four seconds of CPU before its
-first picture. This table takes 0.1 s. Its tone curve was measured from FFmpeg 8 (libswscale 9.5),
-on grey; of colours, ICtCp keeps the hue.
+FFmpeg's own conversion (`scale` with `intent=perceptual`) needs four seconds of CPU before the
+first picture; this table needs 0.1 s. The tone curve for grey was measured from FFmpeg 8
+(libswscale 9.5); ICtCp preserves the hue of colours.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PQ, HLG = 16, 18
 
 _CELLS = 36  # along each axis; a Hald table of level 6
 _SIDE_PX = 216
-_WHITE_NITS = 203.0  # what SDR white shows, ITU-R BT.2408 section 2
-_HLG_PEAK_NITS = 1000.0  # of the display that HLG is made for, BT.2100 table 5
+_WHITE_NITS = 203.0  # SDR white, ITU-R BT.2408 section 2
+_HLG_PEAK_NITS = 1000.0  # nominal peak of HLG displays, BT.2100 table 5
 _PQ_PEAK_NITS = 10_000.0
 _SDR_GAMMA = 2.4  # ITU-R BT.1886
 
-# Tone curves: what leaves for what comes, both as PQ signals, evenly spaced from black to the peak.
+# Tone curves: output for input, both as PQ signals, evenly spaced from black to the peak.
 _CURVES = {
     _HLG_PEAK_NITS: (
         *(0.0, 0.04, 0.081, 0.123, 0.166, 0.21, 0.255, 0.3, 0.342),
@@ -43,8 +43,8 @@ _CURVES = {
 _Array = NDArray[np.float64]
 _XY = tuple[tuple[float, float], ...]
 
-# CIE 1931 x, y of red, green, blue (H.273 table 2); the white is D65, for DCI too: phones mean
-# that.
+# CIE 1931 x, y of red, green, blue (H.273 table 2); the white point is D65, also for DCI, as on
+# phones.
 _P3: _XY = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 _PRIMARIES: dict[int, _XY] = {
     BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
@@ -64,17 +64,17 @@ _ICTCP = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]
 
 
 def is_needed(transfer: int, primaries: int) -> bool:
-    """Whether colours so labelled look wrong on a BT.709 screen."""
+    """Whether colours with these labels look wrong on a BT.709 screen."""
     return transfer in (PQ, HLG) or primaries in _PRIMARIES
 
 
 @cache
 def colour_table(transfer: int, primaries: int, peak_nits: float = 0.0) -> VideoFrame:
-    """A Hald table (rgb48le, 216x216) that turns full-range R'G'B' into that of BT.709.
+    """Make a Hald table (rgb48le, 216x216) from full-range R'G'B' to BT.709.
 
     Args:
-        transfer: H.273 number; PQ and HLG are tone-mapped, anything else is taken for SDR.
-        primaries: H.273 number; unknown ones with PQ or HLG are BT.2020.
+        transfer: H.273 number; PQ and HLG are tone-mapped, all others are treated as SDR.
+        primaries: H.273 number; unknown ones with PQ or HLG are treated as BT.2020.
         peak_nits: of the mastering display, for PQ; 0: unknown.
     """
     from av import VideoFrame

@@ -17,24 +17,24 @@ from vcam.sources.fit import even
 DEFAULT_SIZE: Size = (1280, 720)
 
 _POLL_S, _EARLY_S, _LONGEST_NAP_S = 0.002, 0.004, 0.1
-"""Cameras keep their rate to a millisecond or two, so asking before costs power for nothing."""
+"""Cameras keep their rate within a millisecond or two, so polling earlier only costs power."""
 
 
 class WebcamSource(SourceBase):
-    """Delivers the newest picture of a webcam. Entered again, it looks for the camera that it had
-    before.
+    """Delivers the newest picture of a webcam. When entered again, it searches for the camera that
+    it had before.
 
     Args:
         where: "/dev/video2" or "2" on Linux, a device name elsewhere; empty: the first camera.
-        request: what the pipeline wants; without a size, 1280x720 or the nearest that the camera
-            has.
-        open_camera: how to get at the camera.
-        remember: from the path of an open camera to how it is found again.
-        no_frame_timeout_s: a camera that brings nothing for so long counts as lost.
+        request: the pipeline's requirements; default size 1280x720, or the camera's nearest
+            mode.
+        open_camera: opens the camera.
+        remember: maps the path of an open camera to a function that finds it again.
+        no_frame_timeout_s: a camera without a picture for this long counts as lost.
     """
 
     on_demand = True
-    """Opened only while somebody reads the virtual camera."""
+    """Opened only while a program reads the virtual camera."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class WebcamSource(SourceBase):
         """The newest frame; None after `interrupt`.
 
         Raises:
-            SourceLost: the camera is gone, or has brought nothing for the timeout.
+            SourceLost: the camera is gone, or delivered no picture before the timeout.
         """
         assert self._maker is not None
         deadline = time.monotonic() + self._timeout_s
@@ -98,8 +98,8 @@ class WebcamSource(SourceBase):
         return None
 
     def _nap_s(self) -> float:
-        """How long to sleep before the camera is asked again: until shortly before its next picture
-        is due, then in short steps.
+        """Time to sleep before polling: until shortly before the next picture is due, then in short
+        steps.
         """
         due_s = self._last_ns / 1e9 + 1 / self.fps - _EARLY_S - time.monotonic()
         return min(max(_POLL_S, due_s), _LONGEST_NAP_S)
@@ -112,7 +112,7 @@ class WebcamSource(SourceBase):
 
 
 def _remember(path: str) -> Find:
-    """On Linux by what the camera is; elsewhere its name is what it is."""
+    """On Linux, identify the camera by its properties; elsewhere by its name."""
     if sys.platform != "linux":
         return lambda: path
     from vcam.linux.camera_identity import find_again, identify
