@@ -316,7 +316,7 @@ def _check_loop(request: RunRequest, source_file: Path | None, sink: Sink) -> No
         UsageError: the run is one of these.
     """
     if source_file is None:
-        raise UsageError(f"--loop plays a file again and again; {request.source} is none")
+        raise UsageError(f"--loop repeats a file; {request.source} is not a file")
     if not sink.live and request.duration_s is None:
         raise UsageError(f"--loop never ends and {sink.name} is a file; say how long: --duration")
 

@@ -114,7 +114,7 @@ def test_a_run_is_changed_from_another_terminal(shell: Shell, tmp_path: Path) ->
     shell.config.write_text(broken)
     said = shell.until(lambda said: "settings file" in said, "status")
     assert f"{shell.config}:3: unknown key 'feathr' in [run]; did you mean 'feather'?" in said
-    assert "settings of before stay" in said
+    assert "previous settings stay in effect" in said
     assert "running" in said
     shell.config.write_text(broken.replace("feathr = 2\n", "mirror = false\n"))
     shell.until(lambda said: "settings file" not in said, "status")

@@ -46,7 +46,7 @@ _FIRST = ("run", "devices", "doctor", "setup", "mask", "engines", "bench")
 
 
 class _Commands(TyperGroup):
-    """Commands in the order in which they are needed."""
+    """Lists commands in order of use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
@@ -62,7 +62,7 @@ app = typer.Typer(
     help="A webcam with a better background: blur it, replace it, remove it.",
     epilog=(
         "Start with `vcam run`. Without a camera: `vcam run --source demo --sink demo.mp4`."
-        " Every option can be set in a file or in the environment, too: see docs/settings.md."
+        " Every option can also be set in a file or in the environment: see docs/settings.md."
     ),
 )
 
@@ -82,8 +82,8 @@ EffectList = Annotated[
             "For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB],"
             " remove[:#RRGGBB], none. For faces: teeth[:STRENGTH], skin[:STRENGTH],"
             " eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S], brows, blush,"
-            " eyeshadow (as lips), concealer[:STRENGTH]. Repeatable: those of faces,"
-            " then those of the room, each in order. Without one for the room, it is blurred."
+            " eyeshadow (as lips), concealer[:STRENGTH]. Repeatable; face effects come first."
+            " Without a room effect, the room is blurred."
         ),
     ),
 ]
@@ -167,7 +167,7 @@ def run(
     faces: Faces = 2,
     size: SizeOption = None,
     fps: Annotated[
-        float, typer.Option(min=1, max=240, help="Frames per second wanted from a camera.")
+        float, typer.Option(min=1, max=240, help="Frame rate to request from a camera.")
     ] = 30.0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip left and right.")] = False,
     grow: Grow = 0.0,
@@ -184,11 +184,9 @@ def run(
             "--strip", help="Write pictures without EXIF and colour profile, in sRGB colours."
         ),
     ] = False,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Include the folders in a folder.")
-    ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Include subfolders.")] = False,
     loop: Annotated[
-        bool, typer.Option("--loop", help="Play the file again and again, without its sound.")
+        bool, typer.Option("--loop", help="Repeat the file endlessly, without its sound.")
     ] = False,
     name: Annotated[
         str,
@@ -317,7 +315,7 @@ def run(
         print_json(final.to_dict())
     announce_result(sink, pipeline.written, final, time.monotonic() - start_s)
     if pipeline.has_played_out and duration is None:
-        print(f"vcam: {source} has ended; --loop plays it again and again", file=sys.stderr)
+        print(f"vcam: {source} has ended; --loop repeats it", file=sys.stderr)
     if pipeline.damage:
         print(f"vcam: {pipeline.damage}; {sink} holds what could be read", file=sys.stderr)
         raise typer.Exit(DAMAGED)
@@ -349,7 +347,7 @@ def mask(
     engine: Engine = AUTO_ENGINE,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="A pixel is person, or the class, from this share on."),
+        typer.Option(min=0, max=1, help="Minimum share of person, or of the class."),
     ] = None,
     heatmap: Annotated[
         str | None,
@@ -385,11 +383,9 @@ def mask(
         ),
     ] = "mp4",
     suffix: Annotated[
-        str, typer.Option(metavar="TEXT", help="Behind the stem of each name, for instance _lips.")
+        str, typer.Option(metavar="TEXT", help="Text after each file's stem, for instance _lips.")
     ] = "",
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="With a folder: its folders too.")
-    ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Include subfolders.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace masks that exist.")
     ] = False,
@@ -455,9 +451,9 @@ def mask(
 def bench(
     engine: Engine = DEFAULT_ENGINE,
     pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Measure the whole pipeline, decoding apart.")
+        bool, typer.Option("--pipeline", help="Measure the whole pipeline, without decoding.")
     ] = False,
-    all: Annotated[  # noqa: A002 - settings and environment call an option by this name
+    all: Annotated[  # noqa: A002 - the settings file and environment use this name
         bool, typer.Option("--all", help="Measure every engine on every backend, in turns.")
     ] = False,
     effect: EffectList = None,
@@ -469,7 +465,7 @@ def bench(
     live: Annotated[
         float | None,
         typer.Option(
-            min=1, max=240, metavar="FPS", help="With --pipeline: as a camera of this rate."
+            min=1, max=240, metavar="FPS", help="With --pipeline: frames arrive as from a camera."
         ),
     ] = None,
     face_engine: FaceEngine = DEFAULT_FACE_ENGINE,

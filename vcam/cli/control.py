@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 profile_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Profiles of the settings file: list, save and use them while a run lasts.",
+    help="Profiles of the settings file: list, save and use them during a run.",
 )
 config_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="The settings file: show, check, edit."
@@ -47,7 +47,7 @@ WORK_WITHOUT_SETTINGS = (
     *("status", "set", "effects", "pause", "resume", "toggle", "snapshot", "stop", "ui", "preview"),
     *("profile", "config"),
 )
-"""Commands that a wrong settings file does not end: they show it, repair it, or need none."""
+"""Commands that work with an invalid settings file: they show it, fix it, or do not read it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -82,7 +82,7 @@ def set_(
 
 
 def pause(verbose: Verbose = False) -> None:
-    """Send a card in place of the picture, and switch the camera off.
+    """Show a card instead of the picture, and switch the camera off.
 
     Examples:
 
@@ -94,7 +94,7 @@ def pause(verbose: Verbose = False) -> None:
 
 
 def resume(verbose: Verbose = False) -> None:
-    """Send pictures again.
+    """Show the picture again.
 
     Examples:
 
@@ -134,7 +134,7 @@ def snapshot(
 
 
 def stop(verbose: Verbose = False) -> None:
-    """End the running vcam in order.
+    """Stop the running vcam.
 
     Examples:
 
@@ -220,7 +220,7 @@ def controlled(
     port: int,
     metrics: bool,
 ) -> Iterator[Tick]:
-    """While the block runs: what a pipeline must call so that it can be controlled."""
+    """While the block runs, make a pipeline controllable; yields its tick."""
     from vcam.cli.devices import find_devices
     from vcam.control.build import actions_of
     from vcam.control.serve import Server
@@ -298,7 +298,7 @@ def use_profile(
     name: Annotated[str, typer.Argument(help="Of the settings file.", show_default=False)],
     verbose: Verbose = False,
 ) -> None:
-    """Have the running vcam do as a profile says, in one step.
+    """Apply a profile to the running vcam in one step.
 
     Examples:
 
@@ -316,7 +316,7 @@ def save_profile(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Save what the running vcam does into the settings file; comments in it stay.
+    """Save the state of the running vcam in the settings file; comments in it are kept.
 
     Examples:
 
@@ -331,7 +331,7 @@ def save_profile(
 
 @config_app.command(name="show")
 def show_config(context: typer.Context, json: AsJson = False, verbose: Verbose = False) -> None:
-    """Print where the settings file is, and what it says of `vcam run`.
+    """Print the path of the settings file, and its options for `vcam run`.
 
     Examples:
 
@@ -344,7 +344,7 @@ def show_config(context: typer.Context, json: AsJson = False, verbose: Verbose =
     if json:
         print_json({"file": str(settings.path), "run": options})
         return
-    print(settings.path if settings.path.exists() else f"{settings.path} (not there)")
+    print(settings.path if settings.path.exists() else f"{settings.path} (does not exist)")
     for key, value in options.items():
         print(f"  {key.replace('_', '-')} = {value!r}")
 
@@ -361,12 +361,14 @@ def check_config(context: typer.Context, verbose: Verbose = False) -> None:
     """
     settings = settings_of(context)
     settings.check()
-    print(f"{settings.path}: in order" if settings.path.exists() else f"{settings.path}: not there")
+    print(
+        f"{settings.path}: valid" if settings.path.exists() else f"{settings.path}: does not exist"
+    )
 
 
 @config_app.command(name="edit")
 def edit_config(context: typer.Context, verbose: Verbose = False) -> None:
-    """Edit a copy of the settings file with $VISUAL or $EDITOR; it takes its place if it is right.
+    """Edit a copy of the settings file with $VISUAL or $EDITOR; a valid copy replaces the file.
 
     Examples:
 
@@ -401,7 +403,7 @@ def edit_config(context: typer.Context, verbose: Verbose = False) -> None:
 
 
 _FIRST_TEXT = """\
-# Settings of vcam; `vcam run --help` lists the options. A running vcam takes up what is saved.
+# Settings of vcam; `vcam run --help` lists the options. A running vcam applies changes at once.
 
 [run]
 # effect = ["blur:0.6"]

@@ -12,8 +12,8 @@ from vcam.linux.v4l2 import Mode, list_modes, list_nodes
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device. path: what to write after `webcam:` or `virtual:`. problem: why it could not be
-    asked, or empty.
+    """One device. path: the text after `webcam:` or `virtual:`. problem: why it could not be
+    queried, or empty.
     """
 
     path: str
@@ -25,18 +25,18 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """What `vcam devices` shows."""
+    """The output of `vcam devices`."""
 
     cameras: list[Device]
     virtual_cameras: list[Device]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return it as JSON values."""
         return asdict(self)
 
 
 def find_devices() -> Devices:
-    """All devices, the one that vcam takes by default first in each list.
+    """Find all devices; each list begins with vcam's default.
 
     Raises:
         SourceError: cameras cannot be listed on this system.
@@ -61,7 +61,7 @@ def _modes(path: str) -> list[Mode]:
 
 
 def describe(devices: Devices) -> list[str]:
-    """Lines for people."""
+    """Format the devices as text."""
     lines = ["Cameras"]
     for device in devices.cameras:
         lines += [f"  {_title(device)}", *(f"    {line}" for line in _mode_lines(device.modes))]
@@ -83,7 +83,7 @@ def _title(device: Device) -> str:
 
 
 def _mode_lines(modes: list[Mode]) -> list[str]:
-    """One line a format and size, with all its rates."""
+    """One line per format and size, with all rates."""
     rates: dict[tuple[str, int, int], list[float]] = {}
     for mode in modes:
         rates.setdefault((mode.fourcc, mode.width, mode.height), []).append(mode.fps)

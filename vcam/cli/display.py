@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while something runs; anywhere else only what goes wrong."""
+"""Progress on a terminal; elsewhere only errors and warnings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vcam.sources.base import Source
 
 
 def _bar() -> Progress:
-    """A progress display on standard error; silent where that is no terminal."""
+    """A progress display on standard error; silent if that is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -36,8 +36,8 @@ def _bar() -> Progress:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar of `total` steps with their rate; the value is called with the number of steps
-    done since its last call.
+    """A progress bar of `total` steps with their rate; the yielded function takes the number of
+    steps done since its last call.
     """
     start_s, done = time.monotonic(), 0
     with _bar() as bar:
@@ -54,18 +54,18 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def opened_status(status: Status) -> Iterator[Callable[[Source, Snapshot], None]]:
-    """A status line, shown as long as the block runs; the value updates it."""
+    """A status line while the block runs; the yielded function updates it."""
     with status:
         yield status.update
 
 
 class Status:
-    """A live line with rate, latency and drops; with a bar where the number of frames is known.
+    """A live line with rate, latency and drops; with a bar if the number of frames is known.
 
     Args:
-        title: where the pictures go.
-        total: how many frames there will be; None: ask the source.
-        about: what runs the engine, with `choice`, why this one, if it chose itself.
+        title: the destination.
+        total: the number of frames; None: ask the source.
+        about: the engine and backend in use, and under `choice` why an engine was chosen.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Status:
         self._display.stop()
 
     def update(self, source: Source, now: Snapshot) -> None:
-        """Show what happened so far."""
+        """Show the statistics."""
         if self._task is None:
             return
         self._tell(now.state)
@@ -114,7 +114,7 @@ class Status:
         )
 
     def _tell(self, state: State) -> None:
-        """Trouble, and its end, are lines of their own: they stay in a journal too."""
+        """Print trouble and its end as separate lines, which also stay in a journal."""
         trouble, was = not state.healthy, not self._state.healthy
         if (trouble and state != self._state) or (was and state.name == RUNNING):
             self._display.console.print(
@@ -124,7 +124,7 @@ class Status:
             self._state = state
 
     def _line(self, now: Snapshot, total: int | None) -> str:
-        if total:  # a file: nobody waits for its single frames, and none is dropped
+        if total:  # a file: single frames do not matter, and none is dropped
             return f"{self._title}: {now.fps:.0f} fps"
         if now.state.name != RUNNING:
             return f"{self._title}: {now.state.name}"

@@ -1,5 +1,5 @@
-"""`vcam doctor` and `vcam setup`: what is wrong with this machine, and the files that put
-it right.
+"""`vcam doctor` and `vcam setup`: diagnose this machine, and install the configuration of the
+virtual camera.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def _show(findings: Sequence[Finding]) -> None:
 
 
 def run_fixes(fixes: Sequence[Fix], machine: Machine) -> None:
-    """Run what may be run. What it prints goes to standard error, so that JSON stays alone on
-    standard output.
+    """Run the permitted fixes. Their output goes to standard error, so that standard output
+    contains only JSON.
     """
     from vcam.doctor import may_run
 
@@ -131,11 +131,11 @@ def setup(
         bool, typer.Option("--write", help="Write the files instead of printing them; as root.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that say something else.")
+        bool, typer.Option("--overwrite", help="Replace existing files with other content.")
     ] = False,
     desktop: Annotated[
         bool,
-        typer.Option("--desktop", help="Write an entry for this user's menu, with its icon."),
+        typer.Option("--desktop", help="Add vcam with its icon to this user's desktop menu."),
     ] = False,
     root: Annotated[
         Path, typer.Option(help="Install into this root folder instead of /, for disk images.")
@@ -168,7 +168,7 @@ def setup(
         written = write_files(loopback.files(), root, overwrite)
         print(
             "\n".join(f"wrote {path}" for path in written)
-            or "nothing to write: the files say so already"
+            or "nothing to write: the files are already up to date"
         )
     else:
         for path, text in loopback.files().items():
@@ -187,7 +187,7 @@ def setup(
 
 
 def _write_desktop() -> None:
-    """Put vcam into the menu of this user's desktop."""
+    """Add vcam to this user's desktop menu."""
     folder = data_folder(os.environ.get("XDG_DATA_HOME", ""), Path.home())
     icon = importlib.resources.files("vcam.control.page").joinpath("icon.svg").read_bytes()
     for path, content in ((ENTRY, entry_text(program_words())), (ICON, icon)):
@@ -203,7 +203,7 @@ def _write_desktop() -> None:
 
 
 def _labels(given: list[str], devices: int | None) -> tuple[str, ...]:
-    """One label for each device: numbered where a single label is to serve several."""
+    """One label per device, numbered if a single label is given for several."""
     count = devices or len(given)
     if len(given) == 1:
         return (given[0], *(f"{given[0]} {i}" for i in range(2, count + 1)))
@@ -215,7 +215,7 @@ def _labels(given: list[str], devices: int | None) -> tuple[str, ...]:
 
 
 def _warn_of_others(loopback: Loopback, root: Path) -> None:
-    """Where another file has options for the module, the later in the alphabet holds."""
+    """Warn about other files with options for the module: the last one in the alphabet applies."""
     ours = {root / path for path in loopback.files()}
     others = {path for _, path in read_options(root).values()} - ours
     for path in sorted(others):

@@ -29,7 +29,7 @@ def list_engines(
     # compare every file with what `engine.toml` says of it
     vcam engines verify
     # make its TensorRT plan now instead of at the first use
-    vcam engines build sinet_fp16
+    # compare every file with its `engine.toml`
     ```
     """
     if context.invoked_subcommand is not None:

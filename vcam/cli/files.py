@@ -1,4 +1,4 @@
-"""Runs over many files, and what is said of a result."""
+"""Runs over many files, and announcements of results."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from vcam.monitor import Snapshot
 StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[object]]
 
 DAMAGED = 3
-"""Exit status of a run that is whole but for what could not be read of its sources."""
+"""Exit status of a complete run whose sources were partly unreadable."""
 
 
 def announce(text: str) -> None:
-    """Say what came of a run: at a terminal, and with --verbose anywhere."""
+    """Announce the result of a run: on a terminal, or with --verbose."""
     if sys.stderr.isatty() or logging.getLogger("vcam").isEnabledFor(logging.INFO):
         print(f"vcam: {text}", file=sys.stderr)
 
 
 def size_of(path: Path) -> str:
-    """The size of a file in words."""
+    """The size of a file as text."""
     size: float = path.stat().st_size
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
@@ -40,13 +40,13 @@ def size_of(path: Path) -> str:
 
 
 def announce_result(sink: str, written: str, final: Snapshot, seconds: float) -> None:
-    """Say what one run wrote, and how fast.
+    """Announce the written file and the speed.
 
     Args:
         sink: as on the command line.
-        written: what the sink says of it; empty: it keeps nothing.
-        final: how the run ended.
-        seconds: how long it took.
+        written: the sink's description of its content; empty: there is none.
+        final: the run's final statistics.
+        seconds: duration of the run.
     """
     if not written:
         return
@@ -61,14 +61,14 @@ def run_files(request: RunRequest, recursive: bool, as_json: bool, stopped_by: S
     """Run over the files of a folder or pattern; see `vcam.batch`.
 
     Args:
-        request: of every run.
-        recursive: look into the folders of a folder too.
-        as_json: print what was done as one JSON document.
-        stopped_by: has a function called if the user stops the program.
+        request: the options of each run.
+        recursive: include subfolders.
+        as_json: print the results as one JSON document.
+        stopped_by: registers a function that is called if the user stops the program.
 
     Raises:
-        typer.Exit: some could not be read, or not whole; the status is `DAMAGED`.
-        VcamError: nothing can be made at all.
+        typer.Exit: some files were unreadable or incomplete; the status is `DAMAGED`.
+        VcamError: no file can be processed.
     """
     items, skipped = plan(request, recursive)
     for one in skipped:
@@ -97,7 +97,7 @@ def _say_skipped(one: Skipped) -> None:
 
 
 def summary(sink: str, done: list[Item], skipped: list[Skipped], seconds: float) -> str:
-    """One line about a run over many files."""
+    """Summarise a run over many files in one line."""
     pictures = sum(item.is_picture for item in done)
     films = len(done) - pictures
     counts = [count(pictures, "picture")] if pictures or not films else []
@@ -115,7 +115,7 @@ def summary(sink: str, done: list[Item], skipped: list[Skipped], seconds: float)
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things in words."""
+    """A number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

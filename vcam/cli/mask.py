@@ -1,4 +1,4 @@
-"""What `vcam mask` does: masks of pictures one by one, and films of masks."""
+"""The work of `vcam mask`: masks of pictures, and films of masks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _ALPHA_FILMS = ("mov", "webm")
 
 @dataclass(frozen=True, slots=True)
 class MaskRequest:
-    """One `vcam mask`. landmarks, outlines: files about faces instead of masks. film: the suffix of
-    films of masks. what: comes behind the stem of each name.
+    """The options of `vcam mask`. landmarks, outlines: files about faces instead of masks. film:
+    the suffix of films of masks. what: appended to the stem of each name.
     """
 
     sources: tuple[str, ...]
@@ -55,10 +55,10 @@ class MaskRequest:
 def kind_of(
     labels: bool, palette: str | None, heatmap: str | None, threshold: float | None, overlay: str
 ) -> MaskKind:
-    """Which mask options ask for.
+    """Determine the kind of mask from the options.
 
     Raises:
-        UsageError: they contradict each other, or a value is none.
+        UsageError: they contradict each other, or a value is invalid.
     """
     named = {"--labels": labels, "--palette": palette is not None, "--heatmap": heatmap is not None}
     if overlay == OUTLINES:
@@ -89,8 +89,8 @@ def run_masks(request: MaskRequest, stopped_by: StoppedBy) -> None:
     """Make the masks.
 
     Raises:
-        typer.Exit: some pictures or films could not be read; the status is `DAMAGED`.
-        VcamError: nothing can be made at all.
+        typer.Exit: some pictures or films were unreadable; the status is `DAMAGED`.
+        VcamError: no mask can be made.
     """
     start_s = time.monotonic()
     pictures, films, skipped = _found(request)
@@ -113,7 +113,7 @@ def run_masks(request: MaskRequest, stopped_by: StoppedBy) -> None:
 
 
 def _found(request: MaskRequest) -> tuple[dict[Path, Path], list[Item], list[str]]:
-    """Pictures with their places in the folder of masks, films, and what cannot be read."""
+    """Pictures with the paths of their masks, films, and unreadable files."""
     pictures: dict[Path, Path] = {}
     films: list[Item] = []
     skipped: list[str] = []
@@ -136,7 +136,7 @@ def _found(request: MaskRequest) -> tuple[dict[Path, Path], list[Item], list[str
 
 
 def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> int:
-    """How many of them could not be read."""
+    """Process the pictures; return how many were unreadable."""
     failed = 0
     about = (request.engine, request.engines, request.backend, request.threads)
     faces = request.landmarks or request.outlines
@@ -165,7 +165,7 @@ def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> int:
 
 
 def _films(request: MaskRequest, films: list[Item], stopped_by: StoppedBy) -> int:
-    """How many of them could not be read, or not whole."""
+    """Process the films; return how many were unreadable or incomplete."""
     kind = request.kind
     with_alpha = request.film in _ALPHA_FILMS and kind.overlay is None
     run = RunRequest(

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how commands print JSON."""
+"""Options shared by several commands, and JSON output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vcam.text import one_line
 
 
 def listen(on: bool) -> bool:
-    """Show on standard error, from now on, what the package warns of and, if `on`, what it reports
-    of its choices and what libraries print; the value is the argument.
+    """Log the package's warnings to standard error and, if `on`, its choices and the libraries'
+    own output; return the argument.
     """
     logger = logging.getLogger("vcam")
     if not logger.handlers:
@@ -46,28 +46,26 @@ Verbose = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Engine = Annotated[str, typer.Option(help="Engine of the person; `vcam engines` lists them.")]
+Engine = Annotated[str, typer.Option(help="Person engine; `vcam engines` lists them.")]
 FaceEngine = Annotated[str, typer.Option(help="Engine that parses faces, for face effects.")]
 FaceMesh = Annotated[
     str,
     typer.Option(
-        help="Engine that lays a mesh on faces, for face effects; none: use the parser only."
+        help="Engine that fits a mesh to faces, for face effects; none: use the parser only."
     ),
 ]
-Faces = Annotated[
-    int, typer.Option(min=1, max=16, help="Retouch at most N faces, the largest first.")
-]
+Faces = Annotated[int, typer.Option(min=1, max=16, help="Retouch at most N faces, largest first.")]
 Engines = Annotated[
     list[Path] | None,
-    typer.Option("--engines", envvar="VCAM_ENGINES", help="Another folder of engines; repeatable."),
+    typer.Option("--engines", envvar="VCAM_ENGINES", help="Additional engine folder; repeatable."),
 ]
 Backend = Annotated[
     str,
     typer.Option(
         help=(
-            "What runs the engine: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto:"
-            " TensorRT if it can and the engine's name ends in _fp16, else ONNX Runtime on the GPU,"
-            " else on the CPU."
+            "Runtime of the engines: onnxruntime, onnxruntime-cuda, tensorrt, openvino, or auto:"
+            " TensorRT if possible and the engine's name ends in _fp16, else ONNX Runtime on the"
+            " GPU, else on the CPU."
         )
     ),
 ]
@@ -83,19 +81,19 @@ RunThreads = Annotated[
 
 
 OUTLINES = "outlines"
-"""What `--overlay` means without a number."""
+"""The value of `--overlay` without a number."""
 
 
 _ALONE = {"--overlay": OUTLINES, "--palette": "vcam"}
 
 
 class MaskCommand(TyperCommand):
-    """A command two of whose options may stand without their value: at the end, or before another
-    option or a file.
+    """A command with two options whose value is optional: at the end, or before another option
+    or a file.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give them the value that they mean then."""
+        """Insert their default values."""
         filled: list[str] = []
         for word, following in zip(args, [*args[1:], "-"], strict=False):
             filled.append(word)
@@ -108,20 +106,20 @@ def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
     try:
         print(json.dumps(value, indent=1, default=str), flush=True)
-    except BrokenPipeError:  # its reader has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         raise
     except OSError as error:
         raise SinkError(f"standard output: {error.strerror}; write to another place") from error
 
 
 def known_settings(context: typer.Context) -> Known:
-    """What the settings file may say: of every command its long options."""
+    """The allowed content of the settings file: the long options of every command."""
     root: Any = context.find_root().command
     return Known({}, {name: _known(command) for name, command in root.commands.items()})
 
 
 def _known(command: Any) -> Known:
-    """The options of a command, and what belongs to the commands below it."""
+    """The options of a command and of its subcommands."""
     options = {
         param.name: param.multiple for param in command.params if param.param_type_name == "option"
     }

@@ -1,4 +1,4 @@
-"""The program `vcam`, from its first to its last moment: whatever happens becomes one line."""
+"""The program `vcam` from start to exit: every failure becomes one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and end the process."""
-    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))  # the settings file may be at fault
+    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))  # the settings file may be invalid
     terminal.install(verbose)
     atexit.register(terminal.drain)
     signals.install()
@@ -43,13 +43,13 @@ def main() -> None:
         status = _INTERRUPTED
     except SystemExit as end:
         status = _status(end.code)
-    except BaseException as error:  # noqa: BLE001 - the last place at which it can be said
+    except BaseException as error:  # noqa: BLE001 - the last chance to report it
         status = _explain(error)
     _leave(_flushed(status))
 
 
 def _command() -> Any:
-    """The command line. Its help leaves the environment variables to docs/settings.md."""
+    """The command line. Its help omits environment variables; docs/settings.md has them."""
 
     def shorten(command: Any) -> None:
         for param in command.params:
@@ -63,7 +63,7 @@ def _command() -> Any:
 
 
 def _set_limit(megapixels: str | None) -> None:
-    """Allow larger pictures, or fewer, before OpenCV is loaded."""
+    """Set the limit on pictures before OpenCV is loaded."""
     if megapixels is None:
         return
     if not megapixels.isdecimal() or not 1 <= int(megapixels) <= _MOST_MEGAPIXELS:
@@ -80,10 +80,10 @@ def _status(value: object) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """Say in one line what went wrong; the exit status."""
+    """Report the failure in one line; return the exit status."""
     if logging.getLogger("vcam").isEnabledFor(logging.INFO) and not _is_about_usage(error):
         traceback.print_exception(error, file=sys.stderr)
-    if isinstance(error, BrokenPipeError):  # nobody reads standard output any more
+    if isinstance(error, BrokenPipeError):  # the reader of standard output is gone
         return 1
     if _is_about_usage(error):
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -101,12 +101,12 @@ def _say(text: str) -> None:
 
 
 def _is_about_usage(error: BaseException) -> bool:
-    """Whether it is how Click, or Typer's own copy of it, says that a command line is wrong."""
+    """Whether it is a usage error of Click, or of Typer's own copy of it."""
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
 
 
 def _usage(error: Any) -> str:
-    """What is wrong with an option, where it was said, and where to look."""
+    """Describe a usage error: the option, where it was set, and where to find help."""
     message = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
     if context is None:
@@ -115,7 +115,7 @@ def _usage(error: Any) -> str:
 
 
 def _where(error: Any, context: Any) -> str:
-    """The file and profile, or the variable, that a wrong value comes from; empty: typed."""
+    """The file and profile, or the variable, that set a wrong value; empty: the command line."""
     param = getattr(error, "param", None)
     if param is None or not param.name:
         return ""
@@ -133,7 +133,7 @@ def _where(error: Any, context: Any) -> str:
 
 
 def _flushed(status: int) -> int:
-    """Have everything written to standard output; the exit status, which says if that failed."""
+    """Flush standard output; return the exit status, which reports a failure."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -148,8 +148,8 @@ def _flushed(status: int) -> int:
 
 
 def _leave(status: int) -> None:
-    """End the process. At once if one of its threads may still be in a library, as Python's own end
-    would throw that thread out of it and so abort the process.
+    """End the process; immediately if one of its threads may still be in a library, because
+    Python's normal exit would abort the process.
     """
     terminal.drain()
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -161,9 +161,9 @@ def _leave(status: int) -> None:
 
 
 def _close_stdout() -> None:
-    """What standard output could not take is not tried again when Python ends."""
+    """Prevent Python from retrying a failed write to standard output at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.close()
     except (OSError, ValueError):
-        sys.stdout = None  # as Python has it if there is none
+        sys.stdout = None  # Python's own value without standard output

@@ -1,7 +1,7 @@
-"""Commands that talk to a running vcam and are bound to hotkeys, so they must be quick.
+"""Fast commands for a running vcam, suitable for hotkeys.
 
-Nothing that takes long to load is imported here: no picture library, no command-line library. The
-same functions stand behind the commands that `vcam --help` lists.
+No slow module is imported here: no picture library, no command-line library. The commands in `vcam
+--help` use the same functions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vcam.errors import UsageError, VcamError
 
 
 def try_quick(words: Sequence[str]) -> None:
-    """End the process if the words are one of these commands without options; else return."""
+    """Run one of these commands and end the process if the words match; else return."""
     if not words or words[0] not in _COMMANDS or any(word.startswith("-") for word in words[1:]):
         return
     try:
@@ -35,7 +35,7 @@ def try_quick(words: Sequence[str]) -> None:
 
 
 def runtime_folder() -> Path:
-    """The folder of running vcams."""
+    """The folder of running instances."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return Path(runtime) / "vcam"
@@ -45,15 +45,15 @@ def runtime_folder() -> Path:
 
 
 class _NotQuick(Exception):  # noqa: N818 - a signal, not a failure
-    """The words are not for here; the whole command line says what is wrong with them."""
+    """The words do not match; the full command line reports errors."""
 
 
 def set_values(words: Sequence[str]) -> str:
-    """Change the run by words such as "blur.strength=0.7"; one line of what it does then.
+    """Change the run by words such as "blur.strength=0.7"; return one line about its new state.
 
     Raises:
-        UsageError: no such words, no run.
-        VcamError: the run refuses.
+        UsageError: the words are invalid, or there is no run.
+        VcamError: the run rejects the change.
     """
     changes: dict[str, Any] = {}
     for word in words:
@@ -67,17 +67,17 @@ def set_values(words: Sequence[str]) -> str:
 
 
 def pause(on: bool) -> str:
-    """Have a card sent, or pictures again."""
+    """Pause or resume the run."""
     return line_of(ask(runtime_folder(), "set", changes={"paused": on}))
 
 
 def toggle(key: str) -> str:
-    """Switch an effect, "mirror" or "paused" to the other way."""
+    """Toggle an effect, "mirror" or "paused"."""
     return line_of(ask(runtime_folder(), "toggle", key=key))
 
 
 def snapshot(file: Path) -> str:
-    """Write the next picture that is sent to a new PNG file."""
+    """Write the next sent picture to a new PNG file."""
     if file.suffix.lower() != ".png":
         raise UsageError(f"{file}: a snapshot is a PNG picture; write {file.with_suffix('.png')}")
     data = base64.b64decode(ask(runtime_folder(), "snapshot"))
@@ -91,18 +91,18 @@ def snapshot(file: Path) -> str:
 
 
 def stop() -> str:
-    """End the run in order."""
+    """Stop the run."""
     ask(runtime_folder(), "stop")
     return ""
 
 
 def use_profile(name: str) -> str:
-    """Be as a profile says."""
+    """Apply a profile."""
     return line_of(ask(runtime_folder(), "use_profile", name=name))
 
 
 def line_of(wanted: dict[str, Any]) -> str:
-    """One line of what a run does."""
+    """Describe a run's state in one line."""
     on = [_effect(one) for one in wanted["effects"] if one["on"]]
     more = [word for word in ("mirror", "paused") if wanted[word]]
     return " ".join([*on, *more])
@@ -118,7 +118,7 @@ def _text(value: object) -> str:
 
 
 def _absolute(key: str, value: str) -> str:
-    """A value that names a file, from the folder of the command line."""
+    """Resolve a file name relative to the command line's folder."""
     name, _, param = key.partition(".")
     spec = EFFECTS.get(name.rstrip("0123456789"))
     is_file = bool(spec and spec.params and spec.params[0].kind == "file")

@@ -1,4 +1,4 @@
-"""Reports of a run, in threads of their own: none can hold the run up, break it or end it."""
+"""Reports of a run in separate threads, which cannot delay, break or end the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tick = Callable[[Source, Snapshot], None]
 
 
 class Reporter:
-    """Calls a reporter with the newest of what it is given, in a thread that nobody waits for.
+    """Calls a reporter with the newest statistics, in a thread that no other thread waits for.
 
     Args:
         name: of the thread.
@@ -46,7 +46,7 @@ class Reporter:
         self._thread.join(_JOIN_S)
 
     def tick(self, source: Source, now: Snapshot) -> None:
-        """Report it soon; what was not reported yet is left out."""
+        """Request a report; replaces a pending one."""
         try:
             self._slot.put((source, now))
         except SlotClosed:  # the reporter could not be opened
@@ -59,7 +59,7 @@ class Reporter:
                     source, now = self._slot.take()
                     try:
                         tell(source, now)
-                    except Exception as error:  # noqa: BLE001 - reports end no run
+                    except Exception as error:  # noqa: BLE001 - must not end the run
                         _log.info("a report failed: %s: %s", type(error).__name__, error)
         except SlotClosed:
             return

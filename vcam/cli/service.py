@@ -1,4 +1,4 @@
-"""`vcam service` and `vcam status`: vcam in the background, and what it does there."""
+"""`vcam service` and `vcam status`: vcam in the background."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 @contextmanager
 def announced_run(pipeline: Pipeline, control: Control) -> Iterator[Tick]:
-    """What says, while a pipeline runs, how it is to `vcam status` and systemd."""
+    """The ticks that report a pipeline's state to `vcam status` and systemd."""
     from vcam.service.announce import announced
 
     folder = instances_folder(os.environ.get("XDG_RUNTIME_DIR"))
@@ -85,7 +85,7 @@ def install(
     before_text = _read_unit(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text, 0o600)  # the address of a camera may hold a password
+        write_whole(path, text, 0o600)  # a camera's URL may contain a password
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}") from error
     if start:
@@ -113,7 +113,7 @@ def _read_unit(path: Path) -> str | None:
 
 
 def _put_back(path: Path, text: str | None) -> None:
-    """Leave the unit as it was before an installation that failed."""
+    """Restore the unit after a failed installation."""
     with suppress(OSError):
         if text is None:
             path.unlink()
@@ -123,14 +123,14 @@ def _put_back(path: Path, text: str | None) -> None:
 
 @app.command()
 def uninstall(verbose: Verbose = False) -> None:
-    """Stop the service and remove its unit. Without a running systemd the unit is removed alone."""
+    """Stop the service and remove its unit. Without a running systemd, only remove the unit."""
     path = _unit()
     if not path.exists() and not path.is_symlink():
         raise UsageError(f"{path}: no such unit; there is nothing to uninstall")
     stopped = _run("disable", "--now", UNIT, missing=1) == 0
     try:
         path.unlink()
-        for wants in path.parent.glob("*.wants"):  # what `enable` made
+        for wants in path.parent.glob("*.wants"):  # links made by `enable`
             (wants / UNIT).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}") from error
@@ -190,7 +190,7 @@ def _said(record: dict[str, Any]) -> list[str]:
         f"{choice}",
         f"{record['fps']:.1f} fps  latency {latency['p50_ms']:.0f}/{latency['p95_ms']:.0f} ms "
         f"p50/p95  drops {drops}  {record['seconds'] / 60:.0f} min",
-        *([f"settings file: {error}; the settings of before stay"] if error else []),
+        *([f"settings file: {error}; the previous settings stay in effect"] if error else []),
     ]
 
 
@@ -203,8 +203,8 @@ def _unit() -> Path:
 
 
 def _root_options(context: typer.Context, profile: str | None) -> list[str]:
-    """The options before `run`: those given to this vcam, and the profile, which must exist and
-    counts from here on.
+    """The options before `run`: those given to this vcam, and the profile, which must
+    exist.
     """
     from vcam.config import read_defaults
 
@@ -218,8 +218,8 @@ def _root_options(context: typer.Context, profile: str | None) -> list[str]:
 
 
 def _check_run_options(context: typer.Context, arguments: Sequence[str]) -> None:
-    """Have `vcam run` read its options without running: a mistake is told now and not in the
-    journal.
+    """Have `vcam run` parse its options without running, so that errors are reported now rather
+    than in the journal.
     """
     from vcam.effects import make_effects
 
@@ -244,9 +244,9 @@ def _systemctl(*arguments: str) -> None:
 
 
 def _run(*arguments: str, missing: int | None = None) -> int:
-    """The exit status of systemctl for the user's own services.
+    """Run systemctl for the user's services; return its exit status.
 
-    missing: what to return if there is no systemctl; None: that is an error.
+    missing: returned if there is no systemctl; None: that is an error.
     """
     try:
         return subprocess.run(  # noqa: S603

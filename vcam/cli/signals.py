@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the program ends in order, and it ends.
+"""Ctrl-C, SIGTERM and SIGHUP: stop in order, within a limited time.
 
-Python runs its signal handlers between two steps of the main thread, and that thread may be in a
-library for long. So the number of a signal also arrives at a thread of its own, which asks the run
-to stop, and ends the process if that takes too long.
+Python runs signal handlers between two steps of the main thread, which may be in a library for a
+long time. So the signal number is also sent to a separate thread, which asks the run to stop, and
+ends the process if that takes too long.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from vcam import files
 from vcam.cli import terminal
 
 _PATIENCE_S = 2.0
-"""From the first signal to the end of the process."""
+"""Maximum seconds from the first signal to the end of the process."""
 _RECORDING_PATIENCE_S = 10.0
-"""The same while a recording is being completed, which would be lost."""
+"""The same while a recording is being finished, which would otherwise be lost."""
 _LOOK_S = 0.05
 
 
 class Stopped(BaseException):
-    """Raised in the main thread by a signal if nothing that can be stopped in order runs."""
+    """Raised in the main thread by a signal if there is no run to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Signals:
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        """In the main thread, some time after the signal."""
+        """Runs in the main thread, some time after the signal."""
         if self.stop is None:
             raise Stopped(number)
 
@@ -68,7 +68,7 @@ class _Signals:
             threading.Thread(target=self._watch, name="deadline", daemon=True).start()
 
     def _watch(self) -> None:
-        """End the process if it has not ended by itself in time."""
+        """End the process if it does not end by itself in time."""
         start_s = time.monotonic()
         while not self.ended.wait(_LOOK_S):
             passed_s = time.monotonic() - start_s
@@ -87,17 +87,17 @@ _signals: _Signals | None = None
 
 
 def install() -> None:
-    """Handle signals from now on; in the main thread, once."""
+    """Handle signals from now on; call once, in the main thread."""
     global _signals  # noqa: PLW0603 - a process has one set of handlers
     if _signals is None:
         _signals = _Signals()
-        with suppress(ValueError):  # not the main thread of a program that uses this one
+        with suppress(ValueError):  # not the main thread of its host program
             _signals.install()
 
 
 @contextmanager
 def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first signal calls `stop`, in a thread of its own."""
+    """While the block runs, the first signal calls `stop`, in a separate thread."""
     if _signals is None:
         yield
         return
@@ -111,11 +111,11 @@ def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def ended() -> None:
-    """Say that the process is about to end by itself."""
+    """Declare that the process is about to end by itself."""
     if _signals is not None:
         _signals.ended.set()
 
 
 def came() -> bool:
-    """Whether a signal has come."""
+    """Whether a signal was received."""
     return _signals is not None and _signals.first is not None

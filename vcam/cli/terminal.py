@@ -1,10 +1,10 @@
-"""Standard error that never holds the program up, and on which only vcam speaks.
+"""A standard error that never blocks the program, without output of libraries.
 
 A terminal may stop reading (Ctrl-S, a dead ssh), its window may close, and the reader of a pipe may
-end. So whatever is written to standard error goes into a queue that a thread of its own empties:
-writing never waits and never fails, and what nobody reads is left out.
+end. So output to standard error goes to a queue, which a separate thread writes: writing never
+blocks and never fails, and output that is not read is dropped.
 
-Libraries print lines of their own on file descriptor 2. They are not shown, except with --verbose.
+Libraries write to file descriptor 2 directly. Their output is hidden, except with --verbose.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 _MOST_BYTES = 1 << 18
-"""Waiting to be written; what comes on top of it is left out."""
+"""Maximum size of the queue; further output is dropped."""
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -44,18 +44,18 @@ class PatientStream(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Of what it writes to."""
+        """The descriptor that it writes to."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether that is a terminal."""
+        """Whether it writes to a terminal."""
         try:
             return os.isatty(self._descriptor)
         except OSError:
             return False
 
     def write(self, data: Any) -> int:
-        """Have it written some time; the number of bytes, all of them."""
+        """Queue the data; return the number of bytes, always all of them."""
         content = bytes(data)
         with self._changed:
             if self._bytes + len(content) <= _MOST_BYTES:
@@ -68,7 +68,7 @@ class PatientStream(io.RawIOBase):
         return len(content)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until everything is written, for so long at most; whether it is."""
+        """Wait until everything is written, or for this long; return whether it is."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not (self._waiting or self._is_writing), timeout_s
@@ -89,19 +89,19 @@ class PatientStream(io.RawIOBase):
         while content:
             try:
                 content = content[os.write(self._descriptor, content) :]
-            except BlockingIOError:  # somebody else has set it so
+            except BlockingIOError:  # another process made it non-blocking
                 time.sleep(0.05)
-            except OSError:  # nobody will read it any more
+            except OSError:  # the reader is gone
                 return
 
 
 _stream: PatientStream | None = None
 _replaced: int | None = None
-"""The standard error of the program when descriptor 2 is silent."""
+"""The program's standard error while descriptor 2 is silenced."""
 
 
 def install(show_libraries: bool) -> None:
-    """Put a patient stream in the place of `sys.stderr`, and silence the libraries. Once."""
+    """Replace `sys.stderr` by a patient stream, and silence libraries. Call once."""
     global _stream, _replaced  # noqa: PLW0603 - a process has one standard error
     if _stream is not None:
         return
@@ -126,14 +126,14 @@ def install(show_libraries: bool) -> None:
 
 
 def show_libraries() -> None:
-    """Let libraries print on standard error, from now on."""
+    """Show the libraries' output on standard error from now on."""
     if _replaced is not None:
         with suppress(OSError):
             os.dup2(_replaced, 2)
 
 
 def drain(timeout_s: float = 1.0) -> None:
-    """Wait until what was said is written, for so long at most."""
+    """Wait until all output is written, or for this long."""
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     if _stream is not None:
@@ -141,6 +141,6 @@ def drain(timeout_s: float = 1.0) -> None:
 
 
 def restore() -> None:
-    """Show the cursor again, which progress displays hide, if the process ends without them."""
+    """Show the cursor, which progress displays hide, if the process ends without them."""
     if _stream is not None and _stream.isatty():
         _stream.write(_SHOW_CURSOR)

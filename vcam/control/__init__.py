@@ -1,3 +1,3 @@
-"""Changes while a run lasts: what is wanted, how it is reached between two frames, and the ways
-to ask for it.
+"""Live control: the desired state of a run, changes between two frames, and the interfaces for
+them.
 """

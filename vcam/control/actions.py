@@ -1,5 +1,5 @@
-"""What can be asked of a run, whichever way it is asked: by the page, the command line or another
-program.
+"""The operations on a run, shared by the page, the command line and other
+programs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _DOCTOR_KEPT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What surrounds a run.
+    """The surroundings of a run.
 
-    program: how vcam is started from anywhere. engines: the person engines at hand. options: that
-    `vcam bench` needs to find them. settings: the settings file.
-    devices: lists cameras, as `vcam devices --json` does. version: of vcam.
+    program: the command that starts vcam from any folder. engines: the available person engines.
+    options: those that `vcam bench` needs to find them. settings: the settings file. devices: lists
+    cameras, as `vcam devices --json` does. version: of vcam.
     """
 
     program: Sequence[str]
@@ -43,13 +43,13 @@ class House:
 
 
 class Actions:
-    """Every method may be called from any thread; may take as long as what it does.
+    """Methods may be called from any thread, and take as long as their work.
 
     Args:
-        control: of the run.
-        house: see there.
+        control: the run's control.
+        house: the run's surroundings.
         gallery: backgrounds.
-        costs: of engines.
+        costs: measured costs of engines.
     """
 
     def __init__(self, control: Control, house: House, gallery: Gallery, costs: Costs) -> None:
@@ -57,15 +57,15 @@ class Actions:
         self._doctor: tuple[float, dict[str, Any]] | None = None
 
     def about(self) -> dict[str, Any]:
-        """The run at this moment."""
+        """Describe the current state of the run."""
         return self.control.about()
 
     def set(self, changes: dict[str, Any], *, trusted: bool) -> dict[str, Any]:
-        """Change the run; returns what is wanted then.
+        """Change the run; return the new desired state.
 
         Args:
             changes: see `vcam.control.wanted.Changes`.
-            trusted: files may be named by their path; else by their id in the gallery.
+            trusted: allow files by path; else only by id in the gallery.
 
         Raises:
             VcamError: see `Control.set`.
@@ -78,15 +78,15 @@ class Actions:
         return self.control.set(checked).to_dict()
 
     def toggle(self, key: str) -> dict[str, Any]:
-        """Switch an effect, "mirror" or "paused" to the other way."""
+        """Toggle an effect, "mirror" or "paused"."""
         return self.control.toggle(key).to_dict()
 
     def snapshot(self) -> bytes:
-        """The next picture that is sent, as PNG."""
+        """The next sent picture, as PNG."""
         return png_of(self.control.snapshot())
 
     def schema(self) -> dict[str, Any]:
-        """What can be set, as JSON Schema."""
+        """The JSON Schema of all settings."""
         return {
             "effects": {
                 name: {**spec.schema(), "x-room": is_about_room(name)}
@@ -100,7 +100,7 @@ class Actions:
         return self.house.devices()
 
     def engines(self) -> list[dict[str, Any]]:
-        """Person engines, with what each costs if that was measured."""
+        """Person engines, with measured costs."""
         known = self.costs.known()
         auto = {"name": AUTO_ENGINE, "about": "the best that keeps the frame rate here"}
         return [
@@ -120,7 +120,7 @@ class Actions:
         return describe(spec, self.costs.measure(name, self.house.options))
 
     def doctor(self) -> dict[str, Any]:
-        """What `vcam doctor` finds."""
+        """The findings of `vcam doctor`."""
         if self._doctor is None or time.monotonic() - self._doctor[0] > _DOCTOR_KEPT_S:
             try:
                 done = subprocess.run(  # noqa: S603 - this program itself
@@ -136,16 +136,16 @@ class Actions:
         return self._doctor[1]
 
     def profiles(self) -> dict[str, Any]:
-        """Names of profiles, and the file that they are in."""
+        """Names of profiles, and the path of their file."""
         settings = self.house.settings
         return {"file": str(settings.path), "profiles": settings.profiles()}
 
     def use_profile(self, name: str) -> dict[str, Any]:
-        """Be as a profile says, in one step."""
+        """Apply a profile in one step."""
         return self.control.set(self.house.settings.changes_to(name)).to_dict()
 
     def save_profile(self, name: str | None) -> dict[str, Any]:
-        """Save what the run does; without a name as the usual settings."""
+        """Save the state of the run; without a name, as the default settings."""
         path = self.house.settings.save(name, self.control.wanted)
         return {"file": str(path), "profiles": self.house.settings.profiles()}
 
@@ -181,8 +181,8 @@ class Actions:
         )
 
     def _file_value(self, key: str, value: Any, trusted: bool) -> Any:
-        """A file by its id in the gallery; by its path only for whoever may read the user's files
-        anyway.
+        """Resolve a gallery id to a file; a path is accepted only from callers that may read the
+        user's files anyway.
         """
         if key == "effects" and not trusted:
             raise UsageError("effects: not from here; set each by its own key")

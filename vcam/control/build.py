@@ -1,4 +1,4 @@
-"""From what the user asked for to a run that can be changed."""
+"""Build a controllable run from the user's options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vcam.sources import make_source
 
 
 def controlled_run(request: RunRequest) -> tuple[Pipeline, int | None, Control]:
-    """A pipeline ready to run, how many frames it will make if that is known, and its control.
+    """Build a pipeline; also return the number of frames, or None if unknown, and its control.
 
     Raises:
         VcamError: see `vcam.assemble.build_run`.
@@ -63,12 +63,12 @@ def open_run(
     effects: Sequence[str] = ("blur",),
     **options: Any,
 ) -> Control:
-    """A run that can be changed by `set` while it lasts, not started yet; use it as a context.
+    """Make a run that `set` can change, not started yet; use it as a context manager.
 
     Args:
-        source: what `--source` takes.
-        sink: what `--sink` takes; "page" is a live one that no program reads.
-        effects: what `--effect` takes.
+        source: a value of `--source`.
+        sink: a value of `--sink`; "page" is a live sink that no program reads.
+        effects: values of `--effect`.
         options: other fields of `vcam.assemble.RunRequest`, such as `engine` or `fps`.
 
     Raises:
@@ -84,7 +84,7 @@ def actions_of(
     devices: Callable[[], dict[str, Any]],
     version: str,
 ) -> Actions:
-    """What can be asked of a run, with this user's gallery and this machine's costs."""
+    """The operations on a run, with this user's gallery and this machine's costs."""
     own = Path(platformdirs.user_data_dir("vcam", appauthor=False)) / "backgrounds"
     cache = Path(platformdirs.user_cache_dir("vcam", appauthor=False))
     words: Sequence[str] = [sys.executable, "-m", "vcam"]

@@ -1,4 +1,4 @@
-"""One layer between whoever asks for a change (page, command line, settings file, Python) and the
+"""The layer between requests for changes (page, command line, settings file, Python) and the
 pipeline.
 """
 
@@ -27,14 +27,14 @@ from vcam.pipeline.pipeline import Pipeline
 from vcam.sources.base import Source, SourceRequest
 
 _KEPT_S = 60
-"""Samples that are kept, one a second."""
+"""Number of samples that are kept, one per second."""
 _SNAPSHOT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One second of a run. at: Unix time. latency_ms: median. cpu: seconds of processor per
-    second, all threads.
+    """One second of a run. at: Unix time. latency_ms: median. cpu: processor seconds per second,
+    all threads.
     """
 
     at: float
@@ -47,7 +47,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How the parts of a run are made by what users write; each raises VcamError."""
+    """Functions that make the parts of a run from user text; they raise VcamError."""
 
     matter: Callable[[str], MatteEngine]
     source: Callable[[str, SourceRequest], Source]
@@ -56,14 +56,14 @@ class Parts:
 class Control:
     """Changes a run between two frames. Every method may be called from any thread.
 
-    As a context it runs the pipeline in a thread of its own, from entering to leaving.
+    As a context manager, it runs the pipeline in a separate thread until the block ends.
 
     Args:
-        pipeline: runs, or will.
-        wanted: what it does at the start.
-        effects: made of `wanted.effects`, in order; those that the pipeline starts with.
-        parts: how others are made.
-        tap: what the pipeline shows its pictures to.
+        pipeline: the pipeline; running or not yet started.
+        wanted: the initial state.
+        effects: the pipeline's initial effects, made from `wanted.effects`, in order.
+        parts: makes other parts.
+        tap: receives the pipeline's pictures.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Control:
         self._outcome: Snapshot | BaseException | None = None
 
     def __enter__(self) -> Self:
-        """Start the run in a thread of its own."""
+        """Start the run in a separate thread."""
         self._thread = threading.Thread(target=self._run, name="vcam-run", daemon=True)
         self._thread.start()
         return self
@@ -97,7 +97,7 @@ class Control:
         """Stop it and wait for its end.
 
         Raises:
-            VcamError: what ended the run, unless another exception is on its way.
+            VcamError: the failure of the run, unless another exception is propagating.
         """
         self.stop()
         if error is None:
@@ -125,18 +125,18 @@ class Control:
 
     @property
     def wanted(self) -> Wanted:
-        """What the run does."""
+        """The desired state of the run."""
         return self._wanted
 
     def set(self, key: str | Changes, value: object = None) -> Wanted:
-        """Change one thing, `set("blur.strength", 0.7)`, or several at once with a mapping.
+        """Change one setting, `set("blur.strength", 0.7)`, or several at once with a mapping.
 
-        Returns when the change is in effect: every frame that is captured from now on is made with
-        all of it. Nothing of a room that it hides is sent any more.
+        Returns when the change is in effect: every frame captured from now on has all of it. If the
+        change hides the room, no picture of the room is sent any more.
 
         Raises:
-            UsageError: an unknown key or a value that does not fit.
-            VcamError: what was asked for does not open. Nothing has changed then.
+            UsageError: a key is unknown or a value invalid.
+            VcamError: a new part does not open. Nothing has changed then.
         """
         changes: Mapping[str, object] = {key: value} if isinstance(key, str) else key
         with self._lock:
@@ -152,17 +152,17 @@ class Control:
         return wanted
 
     def toggle(self, key: str) -> Wanted:
-        """Switch an effect, "mirror" or "paused" to the other way; see `set`."""
+        """Toggle an effect, "mirror" or "paused"; see `set`."""
         now = self._wanted
         on = getattr(now, key) if key in ("mirror", "paused") else key in now.ids()
         return self.set(key, not on)
 
     def events(self) -> Events:
-        """What happens from now on, as an iterator that waits."""
+        """Subscribe to events from now on; the iterator blocks."""
         return self.board.listen()
 
     def snapshot(self) -> Frame:
-        """The next picture that the sink is sent.
+        """Return the next picture that is sent to the sink.
 
         Raises:
             SinkError: none is sent within five seconds.
@@ -174,11 +174,11 @@ class Control:
         return shot.sent
 
     def stop(self) -> None:
-        """End the run in order."""
+        """Stop the run."""
         self._pipeline.stop()
 
     def about(self) -> dict[str, Any]:
-        """The run at this moment, as JSON takes it."""
+        """Describe the current state of the run as JSON values."""
         return {
             "wanted": self._wanted.to_dict(),
             "state": asdict(self._pipeline.state),
@@ -189,17 +189,17 @@ class Control:
         }
 
     def say_settings(self, error: str = "", changes: Sequence[str] = ()) -> None:
-        """The settings file was read again: what is wrong with it, or what changed."""
+        """Report that the settings file was read again: its error, or the changes."""
         self._settings_error = error
         self.board.say("settings", error=error, changes=list(changes))
 
     @property
     def settings_error(self) -> str:
-        """What is wrong with the settings file; empty if nothing is."""
+        """The error of the settings file; empty if there is none."""
         return self._settings_error
 
     def tick(self, now: Snapshot) -> None:
-        """Note how the run is; for the pipeline's ticks."""
+        """Record the statistics; called by the pipeline's ticks."""
         if now.state != self._state:
             self._state = now.state
             self.board.say("state", **asdict(now.state))
@@ -231,7 +231,7 @@ class Control:
         self._wanted, self._effects = wanted, effects
 
     def _made(self, chain: Sequence[Worn]) -> list[tuple[Worn, Effect]]:
-        """The effects of a chain; those that are the same as before are the same objects."""
+        """Make the effects of a chain; unchanged ones are the same objects as before."""
         left = list(self._effects)
         made = []
         for worn in chain:
@@ -243,16 +243,16 @@ class Control:
 
 
 def made_effect(worn: Worn) -> Effect:
-    """The effect, not opened yet, such that later chains can share it.
+    """Make the effect, not opened yet, so that later chains can share it.
 
     Raises:
-        UsageError: a value does not fit.
+        UsageError: a value is invalid.
     """
     return Shared(build_effect(worn.name, worn.values))
 
 
 class _Second:
-    """Makes a sample of each second that passes."""
+    """Makes one sample per second."""
 
     def __init__(self) -> None:
         self._at_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""What each engine costs on this machine: measured when somebody asks, and kept until vcam or the
+"""Measured costs of engines on this machine, measured on request and cached until vcam or the
 processor changes.
 """
 
@@ -23,11 +23,11 @@ _PATIENCE_S = 120.0
 
 
 class Costs:
-    """Milliseconds per picture, by engine. Any thread may call.
+    """Milliseconds per picture, by engine. Callable from any thread.
 
     Args:
-        program: how vcam is started.
-        file: where they are kept.
+        program: the command that starts vcam.
+        file: the cache.
         version: of vcam.
     """
 
@@ -36,7 +36,7 @@ class Costs:
         self._lock = threading.Lock()
 
     def known(self) -> dict[str, float]:
-        """What was measured before."""
+        """The measured costs."""
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -48,7 +48,7 @@ class Costs:
         )
 
     def measure(self, engine: str, options: Sequence[str]) -> float:
-        """Run the engine on pictures in a process of its own, politely; takes a few seconds.
+        """Measure the engine in a separate low-priority process; takes a few seconds.
 
         Args:
             engine: its name.
@@ -67,7 +67,7 @@ class Costs:
             "--json",
             *options,
         ]
-        with self._lock:  # two at once would measure each other
+        with self._lock:  # simultaneous measurements would disturb each other
             try:
                 done = subprocess.run(  # noqa: S603 - this program itself
                     words,
@@ -90,7 +90,7 @@ class Costs:
 
 
 def describe(spec: EngineSpec, ms: float | None) -> dict[str, Any]:
-    """An engine as a page shows it."""
+    """Describe an engine for a page."""
     return {
         "name": spec.name,
         "model": spec.model,

@@ -1,4 +1,4 @@
-"""What happens in a run, for whoever wants to hear it."""
+"""Events of a run, for any number of listeners."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 _ROOM = 256
-"""Events kept for a listener that does not read; the oldest go first."""
+"""Maximum number of unread events per listener; the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened.
+    """One event.
 
-    kind: "changed" (what is wanted), "refused" (a change), "state" (of the run), "settings" (the
-        file was read again, or is wrong), "sample" (once a second), "end".
-    data: as JSON takes it. at: Unix time in seconds.
+    kind: "changed" (desired state), "refused" (a change), "state" (of the run), "settings" (the
+        file was read again, or is invalid), "sample" (once a second), "end".
+    data: JSON values. at: Unix time in seconds.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Event:
 
 
 class Events:
-    """The events from now on, as an iterator that waits; ends with the run or with `close`. Any
+    """Iterates over new events and blocks until one comes; ends with the run or with `close`. Any
     thread may close it.
     """
 
@@ -55,7 +55,7 @@ class Events:
             return None
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Unsubscribe."""
         self._board.forget(self)
         self._offer(None)
 
@@ -75,26 +75,26 @@ class Events:
 
 
 class EventBoard:
-    """Where events are said; every method may be called from any thread, and none waits."""
+    """Distributes events; methods may be called from any thread, and do not block."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: list[Events] = []
 
     def listen(self) -> Events:
-        """The events from now on."""
+        """Subscribe to events from now on."""
         events = Events(self)
         with self._lock:
             self._listeners.append(events)
         return events
 
     def forget(self, events: Events) -> None:
-        """Say nothing more to this listener."""
+        """Unsubscribe this listener."""
         with self._lock, suppress(ValueError):
             self._listeners.remove(events)
 
     def say(self, kind: str, **data: Any) -> None:
-        """Something happened."""
+        """Publish an event."""
         event = Event(kind, data)
         with self._lock:
             listeners = list(self._listeners)
@@ -102,7 +102,7 @@ class EventBoard:
             listener._offer(event)
 
     def end(self) -> None:
-        """Nothing more will happen."""
+        """Declare that there will be no more events."""
         self.say("end")
         with self._lock:
             listeners, self._listeners = self._listeners, []

@@ -1,8 +1,8 @@
-"""Backgrounds at hand: those that vcam draws, and those that the user uploaded.
+"""The available backgrounds: those that vcam draws, and the user's uploads.
 
-An uploaded picture is decoded, shrunk and written again before anything uses it, so nothing of the
-uploaded bytes is kept, metadata included. Its file is called by the hash of its content; the
-user's name for it is only shown.
+An uploaded picture is decoded, shrunk and encoded again before any use, so none of the uploaded
+bytes, including metadata, is kept. The file name is the hash of its content; the user's name for it
+is only displayed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vcam.files import write_whole
 MOST_BYTES = 20 * 1024 * 1024
 _MOST_PIXELS = 50_000_000
 _LONGEST_PX = 2560
-"""Of what is kept; a camera's picture is seldom wider."""
+"""Maximum size of stored pictures; camera pictures are rarely wider."""
 _THUMB = (320, 180)
 _MOST_PICTURES = 200
 _KINDS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP"}
@@ -37,7 +37,7 @@ _INDEX = "names.json"
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """One picture. id: of letters, digits and dashes. own: the user's, so that it can be
+    """One picture. id: letters, digits and dashes. own: uploaded by the user, so it can be
     removed.
     """
 
@@ -47,7 +47,7 @@ class Background:
     own: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return it as JSON values."""
         return {**asdict(self), "path": str(self.path)}
 
 
@@ -55,8 +55,8 @@ class Gallery:
     """The pictures of one user. Every method may be called from any thread.
 
     Args:
-        own: folder of the uploaded pictures; made when the first comes.
-        cache: folder of what can be made again.
+        own: folder of uploads; created with the first.
+        cache: folder of files that can be recreated.
     """
 
     def __init__(self, own: Path, cache: Path) -> None:
@@ -64,7 +64,7 @@ class Gallery:
         self._lock = threading.Lock()
 
     def list(self) -> list[Background]:
-        """All of them, the user's own first."""
+        """All pictures, uploads first."""
         names = self._names()
         own = [
             Background(name, str(label), self._own / f"{name}.jpg", True)
@@ -78,7 +78,7 @@ class Gallery:
         return own + drawn
 
     def find(self, name: str) -> Background:
-        """The picture of that id; its file is there.
+        """Find a picture by id, and make sure that its file exists.
 
         Raises:
             UsageError: there is none.
@@ -91,14 +91,14 @@ class Gallery:
         return found
 
     def add(self, label: str, data: bytes) -> Background:
-        """Check a picture, and keep it.
+        """Check a picture and store it.
 
         Args:
-            label: the name to show; never part of a path.
-            data: the file's bytes: PNG, JPEG or WebP.
+            label: the displayed name; never part of a path.
+            data: the content of a PNG, JPEG or WebP file.
 
         Raises:
-            UsageError: too large, no such picture, or damaged; nothing is kept.
+            UsageError: it is too large, of another type or damaged; nothing is stored.
         """
         picture = _checked(data)
         label = _shown(label)
@@ -125,7 +125,7 @@ class Gallery:
         return self.find(name)
 
     def remove(self, name: str) -> None:
-        """Remove one of the user's own pictures.
+        """Remove one of the user's uploads.
 
         Raises:
             UsageError: there is none.
@@ -189,7 +189,7 @@ class Gallery:
 
 
 def _checked(data: bytes) -> NDArray[np.uint8]:
-    """The picture uint8 [H, W, 3] RGB, at most `_LONGEST_PX` wide or high."""
+    """Decode and check a picture: uint8 [H, W, 3] RGB, at most `_LONGEST_PX` wide or high."""
     if len(data) > MOST_BYTES:
         raise UsageError(
             f"the picture has {len(data) >> 20} MB; {MOST_BYTES >> 20} are allowed: save it smaller"
@@ -219,16 +219,16 @@ def _checked(data: bytes) -> NDArray[np.uint8]:
 
 
 def _size_of(data: bytes) -> tuple[int, int]:
-    """(width, height) from the header alone; (-1, -1) if it makes no sense."""
+    """(width, height) from the header alone; (-1, -1) if the header is invalid."""
     try:
         width, height = imagesize.get(io.BytesIO(data))
         return int(width), int(height)
-    except Exception:  # noqa: BLE001 - what a damaged header makes the library raise is not documented
+    except Exception:  # noqa: BLE001 - exceptions for damaged headers are not documented
         return -1, -1
 
 
 def _shown(label: str) -> str:
-    """A name to show: its last part without the suffix, printable, at most 60 characters."""
+    """The displayed name: the last part without suffix, printable, at most 60 characters."""
     last = label.replace("\\", "/").rsplit("/", 1)[-1]
     stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
     clean = "".join(c for c in stem if c.isprintable()).strip()

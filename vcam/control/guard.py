@@ -1,5 +1,5 @@
-"""What a request must have before anything answers it: the right host, origin and token, a small
-body, a sane rate.
+"""Checks before any request is processed: host, origin, token, size of the body,
+rate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADERS = {
 
 
 class Rate:
-    """A bucket of tokens: `burst` at once, then `per_s` each second. Belongs to one thread."""
+    """A token bucket: `burst` at once, then `per_s` per second. Used by one thread."""
 
     def __init__(
         self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic
@@ -35,7 +35,7 @@ class Rate:
         self._left, self._at_s = burst, clock()
 
     def take(self) -> bool:
-        """Whether one more is allowed now."""
+        """Whether one more request is allowed now."""
         now_s = self._clock()
         self._left = min(self._burst, self._left + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
@@ -45,8 +45,8 @@ class Rate:
         return True
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
-    """A request that gets no further."""
+class Refused(Exception):  # noqa: N818 - a response, not a failure
+    """A request that is rejected."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -54,12 +54,12 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class Guard:
-    """Decides about requests by their headers.
+    """Checks requests by their headers.
 
     Args:
-        token: that the page and other programs must know.
-        port: that the server listens on.
-        open_paths: that need no token, because they tell nothing.
+        token: required from the page and other programs.
+        port: the server's port.
+        open_paths: need no token, because they reveal nothing.
     """
 
     def __init__(self, token: str, port: int, open_paths: frozenset[str]) -> None:
@@ -69,7 +69,7 @@ class Guard:
         self._wrong = Rate(2, 20)
 
     def check(self, scope: Scope) -> None:
-        """Let the request of an ASGI scope pass.
+        """Accept the request of an ASGI scope, or raise.
 
         Raises:
             Refused: with the HTTP status and a reason.
@@ -98,8 +98,8 @@ class Guard:
 
     @staticmethod
     def _given(scope: Scope, headers: dict[str, str]) -> bytes:
-        """The token of a request: a header, or for a WebSocket of a page, which has no say in
-        those, a protocol.
+        """The token of a request: from a header, or for a page's WebSocket, which cannot set
+        headers, from its protocols.
         """
         if scope["type"] == "websocket" and "authorization" not in headers:
             words = [word.strip() for word in headers.get("sec-websocket-protocol", "").split(",")]
@@ -111,20 +111,20 @@ class Guard:
 
 
 class GuardedApp:
-    """An ASGI application behind a guard; sets the security headers of every answer and bounds
-    every body.
+    """An ASGI application behind a guard; adds the security headers to every response and limits
+    the size of every body.
 
     Args:
-        app: what answers.
-        guard: see there.
-        most_bytes: of a body, by path; for other paths `usual_bytes`.
+        app: the protected application.
+        guard: checks requests.
+        most_bytes: limit of a body, by path; others: `usual_bytes`.
     """
 
     def __init__(self, app: Any, guard: Guard, most_bytes: Callable[[str], int]) -> None:
         self._app, self._guard, self._most_bytes = app, guard, most_bytes
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Answer, or refuse."""
+        """Process the request, or reject it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -145,7 +145,7 @@ class GuardedApp:
             raise Refused(413, f"the body is larger than {self._most_bytes(scope['path'])} bytes")
 
     def _bounded(self, scope: Scope, receive: Any) -> Any:
-        """Count the body as it comes: its announced length may be missing or wrong."""
+        """Count the body's bytes as they arrive: the declared length may be missing or wrong."""
         if scope["type"] != "http":
             return receive
         most, got = self._most_bytes(scope["path"]), 0

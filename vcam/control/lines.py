@@ -1,7 +1,7 @@
-"""The command line's way to a running vcam: one JSON object a line, over a Unix socket. Imports
-little: it is in haste.
+"""The command line's connection to a running vcam: one JSON object per line, over a Unix socket.
+Imports little, to be fast.
 
-A request: {"do": NAME, ...}; an answer: {"result": ...} or {"error": TEXT}.
+A request: {"do": NAME, ...}; a response: {"result": ...} or {"error": TEXT}.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any
 from vcam.errors import UsageError, VcamError
 
 _PATIENCE_S = 60.0
-"""A change of the engine may have to load one."""
+"""Seconds; a change of the engine may have to load one."""
 MOST_BYTES = 64 * 1024
 
 
 def socket_path(folder: Path, pid: int) -> Path:
-    """Where the run of that process listens."""
+    """The socket of the run in that process."""
     return folder / f"{pid}.sock"
 
 
 def find_run(folder: Path) -> Path:
-    """The socket of the run that listens; of several the one that started last.
+    """The socket of the most recently started run.
 
     Raises:
-        UsageError: none does.
+        UsageError: there is no run.
     """
     found = sorted(folder.glob("*.sock"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(path))
-            except OSError:  # left behind by a process that is gone
+            except OSError:  # left behind by an ended process
                 continue
             return path
     raise UsageError("no vcam runs that could be changed; start one with `vcam run`")
 
 
 def ask(folder: Path, do: str, **more: Any) -> Any:
-    """Ask the run and return its result.
+    """Send a request to the run and return its result.
 
     Raises:
-        UsageError: no run listens.
-        VcamError: it refuses, with its reason.
+        UsageError: there is no run.
+        VcamError: the run rejects the request, for the given reason.
     """
     if not hasattr(socket, "AF_UNIX"):
         raise UsageError("this needs Unix sockets; on this system use the page: `vcam run --ui`")

@@ -1,4 +1,4 @@
-"""Small pictures of a run, as JPEG."""
+"""Preview pictures of a run, as JPEG."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vcam.frame import Frame
 
 _QUALITY = 82
 _SHARE = 0.05
-"""Of one core, at most; so a preview costs a call next to nothing."""
+"""Maximum share of one core, so that a preview hardly affects a call."""
 _LEAST_S = 1 / 15
 _PATIENCE_S = 2.0
 _TINT = np.array((255, 64, 129), np.float32)
-"""Colour of the room in the view of the mask."""
+"""Colour of the room in the mask view."""
 
 VIEWS = ("after", "before", "mask")
 
 
 class Preview:
-    """Makes JPEGs of the newest moment; pages that look at the same view share them. Any thread
-    may call.
+    """Makes JPEGs of the newest picture; pages with the same view share them. Callable from any
+    thread.
 
     Args:
-        tap: where the pictures are.
+        tap: supplies the pictures.
         width: of the JPEGs, in pixels.
     """
 
@@ -40,10 +40,10 @@ class Preview:
         self._cost_s = 0.0
 
     def after(self, number: int, views: tuple[str, ...]) -> tuple[Shot, list[bytes]] | None:
-        """The newest moment later than `number`, a JPEG for each of `views` (empty if there is
-        none of it).
+        """Return the newest shot later than `number` with a JPEG for each of `views`, empty if
+        missing.
 
-        None if no picture came for two seconds. Call inside `tap.looking()`.
+        None if no picture arrives for two seconds. Call inside `tap.looking()`.
         """
         shot = self._tap.after(number, _PATIENCE_S)
         if shot is None:
@@ -56,7 +56,7 @@ class Preview:
         return shot, pictures
 
     def pause_s(self) -> float:
-        """How long to wait before the next picture, so that all of them cost little."""
+        """Time to wait before the next preview, to limit the total cost."""
         return max(_LEAST_S, self._cost_s / _SHARE)
 
     def _jpeg(self, shot: Shot, view: str) -> bytes:
@@ -85,7 +85,7 @@ class Preview:
 
 
 def _small(frame: Frame, width: int) -> NDArray[np.uint8]:
-    """The picture uint8 [h, w, 3] RGB, at most `width` wide."""
+    """Shrink to uint8 [h, w, 3] RGB, at most `width` wide."""
     share = min(1.0, width / frame.size[0])
     size = (
         max(2, round(frame.size[0] * share / 2) * 2),
@@ -105,6 +105,6 @@ def _encoded(picture: NDArray[np.uint8]) -> bytes:
 
 
 def png_of(frame: Frame) -> bytes:
-    """A whole picture as PNG."""
+    """Encode a full-size picture as PNG."""
     full = Frame(frame.data.copy(), frame.matrix)
     return cv2.imencode(".png", cv2.cvtColor(rgb_of(full), cv2.COLOR_RGB2BGR))[1].tobytes()

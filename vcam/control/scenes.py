@@ -1,4 +1,4 @@
-"""Rooms that vcam draws itself, so that a first choice of backgrounds costs no download and no
+"""Backgrounds that vcam draws itself, which need no download and no
 licence.
 """
 
@@ -18,12 +18,12 @@ _Color = tuple[int, int, int]
 
 
 def draw_scene(name: str) -> Picture:
-    """One of SCENES, uint8 [720, 1280, 3] RGB; the same each time."""
+    """Draw one of SCENES, uint8 [720, 1280, 3] RGB; always the same."""
     picture = SCENES[name][1]()
     noise = np.random.default_rng(1).normal(0, 1.2, picture.shape[:2]).astype(np.float32)
     return np.asarray(
         np.clip(picture + noise[..., None], 0, 255), np.uint8
-    )  # against bands in gradients
+    )  # dithering against banding in gradients
 
 
 def _grid() -> tuple[_Float, _Float]:
@@ -34,7 +34,7 @@ def _grid() -> tuple[_Float, _Float]:
 
 
 def _mixed(share: _Float, *colors: _Color) -> _Float:
-    """Colours along 0..1, float32 [H, W, 3]."""
+    """Interpolate colours along 0..1, float32 [H, W, 3]."""
     stops = np.linspace(0, 1, len(colors))
     planes = [np.interp(share, stops, [color[i] for color in colors]) for i in range(3)]
     return np.stack(planes, axis=-1).astype(np.float32)

@@ -1,5 +1,5 @@
-"""The thread that listens while a run lasts: on a Unix socket for the command line, and for pages
-once one is wanted.
+"""The control server of a run: a Unix socket for the command line, and HTTP for pages
+on demand.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class Server:
-    """Answers requests about a run until it ends; entering and leaving start and stop its thread.
+    """Answers requests about a run until it ends; the context manager starts and stops its thread.
 
     Args:
-        actions: what requests lead to.
-        folder: for the socket, the token and the notes of this user's runs, readable by the user
+        actions: the operations on the run.
+        folder: for the socket, the token and notes of this user's runs, readable by the user
             alone.
-        port: for pages; 0: the one of the last run if it is free, else any.
+        port: for pages; 0: the last run's if it is free, else any.
         metrics: whether Prometheus may scrape.
     """
 
@@ -63,7 +63,7 @@ class Server:
         """Start.
 
         Raises:
-            UsageError: the folder is not this user's alone, or the socket cannot be made.
+            UsageError: the folder is accessible to other users, or the socket cannot be created.
         """
         self._thread.start()
         self._ready.result(_START_S)
@@ -85,10 +85,10 @@ class Server:
                 path.unlink()
 
     def open_page(self) -> str:
-        """Listen for pages, if that is not so yet; the address to open.
+        """Start listening for pages if necessary; return the address to open.
 
-        It has a ticket that works once, within a minute: other users of this machine can see the
-        words that a browser is started with, so the token is not among them.
+        The address contains a ticket that works once, within a minute. The token is not in it,
+        because other users of this machine can see the command line of a browser.
 
         Raises:
             UsageError: the port is taken, or the libraries are missing.
@@ -99,7 +99,7 @@ class Server:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - the thread's guard: whoever waits must hear it
+        except Exception as error:  # noqa: BLE001 - passed to the waiting thread
             if not self._ready.done():
                 self._ready.set_exception(error)
 
@@ -223,7 +223,7 @@ class Server:
 
 
 class _Listening:
-    """uvicorn at work in the running loop."""
+    """uvicorn running in the current event loop."""
 
     def __init__(self, server: Any, task: asyncio.Task[None], address: str) -> None:
         self._server, self._task, self.address = server, task, address
@@ -263,11 +263,11 @@ class _Listening:
 
 
 def own_folder(folder: Path) -> None:
-    """Make the folder, for its user alone.
+    """Create the folder, for its user alone.
 
     Raises:
-        UsageError: it is there, and somebody else's or open to others.
-        OSError: it cannot be made.
+        UsageError: it exists, and is accessible to other users or belongs to one.
+        OSError: it cannot be created.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
@@ -280,7 +280,7 @@ def own_folder(folder: Path) -> None:
 
 
 def _bind(port: int, before: int) -> socket.socket:
-    """A listening socket of the loopback address."""
+    """Open a listening socket on the loopback address."""
     for wanted in [port] if port else [before, 0] if before else [0]:
         listener = socket.socket(socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -299,17 +299,17 @@ def _bind(port: int, before: int) -> socket.socket:
 
 
 def _is_same_user(line: Any) -> bool:
-    """Whether the other end is a program of this user (SO_PEERCRED of unix(7)); root is let in,
+    """Whether the peer is a program of this user (SO_PEERCRED of unix(7)); root is accepted
     too.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the folder is this user's alone
+        return True  # the folder is private to this user
     data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return _CREDENTIALS.unpack(data)[1] in (os.getuid(), 0)
 
 
 def _forget_if_dead(path: Path) -> None:
-    """Remove the socket of a process that is gone, and its token."""
+    """Remove the socket and token of an ended process."""
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
         probe.settimeout(0.2)
         try:

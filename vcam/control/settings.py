@@ -1,5 +1,5 @@
-"""The settings file while a run lasts: its profiles, what is saved into it, and what its changes
-change.
+"""The settings file during a run: profiles, saving, and applying
+changes.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _LOOK_S = 1.0
 Options = Mapping[str, Any]
 """Options of `vcam run`, by name."""
 _LIVE = ("effect", "source", "engine", "mirror", "grow", "feather")
-"""Those that can change while a run lasts."""
+"""Options that can change during a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings file of a run.
 
-    path: of the file, which need not exist. read: what it says of `vcam run` with a profile, or
-    None for none; raises UsageError. fixed: options that the command line or the environment gave,
-    which outrank the file. profile: the one that the run was started with.
+    path: of the file, which may be missing. read: returns its options for `vcam run` with a
+    profile, or None for none; raises UsageError. fixed: options from the command line or the
+    environment, which override the file. profile: the run's initial profile.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Settings:
     profile: str | None = None
 
     def profiles(self) -> list[str]:
-        """Their names, in the order of the file.
+        """Names of the profiles, in the order of the file.
 
         Raises:
             UsageError: the file cannot be read.
@@ -53,20 +53,20 @@ class Settings:
         return list(_tables(self.path).get("profile", {}))
 
     def changes_to(self, name: str) -> dict[str, object]:
-        """What a run must change to be as a profile says; options that cannot change while it runs
-        stay.
+        """The changes that apply a profile to a run; options that cannot change during a run are
+        left out.
 
         Raises:
-            UsageError: there is no such profile, or the file is wrong.
+            UsageError: there is no such profile, or the file is invalid.
         """
         return _changes(self.read(name))
 
     def save(self, name: str | None, wanted: Wanted) -> Path:
-        """Write what a run does into a profile, or without a name into [run]; all else in the file
-        stays as it is.
+        """Save the state of a run to a profile, or to [run] without a name; the rest of the file is
+        kept.
 
         Raises:
-            UsageError: the name is no name, or the file is wrong or cannot be written.
+            UsageError: the name is invalid, or the file is invalid or not writable.
         """
         import tomlkit
         from tomlkit.exceptions import TOMLKitError
@@ -103,10 +103,10 @@ class Settings:
         return self.path
 
     def check(self) -> None:
-        """Read the file with every profile and what effects and values it names.
+        """Validate the file with every profile, including names and values of effects.
 
         Raises:
-            UsageError: it is wrong; the message has the line and key if it can be told.
+            UsageError: it is invalid; the message contains the line and key if known.
         """
         try:
             for name in (None, *self.profiles()):
@@ -115,16 +115,16 @@ class Settings:
             raise UsageError(located(self.path, str(error))) from error
 
     def at(self, path: Path, known: Known) -> Settings:
-        """The same, of another file."""
+        """The same settings from another file."""
         return replace(
             self, path=path, read=lambda name: read_defaults(path, name, known).get("run", {})
         )
 
     def live(self) -> dict[str, object]:
-        """What the file, below the command line, says of a run now.
+        """The options that the file, overridden by the command line, gives a run now.
 
         Raises:
-            UsageError: the file is wrong.
+            UsageError: the file is invalid.
         """
         return _changes({**self.read(self.profile), **self.fixed})
 
@@ -141,7 +141,7 @@ def _changes(options: Options) -> dict[str, object]:
 
 
 class Watch:
-    """Notices that the settings file was saved. Belongs to one thread."""
+    """Detects changes of the settings file. Used by one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -149,14 +149,14 @@ class Watch:
         self._said: dict[str, object] | None = None
         try:
             self._said = settings.live()
-        except VcamError:  # the run has started with what was right then
+        except VcamError:  # the run started with earlier, valid settings
             self._said = None
 
     def look(self) -> dict[str, object] | None:
-        """What changed in it since the last look: changes of a run; None if the file is as it was.
+        """Return the changes of a run since the last call; None if the file is unchanged.
 
         Raises:
-            UsageError: the file is wrong; the message has its line and key.
+            UsageError: the file is invalid; the message contains the line and key.
         """
         stamp = self._stamped()
         if stamp == self._stamp:
@@ -183,9 +183,9 @@ class Watch:
 
 
 class Reloader:
-    """Has a run take up what is saved into the settings file; for the pipeline's ticks.
+    """Applies changes of the settings file to a run; called by the pipeline's ticks.
 
-    A file that is wrong changes nothing: the run keeps the settings of before, and says why.
+    An invalid file changes nothing: the run keeps its settings, and reports the error.
     """
 
     def __init__(self, settings: Settings, control: Control) -> None:
@@ -193,7 +193,7 @@ class Reloader:
         self._due_s = 0.0
 
     def tick(self) -> None:
-        """Look about once a second."""
+        """Check about once a second."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return
@@ -203,7 +203,7 @@ class Reloader:
             if changes:
                 self._control.set(changes)
         except VcamError as error:
-            _log.warning("settings file: %s; the settings of before stay", error)
+            _log.warning("settings file: %s; the previous settings stay in effect", error)
             self._control.say_settings(str(error))
         else:
             if changes is not None:
@@ -211,7 +211,7 @@ class Reloader:
 
 
 def located(path: Path, message: str) -> str:
-    """The message with the line that it speaks of, if the file names that key or value once."""
+    """Add the line number to the message, if the key or value occurs once in the file."""
     if re.search(r"at line \d+", message):
         return message
     try:

@@ -1,4 +1,4 @@
-"""The newest pictures of a run, for previews and snapshots; nothing is kept while nobody looks."""
+"""The newest pictures of a run, for previews and snapshots; kept only while needed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from vcam.matting.refine import Mask
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One moment.
+    """One moment of a run.
 
-    number: counts. sent: what the sink was sent. before: the frame that it was made of; None for a
-    card and for a picture that is sent again. mask: of that frame, if an effect looked for the
-    person.
+    number: a counter. sent: the picture given to the sink. before: the frame it was made from; None
+    for a card and for a repeated picture. mask: of that frame, if an effect used the mask.
     """
 
     number: int
@@ -27,7 +26,7 @@ class Shot:
 
 
 class Tap:
-    """Holds the newest moment while somebody looks. Every method may be called from any thread."""
+    """Keeps the newest shot while it is needed. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -37,11 +36,11 @@ class Tap:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody looks."""
+        """Whether shots are needed."""
         return self._lookers > 0
 
     def offer(self, sent: Frame, before: Frame | None = None, mask: Mask | None = None) -> None:
-        """A picture was sent; costs nothing if nobody looks."""
+        """Report a sent picture; costs nothing if shots are not needed."""
         if not self._lookers:
             return
         with self._changed:
@@ -52,7 +51,7 @@ class Tap:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Have pictures kept while the block runs."""
+        """Keep shots while the block runs."""
         with self._changed:
             self._lookers += 1
         try:
@@ -64,7 +63,7 @@ class Tap:
                     self._shot = None
 
     def after(self, number: int, timeout_s: float) -> Shot | None:
-        """The newest moment later than `number`; None if none comes in time."""
+        """The newest shot later than `number`; None if none comes in time."""
         with self._changed:
             if not self._changed.wait_for(
                 lambda: self._shot is not None and self._shot.number > number, timeout_s
@@ -73,6 +72,6 @@ class Tap:
             return self._shot
 
     def newest(self) -> int:
-        """The number of the newest moment; 0 before the first."""
+        """The number of the newest shot; 0 before the first."""
         with self._changed:
             return self._count

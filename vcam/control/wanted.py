@@ -1,4 +1,4 @@
-"""What a run is to do at the moment, and how requests change it. Imports no picture library."""
+"""The desired state of a run, and changes to it. Imports no picture library."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vcam.effects.params import Param
 from vcam.errors import UsageError
 
 Plain = float | str | bool
-"""A value as JSON takes it."""
+"""A JSON value."""
 Changes = Mapping[str, object]
-"""What is asked for, by key: "blur.strength": 0.7, "teeth": "on", "mirror": True, "order":
+"""Requested changes, by key: "blur.strength": 0.7, "teeth": "on", "mirror": True, "order":
 ["teeth", "blur"].
 """
 
@@ -39,21 +39,21 @@ SETTINGS = {
     "feather": FEATHER,
     "paused": Param("paused", "switch", "show a card and switch the camera off", False),
 }
-"""What can be changed beside the effects."""
+"""Settings other than effects."""
 
 _SWITCH = Param("on", "switch", "on or off", False)
 
 
 @dataclass(frozen=True, slots=True)
 class Worn:
-    """One effect of the chain. name: of EFFECTS; values: plain, by parameter."""
+    """One effect of the chain. name: a key of EFFECTS; values: JSON values, by parameter."""
 
     name: str
     values: Mapping[str, Plain] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
-        """As users write it: NAME[:KEY=VALUE,...]."""
+        """Format as users write it: NAME[:KEY=VALUE,...]."""
         spec = find_effect(self.name)
         said = [
             f"{p.name}={_text(self.values[p.name])}" for p in spec.params if p.name in self.values
@@ -63,9 +63,9 @@ class Worn:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a run is to do.
+    """The desired state of a run.
 
-    effects: the chain in order, those of faces first. asleep: the last values of effects that are
+    effects: the chain in order, face effects first. asleep: the last values of effects that are
     off, by name.
     source, engine: as on the command line. grow, feather: pixels of the output.
     """
@@ -80,7 +80,7 @@ class Wanted:
     asleep: Mapping[str, Mapping[str, Plain]] = field(default_factory=dict)
 
     def ids(self) -> dict[str, int]:
-        """Where each effect is in the chain; the second of a name is called NAME2."""
+        """The index of each effect in the chain; the second one of a name is called NAME2."""
         places: dict[str, int] = {}
         for place, worn in enumerate(self.effects):
             count = sum(other.name == worn.name for other in self.effects[:place])
@@ -88,8 +88,8 @@ class Wanted:
         return places
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; `effects` has every known effect, those that are on with their place
-        in the chain.
+        """Return it as JSON values; `effects` lists every known effect, active ones with their
+        index in the chain.
         """
         on = [
             {
@@ -110,7 +110,7 @@ class Wanted:
         return {"effects": [*on, *off], **rest}
 
     def options(self) -> dict[str, Any]:
-        """As a table [run] of the settings file holds it."""
+        """Return it as a table [run] of the settings file."""
         return {
             "effect": [worn.text for worn in self.effects],
             "source": self.source,
@@ -122,11 +122,11 @@ class Wanted:
 
 
 def wanted_of(options: Mapping[str, Any]) -> Wanted:
-    """What the options of `vcam run` say: "effect", a list of texts, "source", "engine", "mirror",
+    """Convert the options of `vcam run`: "effect", a list of texts, "source", "engine", "mirror",
     "grow", "feather".
 
     Raises:
-        UsageError: an effect or value that does not fit.
+        UsageError: an effect or value is invalid.
     """
     texts = options.get("effect") or ("blur",)
     texts = [texts] if isinstance(texts, str) else list(texts)
@@ -136,11 +136,11 @@ def wanted_of(options: Mapping[str, Any]) -> Wanted:
 
 
 def changed(wanted: Wanted, changes: Changes) -> Wanted:
-    """What is wanted after these changes, all of them or none.
+    """Apply changes, all of them or none; return the new state.
 
     Raises:
-        UsageError: an unknown key, a value that does not fit, or the room would be left without an
-            effect.
+        UsageError: a key is unknown, a value is invalid, or no effect would be left to hide the
+            room.
     """
     room_before = {w.name for w in wanted.effects if is_about_room(w.name)}
     ordered = dict(
@@ -199,7 +199,7 @@ def _switched(wanted: Wanted, kind: str, place: int | None, on: bool) -> Wanted:
 
 
 def _with_value(wanted: Wanted, kind: str, place: int | None, name: str, value: object) -> Wanted:
-    """A value of an effect, which is switched on by it."""
+    """Set a parameter of an effect, which also switches the effect on."""
     params = {param.name: param for param in find_effect(kind).params}
     if name not in params:
         known = ", ".join(params) or "none"
@@ -222,7 +222,7 @@ def _in_order(wanted: Wanted, value: object) -> Wanted:
 
 
 def _all_new(wanted: Wanted, value: object) -> Wanted:
-    """Other effects in place of all, as texts."""
+    """Replace all effects, given as texts."""
     if (
         isinstance(value, str)
         or not isinstance(value, Sequence)
@@ -238,7 +238,7 @@ def _all_new(wanted: Wanted, value: object) -> Wanted:
 
 
 def _only_one_way(wanted: Wanted, room_before: set[str]) -> Wanted:
-    """`none` shows the room and the others hide it: what was switched on last wins."""
+    """`none` shows the room and other effects hide it: the one switched on last wins."""
     room = {w.name for w in wanted.effects if is_about_room(w.name)}
     if "none" not in room or len(room) == 1:
         return wanted
@@ -250,7 +250,7 @@ def _only_one_way(wanted: Wanted, room_before: set[str]) -> Wanted:
 
 
 def _checked(wanted: Wanted) -> Wanted:
-    """Effects of faces first; the room is never shown because its last effect was switched off."""
+    """Order face effects first; switching the last room effect off never shows the room."""
     if not any(is_about_room(worn.name) for worn in wanted.effects):
         asleep = {name: values for name, values in wanted.asleep.items() if name != "blur"}
         blur = Worn("blur", wanted.asleep.get("blur", {}))

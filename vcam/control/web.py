@@ -28,7 +28,7 @@ from vcam.errors import UsageError, VcamError
 USUAL_BYTES = 64 * 1024
 MOST_PAGES = 8
 _SEND_S = 5.0
-"""A page that takes nothing for so long is let go."""
+"""A page that does not read for this long is disconnected."""
 _FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -40,18 +40,18 @@ _HEAD = struct.Struct("<II")
 
 
 def most_bytes(path: str) -> int:
-    """Of a body sent to that path."""
+    """Maximum size of a request body for that path."""
     return MOST_BYTES + 1024 if path == _UPLOADS else USUAL_BYTES
 
 
 class Web:
-    """Answers requests about one run.
+    """Serves requests about one run.
 
     Args:
-        actions: what they lead to.
-        exchange: gives the token for a ticket, or for the token of the run before this one; None
-            for anything else.
-        metrics: whether /metrics is there.
+        actions: the operations on the run.
+        exchange: returns the token for a ticket, or for the token of the previous run; None for any
+            other text.
+        metrics: whether /metrics exists.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Web:
         self._pages = 0
         self._exchanges = Rate(1, 10)
         self._routes: list[tuple[str, str, str, Any]] = [
-            ("GET", "/api/run", "the run at this moment", self._of(actions.about)),
+            ("GET", "/api/run", "the current state of the run", self._of(actions.about)),
             ("PATCH", "/api/run", "change the run: an object of keys and values", self._set),
-            ("GET", "/api/schema", "what can be set", self._of(actions.schema)),
-            ("POST", "/api/toggle/{key}", "switch something to the other way", self._toggle),
+            ("GET", "/api/schema", "the schema of all settings", self._of(actions.schema)),
+            ("POST", "/api/toggle/{key}", "toggle a setting", self._toggle),
             ("POST", "/api/stop", "end the run", self._stop),
-            ("GET", "/api/snapshot.png", "the next picture that is sent", self._snapshot),
+            ("GET", "/api/snapshot.png", "the next sent picture", self._snapshot),
             ("GET", "/api/devices", "cameras", self._of(actions.devices)),
             ("GET", "/api/engines", "engines with their cost", self._of(actions.engines)),
             (
@@ -76,33 +76,33 @@ class Web:
                 "measure an engine",
                 self._named(actions.measure),
             ),
-            ("GET", "/api/doctor", "what vcam doctor finds", self._of(actions.doctor)),
+            ("GET", "/api/doctor", "the findings of vcam doctor", self._of(actions.doctor)),
             (
                 "GET",
                 _UPLOADS,
                 "backgrounds",
                 self._of(lambda: [b.to_dict() for b in actions.gallery.list()]),
             ),
-            ("PUT", _UPLOADS, "upload a picture; ?name= is what it is called", self._upload),
-            ("DELETE", _UPLOADS + "/{name}", "remove one of your own", self._named(self._remove)),
+            ("PUT", _UPLOADS, "upload a picture; ?name= is its label", self._upload),
+            ("DELETE", _UPLOADS + "/{name}", "remove an upload", self._named(self._remove)),
             ("GET", _UPLOADS + "/{name}/thumbnail.jpg", "a small picture", self._thumbnail),
             ("GET", "/api/profiles", "profiles of the settings file", self._of(actions.profiles)),
             (
                 "PUT",
                 "/api/profiles/{name}",
-                "save what the run does",
+                "save the state of the run",
                 self._named(actions.save_profile),
             ),
             (
                 "POST",
                 "/api/profiles/{name}/use",
-                "be as a profile says",
+                "apply a profile",
                 self._named(actions.use_profile),
             ),
             (
                 "POST",
                 "/api/settings",
-                "save what the run does as usual",
+                "save the state of the run as the default settings",
                 self._of(partial(actions.save_profile, None)),
             ),
         ]
@@ -235,8 +235,8 @@ class Web:
         return Response(data, media_type="image/jpeg")
 
     async def _live(self, socket: WebSocket) -> None:
-        """One page: events and answers as JSON, pictures as bytes, each only after the page took
-        the last one.
+        """Serve one page: events and responses as JSON, pictures as bytes; each picture only after
+        the page confirmed the last one.
         """
         if self._pages >= MOST_PAGES:
             return await socket.close(1013, f"{MOST_PAGES} pages are open; close one")
@@ -251,7 +251,7 @@ class Web:
 
 
 class _Page:
-    """One WebSocket."""
+    """One page's WebSocket."""
 
     def __init__(self, socket: WebSocket, actions: Actions, preview: Preview) -> None:
         self._socket, self._actions, self._preview = socket, actions, preview
@@ -354,8 +354,8 @@ class _Page:
 
 
 def _packed(number: int, pictures: dict[str, bytes]) -> bytes:
-    """The number, how many pictures there are, and for each the place in VIEWS, the length and
-    the JPEG.
+    """Pack the number, the count of pictures, and for each its index in VIEWS, its length and its
+    JPEG.
     """
     parts = [_HEAD.pack(number, len(pictures))]
     parts += [_HEAD.pack(VIEWS.index(view), len(data)) + data for view, data in pictures.items()]
@@ -364,11 +364,9 @@ def _packed(number: int, pictures: dict[str, bytes]) -> bytes:
 
 _RESPONSES = {
     "200": {"description": "done"},
-    "400": {
-        "description": "what was asked for does not fit, or does not open; nothing has changed"
-    },
+    "400": {"description": "the request is invalid, or a part does not open; nothing has changed"},
     "401": {"description": "the token is missing or wrong"},
-    "403": {"description": "asked by another page"},
+    "403": {"description": "the request comes from another page"},
     "413": {"description": "the body is too large"},
     "429": {"description": "too many requests"},
 }
@@ -378,7 +376,7 @@ async def _json(request: Request) -> Any:
     try:
         return json.loads(await request.body())
     except ValueError as error:
-        raise UsageError("the body is no JSON") from error
+        raise UsageError("the body is not valid JSON") from error
 
 
 async def _refused(_: Request, error: Exception) -> Response:

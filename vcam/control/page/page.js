@@ -182,7 +182,7 @@ async function start(data) {
 
 function settingsError(text) {
   $("settings-error").hidden = !text;
-  $("settings-error").textContent = text ? `Settings file: ${text}. The settings of before stay.` : "";
+  $("settings-error").textContent = text ? `Settings file: ${text}. The previous settings stay in effect.` : "";
 }
 
 let state = { name: "starting", reason: "" };
