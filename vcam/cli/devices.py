@@ -1,4 +1,4 @@
-"""The cameras of this machine with their modes, and its virtual cameras."""
+"""`vcam devices`: the cameras of this machine with their modes, and its virtual cameras."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vcam.cli.options import AsJson, Verbose, print_json
 from vcam.linux.procfs import holders
 from vcam.linux.v4l2 import Mode, list_modes, list_nodes
+
+
+def devices(json: AsJson = False, verbose: Verbose = False) -> None:
+    """List cameras with their modes, and virtual cameras.
+
+    Example: `vcam devices --json`
+    """
+    found = find_devices()
+    if json:
+        print_json(found.to_dict())
+        return
+    for line in describe(found):
+        print(line)
 
 
 @dataclass(frozen=True, slots=True)

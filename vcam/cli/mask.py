@@ -1,196 +1,122 @@
-"""The work of `vcam mask`: masks of pictures, and films of masks."""
+"""`vcam mask`: masks of pictures and films, written to files."""
 
 from __future__ import annotations
 
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from vcam.assemble import RunRequest
-from vcam.batch import Batch, Item, find_files, is_batch
-from vcam.cli.display import progress
-from vcam.cli.files import DAMAGED, StoppedBy, announce, count
-from vcam.cli.options import OUTLINES
-from vcam.effects.matte import MatteFilm
-from vcam.errors import SourceError, UsageError
-from vcam.masks import (
-    PALETTES,
-    MaskKind,
-    check_names,
-    open_landmarks,
-    open_masks,
-    write_legend,
-    write_masks,
-)
-from vcam.sources import is_picture
-
-FILM_SUFFIXES = ("mp4", "mkv", "mov", "webm")
-_ALPHA_FILMS = ("mov", "webm")
+from vcam.catalogue import AUTO_ENGINE
+from vcam.cli.options import OUTLINES, Backend, Engine, Engines, Recursive, Threads, Verbose
+from vcam.cli.signals import stopped_by
+from vcam.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class MaskRequest:
-    """The options of `vcam mask`. landmarks, outlines: files about faces instead of masks. film:
-    the suffix of films of masks. what: appended to the stem of each name.
+def mask(
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Pictures, films, folders or patterns of them.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; created.")],
+    engine: Engine = AUTO_ENGINE,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Minimum share of person, or of the class."),
+    ] = None,
+    heatmap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS", help="Soft values 0..255 of a class: person; face, lips, teeth ..."
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="With a face engine: the number of each class, 0..8.")
+    ] = False,
+    palette: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[NAME]",
+            help="With a face engine: a colour for each class, vcam or easyportrait; and a legend.",
+        ),
+    ] = None,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="The 478 points of each face, as JSON.")
+    ] = False,
+    overlay: Annotated[
+        str,
+        typer.Option(
+            metavar="[OPACITY]",
+            help="The mask over the picture, 0..1; without a number: the outlines of its faces.",
+        ),
+    ] = "",
+    film: Annotated[
+        str,
+        typer.Option(
+            help="Of films: mp4 and mkv are grey; mov (ProRes 4444) and webm (VP9) are the film"
+            " with the mask as transparency."
+        ),
+    ] = "mp4",
+    suffix: Annotated[
+        str, typer.Option(metavar="TEXT", help="Text after each file's stem, for instance _lips.")
+    ] = "",
+    recursive: Recursive = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace masks that exist.")
+    ] = False,
+    backend: Backend = "auto",
+    threads: Threads = 1,
+    engines: Engines = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write a mask of the people in each picture, an 8-bit PNG of the picture's own size and stem,
+    and in each film, a film of its own length.
+
+    Examples:
+
+    ```sh
+    vcam mask photo.jpg --out masks
+    vcam mask holiday/ --out masks --heatmap person
+    # the picture with people coloured
+    vcam mask photo.jpg --out masks --overlay 0.5
+    # a film with transparency
+    vcam mask talk.mp4 --out masks --film mov
+    # the parts of faces: 0 background, 1 person, 2 skin, 3 left brow, 4 right
+    # brow, 5 left eye, 6 right eye, 7 lips, 8 teeth
+    vcam mask photo.jpg --out masks --engine portraitnet_face_fp32 --labels
+    # the points of faces in faces/photo.json, and the picture with their
+    # outlines in faces/photo.png
+    vcam mask photo.jpg --out faces --landmarks --overlay
+    ```
     """
+    from vcam.cli.masking import FILM_SUFFIXES, MaskRequest, kind_of, run_masks
 
-    sources: tuple[str, ...]
-    out: Path
-    kind: MaskKind
-    landmarks: bool
-    outlines: bool
-    film: str
-    what: str
-    recursive: bool
-    overwrite: bool
-    engine: str
-    engines: tuple[Path, ...]
-    backend: str
-    threads: int
-
-
-def kind_of(
-    labels: bool, palette: str | None, heatmap: str | None, threshold: float | None, overlay: str
-) -> MaskKind:
-    """Determine the kind of mask from the options.
-
-    Raises:
-        UsageError: they contradict each other, or a value is invalid.
-    """
-    named = {"--labels": labels, "--palette": palette is not None, "--heatmap": heatmap is not None}
-    if overlay == OUTLINES:
-        named["--overlay"] = True
-    if len(given := [name for name, on in named.items() if on]) > 1:
-        raise UsageError(f"{' and '.join(given)} are different masks of one name; give one of them")
-    if palette is not None and palette not in PALETTES:
-        raise UsageError(f"--palette {palette}: unknown; known: {', '.join(PALETTES)}")
-    if threshold is not None and (labels or palette is not None):
-        raise UsageError("--threshold cuts the mask of one class; say which: --heatmap CLASS")
-    kind = "labels" if labels else "palette" if palette is not None else heatmap
-    return MaskKind(kind, threshold, palette or "vcam", _opacity(overlay))
-
-
-def _opacity(text: str) -> float | None:
-    if text in ("", OUTLINES):
-        return None
-    try:
-        opacity = float(text)
-    except ValueError:
-        opacity = -1.0
-    if not 0 <= opacity <= 1:
-        raise UsageError(f"--overlay {text}: write a number from 0 to 1, for instance 0.5")
-    return opacity
-
-
-def run_masks(request: MaskRequest, stopped_by: StoppedBy) -> None:
-    """Make the masks.
-
-    Raises:
-        typer.Exit: some pictures or films were unreadable; the status is `DAMAGED`.
-        VcamError: no mask can be made.
-    """
-    start_s = time.monotonic()
-    pictures, films, skipped = _found(request)
-    for why in skipped:
-        print(f"vcam: skipped {why}", file=sys.stderr)
-    if films and (request.landmarks or request.outlines or request.kind.kind == "labels"):
-        raise UsageError(f"{films[0].source}: films have masks of people only; leave it out")
-    failed = len(skipped)
-    if pictures:
-        check_names(pictures, request.what)
-        failed += _pictures(request, pictures)
-    if films:
-        failed += _films(request, films, stopped_by)
-    done = len(pictures) + len(films) + len(skipped) - failed
-    seconds = time.monotonic() - start_s
-    left = f"; {failed} skipped or damaged" if failed else ""
-    announce(f"{count(done, 'mask')} in {request.out}, {seconds:.1f} s{left}")
-    if failed:
-        raise typer.Exit(DAMAGED if done > 0 else 1)
-
-
-def _found(request: MaskRequest) -> tuple[dict[Path, Path], list[Item], list[str]]:
-    """Pictures with the paths of their masks, films, and unreadable files."""
-    pictures: dict[Path, Path] = {}
-    films: list[Item] = []
-    skipped: list[str] = []
-    for text in request.sources:
-        pairs = [(Path(text), Path(Path(text).name))]
-        if is_batch(text):
-            pairs = find_files(text, request.recursive, but_not=request.out)
-        for path, inside in pairs:
-            try:
-                is_still = is_picture(path)
-            except SourceError as error:
-                skipped.append(str(error))
-                continue
-            if is_still:
-                pictures[path] = inside
-            else:
-                name = f"{inside.stem}{request.what}.{request.film}"
-                films.append(Item(path, request.out / inside.with_name(name), is_picture=False))
-    return pictures, films, skipped
-
-
-def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> int:
-    """Process the pictures; return how many were unreadable."""
-    failed = 0
-    about = (request.engine, request.engines, request.backend, request.threads)
-    faces = request.landmarks or request.outlines
-    suffixes = [".json"] * request.landmarks + [".png"] * (request.outlines or not faces)
-    with (
-        open_landmarks(*about, suffixes) if faces else open_masks(*about, request.kind) as mask_of,
-        progress("masks", len(pictures)) as step,
-    ):
-        made = write_masks(
-            mask_of,
-            list(pictures),
-            request.out,
-            request.overwrite,
-            suffixes,
-            pictures,
-            request.what,
-        )
-        for _, error in made:
-            step(1)
-            if error is not None:
-                failed += 1
-                print(f"vcam: skipped {error}", file=sys.stderr)
-    if request.kind.kind == "palette" and failed < len(pictures):
-        write_legend(request.out, request.kind.palette)
-    return failed
-
-
-def _films(request: MaskRequest, films: list[Item], stopped_by: StoppedBy) -> int:
-    """Process the films; return how many were unreadable or incomplete."""
-    kind = request.kind
-    with_alpha = request.film in _ALPHA_FILMS and kind.overlay is None
-    run = RunRequest(
-        source="",
-        sink="",
-        effects=("remove",) if with_alpha else (),
-        engine=request.engine,
-        engines=request.engines,
-        backend=request.backend,
-        threads=request.threads,
-        overwrite=request.overwrite,
-        sound=False,
+    outlines = overlay == OUTLINES
+    kind = kind_of(labels, palette, heatmap, threshold, overlay)
+    others = {
+        "--labels": labels,
+        "--palette": palette is not None,
+        "--heatmap": heatmap is not None,
+        "--threshold": threshold is not None,
+        "--overlay with a number": kind.overlay is not None,
+    }
+    if landmarks and (given := [name for name, on in others.items() if on]):
+        raise UsageError(f"--landmarks goes with --overlay alone, not with {' and '.join(given)}")
+    if film not in FILM_SUFFIXES:
+        raise UsageError(f"--film {film}: unknown; known: {', '.join(FILM_SUFFIXES)}")
+    request = MaskRequest(
+        tuple(images),
+        out,
+        kind,
+        landmarks,
+        outlines,
+        film,
+        suffix,
+        recursive,
+        overwrite,
+        engine,
+        tuple(engines or ()),
+        backend,
+        threads,
     )
-    if kind.kind not in (None, "person") or (with_alpha and kind.threshold is not None):
-        raise UsageError(
-            f"{films[0].source}: films have masks of people only, soft if they have alpha;"
-            " leave out other options"
-        )
-    own = None if with_alpha else [MatteFilm(kind.threshold, kind.overlay)]
-    batch = Batch(run, films, own)
-    failed = 0
-    with stopped_by(batch.stop), progress("films", len(films)) as step:
-        for _, trouble in batch.run():
-            step(1)
-            if trouble is not None:
-                failed += 1
-                print(f"vcam: skipped {trouble.why}", file=sys.stderr)
-    return failed
+    run_masks(request, stopped_by)

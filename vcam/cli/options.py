@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from vcam.cli import terminal
 from vcam.config import Known
-from vcam.errors import SinkError
+from vcam.errors import SinkError, UsageError
 from vcam.text import one_line
 
 
@@ -80,6 +80,37 @@ RunThreads = Annotated[
 ]
 
 
+EffectList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--effect",
+        "-e",
+        metavar="NAME[:KEY=VALUE,...]",
+        help=(
+            "For the room: blur[:STRENGTH], image:FILE, video:FILE, color[:#RRGGBB],"
+            " remove[:#RRGGBB], none. For faces: teeth[:STRENGTH], skin[:STRENGTH],"
+            " eyes:COLOR[,strength=S], redeye, lips:COLOR[,strength=S], brows, blush,"
+            " eyeshadow (as lips), concealer[:STRENGTH]. Repeatable; face effects come first."
+            " Without a room effect, the room is blurred."
+        ),
+    ),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="WxH", help="Frame size; the picture is cropped, never stretched."
+    ),
+]
+Grow = Annotated[
+    float,
+    typer.Option(
+        min=-64, max=64, help="Grow the person by N pixels; a negative number shrinks it."
+    ),
+]
+Feather = Annotated[
+    float, typer.Option(min=0, max=64, help="Soften the edge of the person over N pixels.")
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Include subfolders.")]
 OUTLINES = "outlines"
 """The value of `--overlay` without a number."""
 
@@ -100,6 +131,26 @@ class MaskCommand(TyperCommand):
             if word in _ALONE and (following.startswith("-") or Path(following).exists()):
                 filled.append(_ALONE[word])
         return super().parse_args(ctx, filled)
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Parse a value of `--size`.
+
+    Raises:
+        UsageError: it is not WIDTHxHEIGHT, or a side is odd or out of range.
+    """
+    if text is None:
+        return None
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size {text!r}: write WIDTHxHEIGHT, for instance 1280x720")
+    size = (int(width), int(height))
+    if any(n < 16 or n > 7680 or n % 2 for n in size):
+        raise UsageError(
+            f"--size {text}: both must be even, from 16 to 7680; try"
+            f" {size[0] // 2 * 2}x{size[1] // 2 * 2}"
+        )
+    return size
 
 
 def print_json(value: object) -> None:
