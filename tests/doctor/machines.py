@@ -9,7 +9,8 @@ from typing import Any
 from vcam.doctor import ON_LINUX
 from vcam.doctor.machine import Machine
 from vcam.doctor.verdict import Verdict
-from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Mode, Node
+from vcam.linux.v4l2 import LOOPBACK_DRIVER, Mode, Node
+from vcam.linux.videodev2 import V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_OUTPUT
 
 RELEASE = "6.1.0-56-amd64"
 OPTIONS = "etc/modprobe.d/vcam.conf"
@@ -19,10 +20,12 @@ LOADED = {
     "sys/module/v4l2loopback/parameters/exclusive_caps": "Y,N\n",
 }
 
-IDLE = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=CAP_VIDEO_OUTPUT)
-WRITTEN = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=CAP_VIDEO_CAPTURE)
-BOTH = Node("/dev/video11", LOOPBACK_DRIVER, "plain", caps=CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT)
-CAMERA = Node("/dev/video0", "uvcvideo", "HD Webcam", caps=CAP_VIDEO_CAPTURE)
+IDLE = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=V4L2_CAP_VIDEO_OUTPUT)
+WRITTEN = Node("/dev/video10", LOOPBACK_DRIVER, "vcam", caps=V4L2_CAP_VIDEO_CAPTURE)
+BOTH = Node(
+    "/dev/video11", LOOPBACK_DRIVER, "plain", caps=V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_OUTPUT
+)
+CAMERA = Node("/dev/video0", "uvcvideo", "HD Webcam", caps=V4L2_CAP_VIDEO_CAPTURE)
 HD = [Mode("YUYV", 640, 480, 30.0), Mode("MJPG", 1280, 720, 30.0)]
 
 

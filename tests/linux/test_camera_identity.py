@@ -9,13 +9,14 @@ import pytest
 
 from vcam.errors import SourceError
 from vcam.linux.camera_identity import CameraId, find_again, identify
-from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, Node
+from vcam.linux.v4l2 import Node
+from vcam.linux.videodev2 import V4L2_CAP_VIDEO_CAPTURE
 
 BUS = "usb-0000:00:14.0-6"
 OTHER_BUS = "usb-0000:00:14.0-2"
 
 
-def node(path: str, card: str = "C920", bus: str = BUS, caps: int = CAP_VIDEO_CAPTURE) -> Node:
+def node(path: str, card: str = "C920", bus: str = BUS, caps: int = V4L2_CAP_VIDEO_CAPTURE) -> Node:
     return Node(path, "uvcvideo", card, bus, caps)
 
 

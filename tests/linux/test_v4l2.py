@@ -3,37 +3,68 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import stat
 import subprocess
 import sys
+from ctypes import sizeof
 from pathlib import Path
 
 import pytest
 
 from vcam.linux import procfs, v4l2
+from vcam.linux import videodev2 as kernel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
 
-def test_structures_have_the_sizes_of_the_kernel_header() -> None:
-    assert v4l2._CAPABILITY.size == 104
-    assert v4l2._FMTDESC.size == 64
-    assert v4l2._FRMSIZE.size == 44
-    assert v4l2._FRMIVAL.size == 52
-    assert v4l2._STREAMPARM.size == 204
-    assert v4l2._FORMAT.size == (208 if sys.maxsize > 2**32 else 204)
+STRUCTURES = [
+    kernel.v4l2_capability,
+    kernel.v4l2_fmtdesc,
+    kernel.v4l2_frmsizeenum,
+    kernel.v4l2_frmivalenum,
+    kernel.v4l2_format,
+    kernel.v4l2_pix_format,
+    kernel.v4l2_streamparm,
+    kernel.v4l2_outputparm,
+    kernel.v4l2_buffer,
+    kernel.v4l2_event,
+    kernel.v4l2_event_subscription,
+]
+CONSTANTS = [name for name in vars(kernel) if name.startswith(("V4L2_", "VIDEO_", "VIDIOC_"))]
 
 
-@pytest.mark.skipif(sys.maxsize < 2**32, reason="the numbers are those of 64-bit systems")
-def test_requests_have_the_numbers_of_the_kernel_header() -> None:
-    assert v4l2.VIDIOC_QUERYCAP == 0x80685600
-    assert v4l2.VIDIOC_ENUM_FMT == 0xC0405602
-    assert v4l2.VIDIOC_S_FMT == 0xC0D05605
-    assert v4l2.VIDIOC_QUERYBUF == 0xC0585609
-    assert v4l2.VIDIOC_STREAMON == 0x40045612
-    assert v4l2.VIDIOC_S_PARM == 0xC0CC5616
-    assert v4l2.VIDIOC_ENUM_FRAMESIZES == 0xC02C564A
-    assert v4l2.VIDIOC_ENUM_FRAMEINTERVALS == 0xC034564B
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_layouts_and_numbers_are_those_of_the_kernel_header(tmp_path: Path) -> None:
+    expected, lines = {}, []
+    for structure in STRUCTURES:
+        expected[structure.__name__] = sizeof(structure)
+        lines.append(f"P({structure.__name__}, sizeof(struct {structure.__name__}))")
+        for field, *_ in structure._fields_:
+            if field.startswith("_"):  # the union has no name in the header
+                continue
+            place = f"{structure.__name__}.{field}"
+            expected[place] = getattr(structure, field).offset
+            lines.append(f"P({place}, offsetof(struct {structure.__name__}, {field}))")
+    for field in ("discrete", "stepwise"):
+        for structure in (kernel.v4l2_frmsizeenum, kernel.v4l2_frmivalenum):
+            place = f"{structure.__name__}.{field}"
+            expected[place] = getattr(structure, field).offset
+            lines.append(f"P({place}, offsetof(struct {structure.__name__}, {field}))")
+    for name in CONSTANTS:
+        expected[name] = getattr(kernel, name)
+        lines.append(f"P({name}, {name})")
+    code = tmp_path / "oracle.c"
+    code.write_text(
+        "#include <stddef.h>\n#include <stdio.h>\n#include <linux/videodev2.h>\n"
+        '#define P(name, value) printf("%s %llu\\n", #name, (unsigned long long)(value));\n'
+        "int main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n"
+    )
+    if subprocess.run(["gcc", code, "-o", tmp_path / "oracle"], check=False).returncode:
+        pytest.skip("the kernel's headers are not installed")
+    said = subprocess.run([tmp_path / "oracle"], capture_output=True, text=True, check=True).stdout
+    found = {name: int(value) for name, value in (line.split() for line in said.splitlines())}
+    assert found == expected
 
 
 @pytest.mark.parametrize(

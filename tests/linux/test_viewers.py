@@ -54,12 +54,7 @@ def heard(watch: Mappings | LoopbackReaders, wanted: bool, patience_s: float = 5
     return True
 
 
-def test_the_event_has_the_layout_and_numbers_of_the_kernel_header() -> None:
-    assert readers._SUBSCRIPTION.size == 32
-    if sys.maxsize > 2**32:
-        assert readers._EVENT.size == 136
-        assert readers._SUBSCRIBE_EVENT == 0x4020565A
-        assert readers._DEQUEUE_EVENT == 0x80885659
+def test_the_event_has_the_number_of_the_driver() -> None:
     assert readers._CLIENT_USAGE == 0x10E00001
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.sinks.pictures import quadrants
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Matrix
-from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, LOOPBACK_DRIVER, Node, PixFormat
+from vcam.linux.v4l2 import LOOPBACK_DRIVER, Node, PixFormat
+from vcam.linux.videodev2 import V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_OUTPUT
 from vcam.sinks import SinkRequest
 from vcam.sinks.v4l2 import (
     V4l2Sink,
@@ -25,10 +26,10 @@ from vcam.sinks.v4l2 import (
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
-BOTH = CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT
+BOTH = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_OUTPUT
 
 
-def loopback(path: str, caps: int = CAP_VIDEO_OUTPUT, card: str = "Dummy") -> Node:
+def loopback(path: str, caps: int = V4L2_CAP_VIDEO_OUTPUT, card: str = "Dummy") -> Node:
     return Node(path, LOOPBACK_DRIVER, card, "platform:v4l2loopback-000", caps)
 
 
@@ -36,7 +37,7 @@ def open_files() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
-WEBCAM = Node("/dev/video0", "uvcvideo", "Integrated Camera", "usb-1", CAP_VIDEO_CAPTURE)
+WEBCAM = Node("/dev/video0", "uvcvideo", "Integrated Camera", "usb-1", V4L2_CAP_VIDEO_CAPTURE)
 FORBIDDEN = Node(
     "/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER"
 )
@@ -49,10 +50,10 @@ FORBIDDEN = Node(
         ([loopback("/dev/video4", caps=0)], "/dev/video4"),
         ([loopback("/dev/video4"), loopback("/dev/video5", card="vcam")], "/dev/video5"),
         (
-            [loopback("/dev/video4", CAP_VIDEO_CAPTURE, "vcam"), loopback("/dev/video5")],
+            [loopback("/dev/video4", V4L2_CAP_VIDEO_CAPTURE, "vcam"), loopback("/dev/video5")],
             "/dev/video5",
         ),
-        ([loopback("/dev/video4", CAP_VIDEO_CAPTURE)], "/dev/video4"),
+        ([loopback("/dev/video4", V4L2_CAP_VIDEO_CAPTURE)], "/dev/video4"),
         ([FORBIDDEN, loopback("/dev/video4", BOTH)], "/dev/video4"),
     ],
 )
@@ -78,7 +79,7 @@ def test_a_loopback_is_chosen_by_its_label() -> None:
     ]
     assert first_loopback(nodes, "second") == "/dev/video2"
     twins = [
-        loopback("/dev/video4", CAP_VIDEO_CAPTURE, "twin"),
+        loopback("/dev/video4", V4L2_CAP_VIDEO_CAPTURE, "twin"),
         loopback("/dev/video5", card="twin"),
     ]
     assert first_loopback([*nodes, *twins], "twin") == "/dev/video5", "the free one"
@@ -103,7 +104,7 @@ def test_a_camera_is_not_written_to() -> None:
 
 
 def test_a_loopback_that_somebody_may_have_left_is_taken() -> None:
-    check_node(loopback("/dev/video987", CAP_VIDEO_CAPTURE))
+    check_node(loopback("/dev/video987", V4L2_CAP_VIDEO_CAPTURE))
     check_node(loopback("/dev/video987", 0))
 
 

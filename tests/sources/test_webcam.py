@@ -16,7 +16,8 @@ import pytest
 from tests.sources.media_files import assert_quadrants, picture, quadrants
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import Matrix, Size
-from vcam.linux.v4l2 import CAP_VIDEO_CAPTURE, CAP_VIDEO_OUTPUT, Node
+from vcam.linux.v4l2 import Node
+from vcam.linux.videodev2 import V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_OUTPUT
 from vcam.sources.base import SourceRequest
 from vcam.sources.camera import Shot
 from vcam.sources.ffmpeg_camera import FFmpegCamera, first_camera
@@ -182,10 +183,14 @@ def test_the_next_options_are_tried_where_the_driver_refuses() -> None:
         FFmpegCamera("test", source, "lavfi", [{"fflags": "nonsense"}]).open()
 
 
-UVC = Node("/dev/video2", "uvcvideo", "Camera", "usb", CAP_VIDEO_CAPTURE)
+UVC = Node("/dev/video2", "uvcvideo", "Camera", "usb", V4L2_CAP_VIDEO_CAPTURE)
 METADATA = Node("/dev/video3", "uvcvideo", "Camera", "usb", 0x00800000)
 LOOPBACK = Node(
-    "/dev/video0", "v4l2 loopback", "vcam", "platform", CAP_VIDEO_CAPTURE | CAP_VIDEO_OUTPUT
+    "/dev/video0",
+    "v4l2 loopback",
+    "vcam",
+    "platform",
+    V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_OUTPUT,
 )
 FORBIDDEN = Node(
     "/dev/video1", problem="permission denied; join its group: sudo usermod -aG video $USER"

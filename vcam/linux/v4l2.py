@@ -1,9 +1,7 @@
-"""Video4Linux2 without a library: what nodes there are, what they can do, and the calls a writer
-needs.
+"""Video4Linux2: list nodes, their capabilities and modes, and the calls that a writer needs.
 
-Layouts and numbers are those of <linux/videodev2.h>. Everything here raises plain `OSError`;
-sources and sinks turn it into their own errors, with the words of `explain`. Importing works on
-every system; on one without V4L2 there are simply no nodes.
+Functions raise `OSError`; sources and sinks convert it to their own errors, with the text of
+`explain`. The module can be imported on every system; without V4L2 there are no nodes.
 """
 
 from __future__ import annotations
@@ -11,31 +9,20 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from ctypes import Structure, c_int
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from vcam.frame import Size
+from vcam.linux import videodev2 as kernel
 from vcam.linux.procfs import held_by
 
-CAP_VIDEO_CAPTURE = 0x00000001
-CAP_VIDEO_OUTPUT = 0x00000002
-CAP_DEVICE_CAPS = 0x80000000
-BUF_TYPE_CAPTURE = 1
-BUF_TYPE_OUTPUT = 2
-FIELD_NONE = 1
-COLORSPACE_SRGB = 8
-XFER_FUNC_SRGB = 2
-YCBCR_ENC_601 = 1
-QUANTIZATION_LIMITED = 2
-PIX_FMT_PRIV_MAGIC = 0xFEEDCAFE  # without it the kernel clears the fields after `priv`
-
 LOOPBACK_DRIVER = "v4l2 loopback"
-"""What v4l2loopback says in `v4l2_capability.driver`."""
+"""The value of `v4l2_capability.driver` for v4l2loopback."""
 
 COMMON_SIZES: tuple[Size, ...] = (
     (1920, 1080),
@@ -48,45 +35,11 @@ COMMON_SIZES: tuple[Size, ...] = (
     (320, 240),
     (320, 180),
 )
-"""The sizes that `list_modes` tries where a driver names a range of sizes instead of a list."""
-
-_CAPABILITY = struct.Struct("=16s32s32sIII12x")
-_FMTDESC = struct.Struct("=III32sII12x")
-_FRMSIZE = struct.Struct("=III6I8x")
-_FRMIVAL = struct.Struct("=IIIII6I8x")
-_FORMAT = struct.Struct(
-    f"=I{struct.calcsize('P') - 4}x12I152x"
-)  # the union holds pointers, so it aligns as they do
-_STREAMPARM = struct.Struct("=I4I184x")
-_INT = struct.Struct("=i")
-_BUFFER = struct.Struct("@5Ill16xIILIII0L")
-_OFFSET = 9
-"""Place of `v4l2_buffer.m.offset` among the fields."""
-
-_MOST_BUFFERS = 32
-_DISCRETE = 1
-_READ, _WRITE = 2, 1
-
-
-def _ioctl_number(direction: int, number: int, size: int) -> int:
-    """`_IOC` of <asm-generic/ioctl.h> for the letter V."""
-    return direction << 30 | size << 16 | ord("V") << 8 | number
-
-
-VIDIOC_QUERYCAP = _ioctl_number(_READ, 0, _CAPABILITY.size)
-VIDIOC_ENUM_FMT = _ioctl_number(_READ | _WRITE, 2, _FMTDESC.size)
-VIDIOC_S_FMT = _ioctl_number(_READ | _WRITE, 5, _FORMAT.size)
-VIDIOC_QUERYBUF = _ioctl_number(_READ | _WRITE, 9, _BUFFER.size)
-VIDIOC_STREAMON = _ioctl_number(_WRITE, 18, _INT.size)
-VIDIOC_S_PARM = _ioctl_number(_READ | _WRITE, 22, _STREAMPARM.size)
-VIDIOC_ENUM_FRAMESIZES = _ioctl_number(_READ | _WRITE, 74, _FRMSIZE.size)
-VIDIOC_ENUM_FRAMEINTERVALS = _ioctl_number(_READ | _WRITE, 75, _FRMIVAL.size)
+"""The sizes that `list_modes` tries if a driver declares a range of sizes instead of a list."""
 
 
 class Capability(NamedTuple):
-    """What a node says about itself: its driver, the name users know it by, its place, and `CAP_`
-    bits.
-    """
+    """Identity of a node: driver, name for users, bus, and `V4L2_CAP_` bits."""
 
     driver: str
     card: str
@@ -95,7 +48,7 @@ class Capability(NamedTuple):
 
 
 class PixFormat(NamedTuple):
-    """The picture format that a driver has taken: `size_image` bytes, `bytes_per_line` in the luma
+    """The picture format chosen by a driver: `size_image` bytes, `bytes_per_line` in the luma
     plane.
     """
 
@@ -108,7 +61,7 @@ class PixFormat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One way a camera can deliver pictures; `fps` is 0.0 where the driver does not say."""
+    """A mode of a camera; `fps` is 0.0 if the driver does not report it."""
 
     fourcc: str
     width: int
@@ -120,7 +73,7 @@ class Mode:
 class Node:
     """One /dev/video* node.
 
-    problem: why it could not be asked, empty where it could; then `driver` and `bus` are empty.
+    problem: why it could not be queried, with `driver` and `bus` empty; empty without a problem.
     """
 
     path: str
@@ -132,30 +85,30 @@ class Node:
 
     @property
     def is_loopback(self) -> bool:
-        """It belongs to v4l2loopback, whichever direction it announces at the moment."""
+        """Whether it belongs to v4l2loopback, whichever direction it announces now."""
         return self.driver == LOOPBACK_DRIVER
 
     @property
     def is_capture(self) -> bool:
-        """Pictures can be read from it now. With exclusive_caps=1 a loopback says so only while it
-        is written to.
+        """Whether pictures can be read from it now. With exclusive_caps=1 a loopback announces that
+        only while a program writes to it.
         """
-        return bool(self.caps & CAP_VIDEO_CAPTURE)
+        return bool(self.caps & kernel.V4L2_CAP_VIDEO_CAPTURE)
 
     @property
     def is_output(self) -> bool:
-        """It announces that pictures can be written to it."""
-        return bool(self.caps & CAP_VIDEO_OUTPUT)
+        """Whether it announces that pictures can be written to it."""
+        return bool(self.caps & kernel.V4L2_CAP_VIDEO_OUTPUT)
 
 
 def list_nodes() -> list[Node]:
-    """All /dev/video* nodes in the order of their numbers, those that cannot be asked included."""
+    """List all /dev/video* nodes by number, including those that cannot be queried."""
     paths = [path for path in Path("/dev").glob("video*") if path.name[5:].isdigit()]
     return [describe_node(str(path)) for path in sorted(paths, key=lambda path: int(path.name[5:]))]
 
 
 def describe_node(path: str) -> Node:
-    """Ask one node what it is; a failure goes into `Node.problem`."""
+    """Query one node; a failure is reported in `Node.problem`."""
     try:
         with opened(path) as fd:
             capability = query_capability(fd)
@@ -165,10 +118,10 @@ def describe_node(path: str) -> Node:
 
 
 def list_modes(path: str) -> list[Mode]:
-    """What a camera can deliver, in the driver's order.
+    """List a camera's modes, in the driver's order.
 
-    Where the driver names a range of sizes, those of `COMMON_SIZES` inside it are listed, and of a
-    range of rates the highest.
+    A range of sizes is replaced by the `COMMON_SIZES` inside it, and a range of rates by the
+    highest one.
 
     Raises:
         OSError: the node cannot be opened.
@@ -185,7 +138,7 @@ def list_modes(path: str) -> list[Mode]:
 
 @contextmanager
 def opened(path: str) -> Iterator[int]:
-    """Open a node for as long as the block runs; gives the file descriptor.
+    """Open a node while the block runs; yields the file descriptor.
 
     Raises:
         OSError: it cannot be opened, or is not a character device.
@@ -198,7 +151,7 @@ def opened(path: str) -> Iterator[int]:
 
 
 def open_node(path: str) -> int:
-    """Open a node for reading and writing without waiting; the caller closes the file descriptor.
+    """Open a node for reading and writing, non-blocking; the caller closes the file descriptor.
 
     Raises:
         OSError: it cannot be opened.
@@ -207,62 +160,59 @@ def open_node(path: str) -> int:
 
 
 def query_capability(fd: int) -> Capability:
-    """VIDIOC_QUERYCAP, with the bits of this node rather than those of the whole device.
+    """VIDIOC_QUERYCAP, with the capabilities of this node rather than of the whole device.
 
     Raises:
-        OSError: the driver refuses, ENOTTY where the file is no V4L2 node.
+        OSError: the driver refuses; ENOTTY if the file is not a V4L2 node.
     """
-    driver, card, bus, _version, caps, device_caps = _call(
-        fd, VIDIOC_QUERYCAP, _CAPABILITY, b"", b"", b"", 0, 0, 0
-    )
-    bits = device_caps if caps & CAP_DEVICE_CAPS else caps
-    return Capability(_text(driver), _text(card), _text(bus), bits)
+    found = kernel.v4l2_capability()
+    _call(fd, kernel.VIDIOC_QUERYCAP, found)
+    has_device_caps = found.capabilities & kernel.V4L2_CAP_DEVICE_CAPS
+    bits = found.device_caps if has_device_caps else found.capabilities
+    return Capability(_text(found.driver), _text(found.card), _text(found.bus_info), bits)
 
 
 def set_output_format(fd: int, fourcc: str, size: Size) -> PixFormat:
-    """VIDIOC_S_FMT for writing; returns what the driver made of it.
+    """VIDIOC_S_FMT for writing; returns the format chosen by the driver.
 
-    The colours are described as webcams describe theirs: sRGB primaries and curve, BT.601 matrix,
+    The colours are labelled as by webcams: sRGB primaries and transfer curve, BT.601 matrix,
     limited range.
 
     Raises:
         OSError: the driver refuses.
     """
     width, height = size
-    fields = _call(
-        fd,
-        VIDIOC_S_FMT,
-        _FORMAT,
-        BUF_TYPE_OUTPUT,
-        width,
-        height,
-        fourcc_code(fourcc),
-        FIELD_NONE,
-        0,
-        0,
-        COLORSPACE_SRGB,
-        PIX_FMT_PRIV_MAGIC,
-        0,
-        YCBCR_ENC_601,
-        QUANTIZATION_LIMITED,
-        XFER_FUNC_SRGB,
+    wanted = kernel.v4l2_format(type=kernel.V4L2_BUF_TYPE_VIDEO_OUTPUT)
+    wanted.fmt.pix = kernel.v4l2_pix_format(
+        width=width,
+        height=height,
+        pixelformat=fourcc_code(fourcc),
+        field=kernel.V4L2_FIELD_NONE,
+        colorspace=kernel.V4L2_COLORSPACE_SRGB,
+        priv=kernel.V4L2_PIX_FMT_PRIV_MAGIC,  # else the kernel clears the fields after `priv`
+        ycbcr_enc=kernel.V4L2_YCBCR_ENC_601,
+        quantization=kernel.V4L2_QUANTIZATION_LIM_RANGE,
+        xfer_func=kernel.V4L2_XFER_FUNC_SRGB,
     )
-    _type, width, height, code, _field, bytes_per_line, size_image = fields[:7]
-    return PixFormat(fourcc_name(code), width, height, bytes_per_line, size_image)
+    _call(fd, kernel.VIDIOC_S_FMT, wanted)
+    got = wanted.fmt.pix
+    return PixFormat(
+        fourcc_name(got.pixelformat), got.width, got.height, got.bytesperline, got.sizeimage
+    )
 
 
 def set_output_rate(fd: int, fps: float) -> float:
-    """VIDIOC_S_PARM for writing; returns the rate that the driver made of it, 0.0 where it does not
-    say.
+    """VIDIOC_S_PARM for writing; returns the rate chosen by the driver, 0.0 if unknown.
 
     Raises:
         OSError: the driver refuses.
     """
     period = 1 / Fraction(fps).limit_denominator(1001)
-    fields = _call(
-        fd, VIDIOC_S_PARM, _STREAMPARM, BUF_TYPE_OUTPUT, 0, 0, period.numerator, period.denominator
-    )
-    return fields[4] / fields[3] if fields[3] else 0.0
+    wanted = kernel.v4l2_streamparm(type=kernel.V4L2_BUF_TYPE_VIDEO_OUTPUT)
+    wanted.parm.output.timeperframe = kernel.v4l2_fract(period.numerator, period.denominator)
+    _call(fd, kernel.VIDIOC_S_PARM, wanted)
+    got = wanted.parm.output.timeperframe
+    return got.denominator / got.numerator if got.numerator else 0.0
 
 
 def stream_on_output(fd: int) -> None:
@@ -271,25 +221,22 @@ def stream_on_output(fd: int) -> None:
     Raises:
         OSError: the driver refuses.
     """
-    _call(fd, VIDIOC_STREAMON, _INT, BUF_TYPE_OUTPUT)
+    _call(fd, kernel.VIDIOC_STREAMON, c_int(kernel.V4L2_BUF_TYPE_VIDEO_OUTPUT))
 
 
 def buffer_offsets(fd: int) -> tuple[int, ...]:
-    """Where in a v4l2loopback's memory its buffers begin, once it has a format; nothing where it
-    will not say.
-    """
+    """Offsets of a v4l2loopback's buffers in its memory, once it has a format; empty if unknown."""
     offsets = []
     with suppress(OSError):  # EINVAL ends the list
-        for index in range(_MOST_BUFFERS):
-            fields = _call(
-                fd, VIDIOC_QUERYBUF, _BUFFER, index, BUF_TYPE_OUTPUT, *[0] * (_OFFSET + 2)
-            )
-            offsets.append(fields[_OFFSET] & 0xFFFFFFFF)
+        for index in range(kernel.VIDEO_MAX_FRAME):
+            buffer = kernel.v4l2_buffer(index=index, type=kernel.V4L2_BUF_TYPE_VIDEO_OUTPUT)
+            _call(fd, kernel.VIDIOC_QUERYBUF, buffer)
+            offsets.append(buffer.m.offset)
     return tuple(dict.fromkeys(offsets))
 
 
 def map_briefly(fd: int, offsets: Iterable[int]) -> None:
-    """Map a page of each of those buffers and let go of it again, so that the driver calls them
+    """Map a page of each of those buffers and unmap it, so that the driver considers them
     mapped.
 
     Raises:
@@ -300,7 +247,7 @@ def map_briefly(fd: int, offsets: Iterable[int]) -> None:
 
 
 def lock_writer(fd: int) -> None:
-    """Keep other programs that ask for the same lock from writing to a node; closing it ends the
+    """Lock a node against other programs that use the same lock; closing it releases the
     lock.
 
     Raises:
@@ -312,7 +259,7 @@ def lock_writer(fd: int) -> None:
 
 
 def explain(error: OSError, path: str) -> str:
-    """The reason and the next step for a failure on `path`, without the path itself."""
+    """Explain a failure on `path` and the next step, without the path itself."""
     if isinstance(error, PermissionError):
         return "permission denied; join its group: sudo usermod -aG video $USER, then log in again"
     if error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
@@ -336,31 +283,31 @@ def fourcc_name(code: int) -> str:
 
 def _formats(fd: int) -> Iterator[str]:
     for index in range(256):
+        found = kernel.v4l2_fmtdesc(index=index, type=kernel.V4L2_BUF_TYPE_VIDEO_CAPTURE)
         try:
-            fields = _call(fd, VIDIOC_ENUM_FMT, _FMTDESC, index, BUF_TYPE_CAPTURE, 0, b"", 0, 0)
+            _call(fd, kernel.VIDIOC_ENUM_FMT, found)
         except OSError:  # EINVAL ends the list
             return
-        yield fourcc_name(fields[4])
+        yield fourcc_name(found.pixelformat)
 
 
 def _sizes(fd: int, fourcc: str) -> Iterator[Size]:
     for index in range(256):
+        found = kernel.v4l2_frmsizeenum(index=index, pixel_format=fourcc_code(fourcc))
         try:
-            fields = _call(
-                fd, VIDIOC_ENUM_FRAMESIZES, _FRMSIZE, index, fourcc_code(fourcc), *[0] * 7
-            )
+            _call(fd, kernel.VIDIOC_ENUM_FRAMESIZES, found)
         except OSError:
             return
-        kind, (min_w, max_w, step_w, min_h, max_h, step_h) = fields[2], fields[3:]
-        if kind != _DISCRETE:  # the list has this one entry
+        if found.type != kernel.V4L2_FRMSIZE_TYPE_DISCRETE:  # the only entry of the list
+            span = found.stepwise
             yield from (
                 (width, height)
                 for width, height in COMMON_SIZES
-                if _in_range(width, min_w, max_w, step_w)
-                and _in_range(height, min_h, max_h, step_h)
+                if _in_range(width, span.min_width, span.max_width, span.step_width)
+                and _in_range(height, span.min_height, span.max_height, span.step_height)
             )
             return
-        yield min_w, max_w  # a discrete entry is just width, height
+        yield found.discrete.width, found.discrete.height
 
 
 def _in_range(value: int, low: int, high: int, step: int) -> bool:
@@ -370,42 +317,34 @@ def _in_range(value: int, low: int, high: int, step: int) -> bool:
 def _rates(fd: int, fourcc: str, size: Size) -> list[float]:
     rates: list[float] = []
     for index in range(256):
+        found = kernel.v4l2_frmivalenum(
+            index=index, pixel_format=fourcc_code(fourcc), width=size[0], height=size[1]
+        )
         try:
-            fields = _call(
-                fd,
-                VIDIOC_ENUM_FRAMEINTERVALS,
-                _FRMIVAL,
-                index,
-                fourcc_code(fourcc),
-                *size,
-                *[0] * 7,
-            )
+            _call(fd, kernel.VIDIOC_ENUM_FRAMEINTERVALS, found)
         except OSError:
             break
-        numerator, denominator = fields[5:7]  # of the only, or of the shortest, period
-        if numerator:
-            rates.append(denominator / numerator)
-        if fields[4] != _DISCRETE:
+        period = found.discrete  # of a range, the shortest: `stepwise.min` is in the same place
+        if period.numerator:
+            rates.append(period.denominator / period.numerator)
+        if found.type != kernel.V4L2_FRMIVAL_TYPE_DISCRETE:
             break
     return rates or [0.0]
 
 
-def _call(fd: int, number: int, layout: struct.Struct, *values: int | bytes) -> tuple[int, ...]:
-    """One ioctl: pack, call, unpack. `query_capability` alone gets bytes among the fields."""
+def _call(fd: int, number: int, argument: Structure | c_int) -> None:
+    """Do one ioctl, which may change its argument."""
     import fcntl  # not on Windows
 
-    buffer = bytearray(layout.pack(*values))
-    fcntl.ioctl(fd, number, buffer, True)
-    return layout.unpack(buffer)
+    fcntl.ioctl(fd, number, argument, True)
 
 
-def _text(raw: int | bytes) -> str:
-    assert isinstance(raw, bytes)
-    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _card_in_sysfs(path: str) -> str:
-    """The name that the kernel shows without the node being opened, empty where there is none."""
+    """The name of a node in sysfs, which needs no open node; empty if there is none."""
     try:
         return (
             (Path("/sys/class/video4linux") / Path(path).name / "name")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -21,19 +20,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vcam.linux import v4l2
+from vcam.linux import videodev2 as kernel
 from vcam.linux.procfs import has_mapped, processes_with
 
-_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1
-"""V4L2_EVENT_PRIVATE_START of <linux/videodev2.h> plus the offset of v4l2loopback 0.13
-and later.
-"""
-_SEND_INITIAL = 1
-_SUBSCRIPTION = struct.Struct("=III20x")
-_EVENT = struct.Struct("@I0qI60xIIllI32x0q")  # the union has 64-bit members and their alignment
-_SUBSCRIBE_EVENT = 1 << 30 | _SUBSCRIPTION.size << 16 | ord("V") << 8 | 90
-_DEQUEUE_EVENT = 2 << 30 | _EVENT.size << 16 | ord("V") << 8 | 89
+_CLIENT_USAGE = kernel.V4L2_EVENT_PRIVATE_START + 0x08E00000 + 1
+"""V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback 0.13 and later."""
 
-_ASK_ANEW_S = 30.0
+_SUBSCRIBE_AGAIN_S = 30.0
 """After this time, the subscription is renewed, in case an event was lost."""
 _LOOK_AGAIN_S = 0.2
 _LOOK_UNTOLD_S = 1.0
@@ -164,9 +157,9 @@ class ClientUsage:
         self.close()
         self._fd = v4l2.open_node(self._path)
         try:
-            fcntl.ioctl(
-                self._fd, _SUBSCRIBE_EVENT, _SUBSCRIPTION.pack(_CLIENT_USAGE, 0, _SEND_INITIAL)
-            )
+            flags = kernel.V4L2_EVENT_SUB_FL_SEND_INITIAL
+            wanted = kernel.v4l2_event_subscription(type=_CLIENT_USAGE, flags=flags)
+            fcntl.ioctl(self._fd, kernel.VIDIOC_SUBSCRIBE_EVENT, wanted)
         except OSError:
             self.close()
             raise
@@ -174,7 +167,7 @@ class ClientUsage:
 
     def wait(self, timeout_s: float) -> bool:
         """See `Readers`."""
-        if time.monotonic() - self._asked_s > _ASK_ANEW_S:
+        if time.monotonic() - self._asked_s > _SUBSCRIBE_AGAIN_S:
             self._ask()
         _, _, urgent = select.select([], [], [self._fd], timeout_s)
         if urgent:
@@ -184,13 +177,12 @@ class ClientUsage:
     def _take_events(self) -> None:
         import fcntl
 
-        buffer = bytearray(_EVENT.size)
+        event = kernel.v4l2_event()
         with suppress(FileNotFoundError):  # ENOENT: no more events
             while True:
-                fcntl.ioctl(self._fd, _DEQUEUE_EVENT, buffer, True)
-                fields = _EVENT.unpack(buffer)
-                if fields[0] == _CLIENT_USAGE:
-                    self._reads = fields[1] != 0
+                fcntl.ioctl(self._fd, kernel.VIDIOC_DQEVENT, event, True)
+                if event.type == _CLIENT_USAGE:
+                    self._reads = any(event.u.data[:4])
 
     def close(self) -> None:
         """Stop watching. May be called twice."""
@@ -244,7 +236,7 @@ class Mappings:
             return _LOOK_AGAIN_S
         if self._fd < 0:
             return _LOOK_UNTOLD_S
-        return _LOOK_AT_ALL_S if self._openers else _ASK_ANEW_S
+        return _LOOK_AT_ALL_S if self._openers else _SUBSCRIBE_AGAIN_S
 
     def close(self) -> None:
         """Stop watching. May be called twice."""
