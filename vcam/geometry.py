@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from vcam.frame import Plane
 
@@ -36,7 +39,7 @@ class Box:
         """Pixels inside."""
         return max(0, self.height) * max(0, self.width)
 
-    def of(self, plane: Plane) -> Plane:
+    def of(self, plane: NDArray[Any]) -> NDArray[Any]:
         """The view of a full-resolution plane."""
         return plane[self.top : self.bottom, self.left : self.right]
 

@@ -21,37 +21,27 @@ def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
         out: the new background, of the same size and matrix; changed in place.
     """
     rows = person.u.shape[0]
-    (luma, *chroma), (out_luma, *out_chroma) = person.planes, out.planes
-    for box in mask.inside:
-        np.copyto(box.of(out_luma), box.of(luma))
-        for source, target in zip(chroma, out_chroma, strict=True):
-            np.copyto(box.of_chroma(target), box.of_chroma(source))
-    mask.person.copy(person.y, out.y)
-    mask.person.of_both_chroma(rows).copy(person.chroma, out.chroma)
+    (luma, chroma), (out_luma, out_chroma) = (
+        (frame.y, frame.chroma.reshape(2, rows, -1)) for frame in (person, out)
+    )
+    for top, bottom, left, right in mask.inside.tolist():
+        out_luma[top:bottom, left:right] = luma[top:bottom, left:right]
+    for top, bottom, left, right in (mask.inside // 2).tolist():
+        out_chroma[:, top:bottom, left:right] = chroma[:, top:bottom, left:right]
     if not len(mask.edge):
         return
-    count, height, width = mask.alpha.shape
-    alpha = mask.alpha.reshape(count * height, width)
-    _blend(person.y, out.y, alpha, mask.edge)
-    half = np.asarray(
-        cv2.resize(alpha, (width // 2, count * height // 2), interpolation=cv2.INTER_AREA), np.uint8
-    )
-    _blend(
-        person.chroma,
-        out.chroma,
-        np.concatenate((half, half)),
-        mask.edge.of_both_chroma(rows),
-    )
+    _blend(person.y, out.y, mask.alpha, mask.edge)
+    height, width = mask.alpha.shape
+    half = cv2.resize(mask.alpha, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    both = np.asarray(cv2.hconcat((half, half)), np.uint8)
+    _blend(person.chroma, out.chroma, both, mask.edge.of_both_chroma(rows))
 
 
 def _blend(front: Plane, back: Plane, alpha: Plane, tiles: Tiles) -> None:
-    """Blend into `back` in these tiles; alpha is uint8 [n * height, width].
+    """Blend into `back`, in the tiles whose alpha, uint8 [height, n * width], is given.
 
     Exact where alpha is 0 or 255, else within one level (two roundings).
     """
-    shown = cv2.multiply(tiles.of(front).reshape(alpha.shape), alpha, scale=1 / 255)
-    hidden = cv2.multiply(
-        tiles.of(back).reshape(alpha.shape), cv2.bitwise_not(alpha), scale=1 / 255
-    )
-    blended = np.asarray(cv2.add(shown, hidden), np.uint8)
-    tiles.put(back, blended.reshape(-1, tiles.height, tiles.width))
+    shown = cv2.multiply(tiles.of(front), alpha, scale=1 / 255)
+    hidden = cv2.multiply(tiles.of(back), cv2.bitwise_not(alpha), scale=1 / 255)
+    tiles.put(back, np.asarray(cv2.add(shown, hidden, dst=shown), np.uint8))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache, reduce
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
-
-from vcam.frame import Plane
-from vcam.geometry import Box
 
 Index = NDArray[np.intp]
 """intp [n]."""
-_BANDS = 8
-"""Number of bands: the boxes of eight cover most of a head-and-shoulders outline."""
+_PIECE_BYTES = 32
+"""The longest piece that NumPy's `take` copies without a function call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,47 +21,67 @@ class Tiles:
     """Rectangles of one size inside a plane.
 
     height, width: of each rectangle, in pixels. top, left: intp [n], first rows and columns.
-    Rectangles may overlap; `put` then needs the same pixels for both.
+    Rectangles may overlap; `put` then needs the same pixels for both. step: a divisor of `width`
+    and of all in `left`; the larger, the faster.
     """
 
     height: int
     width: int
     top: Index
     left: Index
+    step: int = 1
+    _places: dict[tuple[int, int], Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def none(cls, height: int, width: int) -> Tiles:
         """No tile."""
         nowhere = np.zeros(0, np.intp)
-        return cls(height, width, nowhere, nowhere)
+        return cls(height, width, nowhere, nowhere, width)
 
     def __len__(self) -> int:
         return len(self.top)
 
     def of(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Return the pixels, a new array [n, height, width] of the plane's type.
+        """The pixels, all tiles side by side: [height, n * width] of the plane's type, not to be
+        written to.
 
-        plane: [H, W], which contains all rectangles.
+        plane: [H, W], C-contiguous, which holds all the rectangles.
         """
-        return np.asarray(_windows(plane, self.height, self.width)[self.top, self.left])
+        if len(self) == 1:
+            return plane[self._only]
+        pieces, places = self._pieces(plane)
+        taken = pieces.take(places).view(plane.dtype)
+        return taken.reshape(self.height, len(self) * self.width)
 
-    def put(self, plane: Plane, pixels: Plane | int) -> None:
-        """Write pixels [n, height, width], or one value for all, into a plane [H, W] in place."""
-        _windows(plane, self.height, self.width)[self.top, self.left] = pixels
+    def put(self, plane: NDArray[Any], pixels: NDArray[Any] | int) -> None:
+        """Write pixels [height, n * width], or one value for all, into a plane [H, W] in place."""
+        if len(self) == 1:
+            plane[self._only] = pixels
+            return
+        pieces, places = self._pieces(plane)
+        if isinstance(pixels, int):
+            pixels = np.full(pieces.dtype.itemsize // plane.itemsize, pixels, plane.dtype)
+        else:
+            pixels = np.ascontiguousarray(pixels, plane.dtype)
+        new = pixels.reshape(-1).view(pieces.dtype)
+        pieces[places] = new if len(new) == 1 else new.reshape(places.shape)
 
-    def copy(self, source: Plane, target: Plane) -> None:
-        """Copy the rectangles' pixels from one plane to another of the same size."""
-        self.put(target, self.of(source))
-
-    def and_also(self, other: Tiles) -> Tiles:
-        """These tiles and others of the same size."""
-        top, left = np.concatenate((self.top, other.top)), np.concatenate((self.left, other.left))
-        return Tiles(self.height, self.width, top, left)
+    def with_border(self, border: int) -> Tiles:
+        """The same rectangles and so many pixels around them, in a plane with as many more around
+        it.
+        """
+        more = 2 * border
+        step = math.gcd(self.step, more)
+        return Tiles(self.height + more, self.width + more, self.top, self.left, step)
 
     def enlarged(self, factor: int) -> Tiles:
         """The same rectangles in a plane that is `factor` times as large."""
         return Tiles(
-            self.height * factor, self.width * factor, self.top * factor, self.left * factor
+            self.height * factor,
+            self.width * factor,
+            self.top * factor,
+            self.left * factor,
+            self.step * factor,
         )
 
     def of_both_chroma(self, rows: int) -> Tiles:
@@ -80,11 +95,34 @@ class Tiles:
             self.width // 2,
             np.concatenate((top, top + rows)),
             np.concatenate((left, left)),
+            max(1, self.step // 2),
         )
 
-    def chosen(self, which: NDArray[np.bool_] | slice) -> Tiles:
-        """Select tiles by `which`, bool [n], or by a slice."""
-        return Tiles(self.height, self.width, self.top[which], self.left[which])
+    def chosen(self, which: NDArray[np.bool_] | Index) -> Tiles:
+        """Those for which `which`, bool [n], is true, or those with the numbers in it."""
+        return Tiles(self.height, self.width, self.top[which], self.left[which], self.step)
+
+    @property
+    def _only(self) -> tuple[slice, slice]:
+        """Where the one tile lies."""
+        top, left = int(self.top[0]), int(self.left[0])
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+    def _pieces(self, plane: NDArray[Any]) -> tuple[NDArray[Any], Index]:
+        """The plane as a row of pieces of equal length, and the numbers of those in the tiles,
+        [height, n, pieces in a tile's row].
+
+        Few long pieces are moved several times faster than as many small rectangles.
+        """
+        columns = plane.shape[1]
+        step = math.gcd(self.step, columns, _PIECE_BYTES // plane.itemsize)
+        places = self._places.get((columns, step))
+        if places is None:
+            in_row = columns // step
+            first = self.top * in_row + self.left // step
+            within = np.arange(self.height)[:, None] * in_row + np.arange(self.width // step)
+            places = self._places[columns, step] = first[:, None] + within[:, None]
+        return plane.reshape(-1).view(np.dtype((np.void, step * plane.itemsize))), places
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +138,20 @@ class Grid:
     tiles: Tiles
     first: Index
 
-    def covering(self, which: NDArray[np.bool_]) -> tuple[tuple[Box, ...], Tiles]:
-        """The tiles for which `which`, bool [n], is true, as a few large boxes and remaining tiles.
+    def boxes(self, which: NDArray[np.bool_]) -> Index:
+        """The tiles for which `which`, bool [n], is true, neighbours of a row as one: intp [m, 4],
+        top, bottom, left, right of each.
 
-        Large boxes are copied several times faster than many small ones.
+        Long rows of pixels are copied several times faster than as many short ones.
         """
-        left_over = which.reshape(len(self.rows), len(self.columns)).copy()
-        rows = [row.tobytes() for row in left_over]
-        used = [index for index, row in enumerate(rows) if any(row)]
-        boxes = []
-        for first, last in _bands(used):
-            start, stop = _common_run(rows[first : last + 1])
-            if start < stop:
-                left_over[first : last + 1, start:stop] = False
-                bottom = self.rows[last] + self.tiles.height
-                right = self.columns[stop - 1] + self.tiles.width
-                boxes.append(
-                    Box(int(self.rows[first]), int(bottom), int(self.columns[start]), int(right))
-                )
-        return tuple(boxes), self.tiles.chosen(left_over.ravel())
+        width = len(self.columns)
+        framed = np.zeros((len(self.rows), width + 2), np.int8)
+        framed[:, 1:-1] = which.reshape(-1, width)
+        ends = np.flatnonzero(np.diff(framed.ravel()))
+        row, column = np.divmod(ends, width + 2)
+        top, left = self.rows[row[::2]], self.columns[column[::2]]
+        right = self.columns[column[1::2] - 1] + self.tiles.width
+        return np.stack((top, top + self.tiles.height, left, right), axis=1)
 
 
 @lru_cache(maxsize=16)
@@ -127,38 +160,10 @@ def grid_of(rows: int, columns: int, height: int, width: int) -> Grid:
     height, width = min(height, rows), min(width, columns)
     tops, lefts = _starts(rows, height), _starts(columns, width)
     top, left = np.repeat(tops, len(lefts)), np.tile(lefts, len(tops))
-    return Grid(tops, lefts, Tiles(height, width, top, left), top * columns + left)
-
-
-def _bands(rows: list[int]) -> Iterator[tuple[int, int]]:
-    """First and last of at most _BANDS groups of rows."""
-    count = min(_BANDS, len(rows))
-    for index in range(count):
-        group = rows[index * len(rows) // count : (index + 1) * len(rows) // count]
-        yield group[0], group[-1]
-
-
-def _common_run(rows: list[bytes]) -> tuple[int, int]:
-    """Start and end of the longest run of columns that are 1 in all rows; equal numbers if there
-    is none.
-    """
-    together = reduce(operator.and_, (int.from_bytes(row) for row in rows))
-    values = together.to_bytes(len(rows[0]))
-    longest = max(values.split(b"\0"), key=len)
-    start = values.index(longest)
-    return start, start + len(longest)
+    step = math.gcd(width, int(lefts[-1]))
+    return Grid(tops, lefts, Tiles(height, width, top, left, step), top * columns + left)
 
 
 def _starts(length: int, step: int) -> Index:
     starts = np.arange(0, length - step + 1, step)
     return starts if starts[-1] + step == length else np.append(starts, length - step)
-
-
-def _windows(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """A view [y, x, height, width] of a plane: every rectangle of that size, by its first pixel.
-
-    `sliding_window_view` does the same but is forty times slower.
-    """
-    down, across = plane.strides
-    shape = (plane.shape[0] - height + 1, plane.shape[1] - width + 1, height, width)
-    return as_strided(plane, shape, (down, across, down, across))
