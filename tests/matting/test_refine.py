@@ -67,6 +67,19 @@ def test_texture_of_the_room_does_not_pass_for_person_where_the_engine_is_sure()
     assert mask[cv2.erode(alpha, reach) == 255].min() == 255
 
 
+def test_a_patterned_room_stays_empty_where_the_engine_has_a_faint_doubt() -> None:
+    """The doubt, 5 of 255, follows a pattern of dots that only the full frame resolves."""
+    rows, columns = np.mgrid[:720, :1280]
+    dotted = (rows // 32 + columns // 32) % 2 == 0
+    frame = Frame.empty((1280, 720), Matrix.BT601)
+    frame.y[:] = np.where(dotted & (rows % 4 == 0) & (columns % 4 == 0), 235, 20)
+    frame.chroma[:] = 128
+    doubt = cv2.resize(np.where(dotted, np.uint8(5), np.uint8(0)), (160, 90))
+    low = Pyramid.of(frame).low
+    mask = refine(Matte(np.asarray(doubt, np.uint8)), frame.y, low.y, RefineConfig())
+    assert mask.full(frame.size).max() == 0
+
+
 def _busy_scene(size: Size) -> tuple[Frame, Matte]:
     """Two people of noisy luma before a noisy room, one cut by the frame's lower right corner."""
     width, height = size

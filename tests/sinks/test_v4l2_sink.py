@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from tests.sinks.pictures import quadrants
 from vcam.errors import SinkError, SinkLost
 from vcam.frame import Matrix
+from vcam.linux import videodev2 as kernel
 from vcam.linux.v4l2 import LOOPBACK_DRIVER, Node, PixFormat
 from vcam.linux.videodev2 import V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_OUTPUT
 from vcam.sinks import SinkRequest
@@ -211,3 +215,44 @@ def test_opened_again_it_takes_the_device_that_it_had_or_one_of_that_label() -> 
     assert sink._find([nodes[0], loopback("/dev/video6", card="second")]) == "/dev/video6"
     with pytest.raises(SinkError, match="no virtual camera is labelled 'second'"):
         sink._find(nodes[:1])
+
+
+def test_each_frame_is_written_right_after_its_buffers_were_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver with two buffers; 0.12 forgets that readers have mapped them."""
+    events: list[object] = []
+
+    def ioctl(fd: int, number: int, argument: Any, _: bool = True) -> int:
+        if number == kernel.VIDIOC_QUERYCAP:
+            argument.driver = LOOPBACK_DRIVER.encode()
+            argument.capabilities = V4L2_CAP_VIDEO_OUTPUT
+        elif number == kernel.VIDIOC_S_FMT:
+            argument.fmt.pix.bytesperline = argument.fmt.pix.width
+            argument.fmt.pix.sizeimage = argument.fmt.pix.width * argument.fmt.pix.height * 3 // 2
+        elif number == kernel.VIDIOC_QUERYBUF:
+            if argument.index == 2:
+                raise OSError(errno.EINVAL, "no such buffer")
+            argument.m.offset = argument.index * 8192
+        return 0
+
+    def mapped(fd: int, *_: object, offset: int) -> Any:
+        events.append(offset)
+        return closing_nothing
+
+    def written(fd: int, data: Any) -> int:
+        events.append("frame")
+        return write(fd, data)
+
+    closing_nothing, write = BytesIO(), os.write
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    monkeypatch.setattr("mmap.mmap", mapped)
+    monkeypatch.setattr("os.write", written)
+    device = tmp_path / "video10"
+    device.touch()
+    with V4l2Sink(str(device), SinkRequest(size=(64, 48))) as sink:
+        assert sink.size == (64, 48)
+        sink.send(quadrants())
+        sink.send(quadrants())
+    assert events == [0, 8192, "frame"] * 2
+    assert device.read_bytes() == quadrants().data.tobytes() * 2
