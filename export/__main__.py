@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from export.errors import ExportError
+from vcam.engine_toml import FITS
 from vcam.files import write_whole
+
+if TYPE_CHECKING:
+    from export.evaluation.confusion import Confusion
+    from export.evaluation.measures import Score
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines."
@@ -102,10 +109,27 @@ def train(
             help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX.",
         ),
     ] = False,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="Train as the authors do: easyportrait, portraitnet, sinet, extremec3 or celeba."
+        ),
+    ] = "",
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Weights for the encoder alone, of a classifier say, to start from."),
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="See each batch in so many parts, one after the other.")
+    ] = 1,
 ) -> None:
-    """Train a network; stop it at any time and go on with --resume."""
+    """Train a network; stop it at any time and go on with --resume.
+
+    Under `torchrun --nproc_per_node N -m export train ...` N processes share each batch.
+    """
     from export.training.config import TrainConfig, as_begun
     from export.training.loop import train as run
+    from export.training.recipes import with_recipe
 
     folder = out or Path(__file__).resolve().parent / "runs" / model
     config = TrainConfig(
@@ -129,11 +153,12 @@ def train(
         keep_glasses=keep_glasses,
         bfloat16=bfloat16,
         distil=tuple(distil or ()),
+        recipe=recipe,
+        encoder=encoder,
+        accumulate=accumulate,
     )
-    if resume:
-        config = as_begun(
-            config, {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)}
-        )
+    given = {_FIELDS.get(x, x) for x in context.params if _is_given(context, x)}
+    config = as_begun(config, given) if resume else with_recipe(config, given)
     print(run(config, resume, init))
 
 
@@ -267,33 +292,77 @@ def evaluate(
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Write a CSV file with a line for each picture.")
     ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(help="Write a CSV file: pixels of each set by label and answer."),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="Folder for plots: confusion, IoU by class and by condition."),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="See faces in the whole picture, not in a square.")
+    ] = False,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="How pictures get into the input: stretch, letterbox, corner; default the engine's."
+        ),
+    ] = None,
 ) -> None:
     """Measure an engine on the test splits of data folders."""
+    from export.evaluation.confusion import Confusion
     from export.evaluation.engines import open_engine
     from export.evaluation.pictures import Pictures
+    from export.evaluation.plots import write_plots
     from export.evaluation.still import evaluate as run
 
-    for option, path in (("json", json_file), ("sheet", sheet), ("list", list_file)):
+    files = {"json": json_file, "sheet": sheet, "list": list_file, "confusion": confusion}
+    _check_places(files | {"plots": plots})
+    if fit is not None and fit not in FITS:
+        raise ExportError(f"--fit {fit}: give one of {', '.join(FITS)}")
+    opened = open_engine(engine, fit)
+    matrices = Confusion(getattr(opened, "classes", ()))
+    pictures = Pictures(confusion=matrices)
+    scores = [score for folder in data for score in run(opened, folder, limit, pictures, whole)]
+    print("\n".join(_score_lines(scores, matrices)))
+    if json_file:
+        over_sets = {name: asdict(matrices.score(name)) for name in matrices.matrices}
+        found = {"engine": engine.name, "scores": [x.row() for x in scores], "over_sets": over_sets}
+        write_whole(json_file, json.dumps(found, indent=1) + "\n")
+    writers = ((list_file, pictures.write_list), (sheet, pictures.write_sheet))
+    for path, write in (*writers, (confusion, matrices.write)):
+        if path:
+            write(path)
+    if plots:
+        print("\n".join(map(str, write_plots(plots, matrices, scores))))
+
+
+def _check_places(files: Mapping[str, Path | None]) -> None:
+    """Refuse options, by their names, whose files cannot be written, before the work."""
+    for option, path in files.items():
         if path and not path.resolve().parent.is_dir():
             raise ExportError(f"--{option} {path}: no such folder; make it first")
+    sheet = files["sheet"]
     if sheet and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ExportError(f"--sheet {sheet}: give a name that ends with .png or .jpg")
-    opened = open_engine(engine)
-    pictures = Pictures() if sheet or list_file else None
-    scores = [score for folder in data for score in run(opened, folder, limit, pictures)]
+
+
+def _score_lines(scores: Sequence[Score], matrices: Confusion) -> Iterator[str]:
+    """A line for each score, then one for each set as mmsegmentation counts it."""
     for x in scores:
         where = f"{x.set} ({x.condition})" if x.condition else x.set
-        pooled = "" if x.pooled is None else f"  pooled {x.pooled:.4f}"
-        print(
-            f"{where:52} {x.metric:14} {x.images:4} pictures  mean {x.mean:.4f}  median {x.median:.4f}{pooled}"
+        pooled = "" if x.pooled is None else f"  over the set {x.pooled:.4f}"
+        means = f"mean over pictures {x.mean:.4f}  median {x.median:.4f}"
+        yield f"{where:52} {x.metric:14} {x.images:4} pictures  {means}{pooled}"
+    for name in matrices.matrices:
+        over = matrices.score(name)
+        parts = zip(over.classes, over.iou, strict=True)
+        each = ", ".join(f"{part} {x:.4f}" for part, x in parts if x is not None)
+        yield (
+            f"{name}: mIoU over the set, as mmsegmentation counts it, {over.miou:.4f} ({each}); "
+            f"mAcc {over.mean_accuracy:.4f}, aAcc {over.all_accuracy:.4f}"
         )
-    if json_file:
-        text = json.dumps({"engine": engine.name, "scores": [x.row() for x in scores]}, indent=1)
-        write_whole(json_file, text + "\n")
-    if pictures and list_file:
-        pictures.write_list(list_file)
-    if pictures and sheet:
-        pictures.write_sheet(sheet)
 
 
 @app.command()

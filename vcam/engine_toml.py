@@ -20,6 +20,7 @@ TASKS = ("person", "face", "detect", "landmarks")
 _OUTPUTS = {"person": "alpha", "face": "probs", "detect": "faces", "landmarks": "points"}
 _STATE = {"input": "state_in", "output": "state_out", "start": 0}
 _MOST_PX = 8192
+FITS = ("stretch", "letterbox", "corner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,15 @@ class PixelFormat:
 class EngineManifest:
     """An `engine.toml`. size: (height, width) of the input. network: the checkpoint's network.
 
+<<<<<<< HEAD
     memory: whether it has `state_in` and `state_out`. threshold: the minimum score of a detector's
     box. quality: scores, one table each.
+=======
+    fit: how its authors put a picture into the input: "stretch", or with its shape kept "letterbox"
+    (in the middle, grey beside it) or "corner" (top left, black beside it); vcam stretches.
+    memory: whether `state_in` and `state_out` are there. threshold: of a detector, from which score
+    on a box counts. quality: scores, one table each.
+>>>>>>> dbda4e6 (WIP)
     """
 
     task: str
@@ -98,6 +106,7 @@ class EngineManifest:
     origin: Origin = field(default_factory=Origin)
     pixels: PixelFormat | None = None
     quality: tuple[Mapping[str, Any], ...] = ()
+    fit: str = FITS[0]
 
     @property
     def output(self) -> str:
@@ -118,6 +127,8 @@ class EngineManifest:
             "input": {"name": "image", "batch": self.batch, "height": height, "width": width},
             "output": {"name": self.output},
         }
+        if self.fit != FITS[0]:
+            table["input"]["fit"] = self.fit
         if self.memory:
             table["state"] = dict(_STATE)
         if self.threshold is not None:
@@ -154,6 +165,9 @@ def _manifest(table: Table) -> EngineManifest:
     image = table.table("input")
     training, pixels = _optional(table, "training"), _optional(table, "pixels")
     detector = _optional(table, "detector")
+    fit = _text(image, "fit") or FITS[0]
+    if fit not in FITS:
+        raise image.wrong("fit", f"one of {', '.join(FITS)}")
     return EngineManifest(
         task,
         _plain(table, "model"),
@@ -169,6 +183,7 @@ def _manifest(table: Table) -> EngineManifest:
         _origin(training) if training else Origin(),
         _pixels(pixels) if pixels else None,
         tuple(x.values for x in table.tables("quality")) if "quality" in table.values else (),
+        fit,
     )
 
 

@@ -33,6 +33,7 @@ from export.models import (
 from export.onnx.graph import OPSET, check_size, engine_graphs
 from export.onnx.parity import FEWEST_IMAGES, Graph, check_parity
 from export.onnx.precision import half_graph
+from export.training.recipes import find_recipe, under
 from export.weights.files import (
     fit_weights,
     preset_of,
@@ -106,7 +107,7 @@ def convert(config: ConvertConfig) -> Path:
             for precision, model in (("fp32", single), ("fp16", half))
         ]
         scores = (
-            evaluate(open_onnx(made / files[0].name, spec.classes), config.data)
+            evaluate(open_onnx(made / files[0].name, spec.classes, spec.fit), config.data)
             if config.data
             else []
         )
@@ -166,7 +167,12 @@ def open_checkpoint(
     origin = find_preset(name, model) if name else None
     weights = read_weights(checkpoint)
     record = None if origin else record_of(checkpoint)
-    spec = resolve(checkpoint, TRAINED.get(model, spec) if record else spec, weights, classes)
+    if record is not None and record.settings.recipe:
+        spec = under(find_recipe(record.settings.recipe, model), TRAINED[model])
+        classes = classes or ",".join(record.network.classes)
+    elif record is not None:
+        spec = TRAINED.get(model, spec)
+    spec = resolve(checkpoint, spec, weights, classes)
     fitted = fit_weights(checkpoint, spec, weights)
     seen = record.network.pixels if record else None
     if seen is not None:
@@ -266,6 +272,7 @@ def _manifest(
         size=size,
         batch=config.batch,
         memory=spec.memory,
+        fit=spec.fit,
         pixels=PixelFormat("BGR" if pixels.bgr else "RGB", pixels.mean, pixels.std),
         origin=Origin(
             training.origin, preset, samples_seen(record), tuple(sets_of(record)), rights_of(record)

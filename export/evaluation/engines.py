@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.data.image import Image, u8
 from export.errors import ExportError
-from export.evaluation.scenes import fit
+from export.evaluation.scenes import Box, fit, placed
 from export.models import V1_CLASSES, V2_CLASSES
 from vcam.engine_toml import read_engine_toml
 from vcam.errors import EngineError
@@ -41,10 +41,10 @@ class Parsing(Protocol):
 
 
 class OnnxMatting:
-    """A person engine in ONNX Runtime on one CPU thread."""
+    """A person engine in ONNX Runtime on one CPU thread. fit: of pictures, see `placed`."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, fit: str = "stretch") -> None:
+        self._session, self._fit = session, fit
         image, *states = session.get_inputs()
         self.size = (int(image.shape[1]), int(image.shape[2]))
         self._batch = int(image.shape[0])
@@ -58,25 +58,30 @@ class OnnxMatting:
         states = self._start
         names = ["alpha", *(name.replace("state_in", "state_out") for name in states)]
         for frame in frames:
-            small = np.repeat(fit(frame, self.size)[None], self._batch, axis=0)
+            whole, box = placed(frame, self.size, self._fit)
+            small = np.repeat(whole[None], self._batch, axis=0)
             matte, *after = self._session.run(names, {"image": small} | states)
             states = dict(zip(states, after, strict=True))
-            yield _enlarge(matte[0], frame)
+            yield _enlarge(_inside(matte[0], box), frame)
 
 
 class OnnxParsing:
-    """A face engine in ONNX Runtime on one CPU thread. classes: of its planes, in order."""
+    """A face engine in ONNX Runtime on one CPU thread. classes: of its planes, in order; fit: of
+    pictures, see `placed`.
+    """
 
-    def __init__(self, session: Any, classes: tuple[str, ...]) -> None:
-        self._session = session
+    def __init__(self, session: Any, classes: tuple[str, ...], fit: str = "stretch") -> None:
+        self._session, self._fit = session, fit
         shape = session.get_inputs()[0].shape
         self._batch, self.size = int(shape[0]), (int(shape[1]), int(shape[2]))
         self.classes = classes
 
     def labels(self, image: Image) -> Image:
-        small = np.repeat(fit(image, self.size)[None], self._batch, axis=0)
+        whole, box = placed(image, self.size, self._fit)
+        small = np.repeat(whole[None], self._batch, axis=0)
         planes = self._session.run(["probs"], {"image": small})[0][0]
-        return u8(np.argmax(np.stack([_enlarge(plane, image) for plane in planes]), axis=0))
+        large = [_enlarge(_inside(plane, box), image) for plane in planes]
+        return u8(np.argmax(np.stack(large), axis=0))
 
 
 def load_session(path: Path) -> Any:
@@ -103,8 +108,11 @@ def load_session(path: Path) -> Any:
         raise ExportError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
 
 
-def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxParsing:
-    """An ONNX file in the engine contract. classes: of a face engine; without, EasyPortrait's 9 or 8 by number.
+def open_onnx(
+    path: Path, classes: tuple[str, ...] = (), fit: str = "stretch"
+) -> OnnxMatting | OnnxParsing:
+    """An ONNX file in the engine contract. classes: of a face engine; without, EasyPortrait's 9 or 8 by number. fit: of
+    pictures, see `placed`.
 
     Raises:
         ExportError: it cannot be loaded, is no such file, or its classes have no names.
@@ -118,7 +126,7 @@ def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxPa
         )
     kinds = [(x.name, x.type) for x in (image, answer)]
     if kinds == [("image", "tensor(uint8)"), ("alpha", "tensor(uint8)")]:
-        return OnnxMatting(session)
+        return OnnxMatting(session, fit)
     if kinds != [("image", "tensor(uint8)"), ("probs", "tensor(uint8)")]:
         raise ExportError(f"{path}: not an engine (uint8 `image` in, uint8 `alpha` or `probs` out)")
     count = int(answer.shape[1])
@@ -127,7 +135,7 @@ def open_onnx(path: Path, classes: tuple[str, ...] = ()) -> OnnxMatting | OnnxPa
         raise ExportError(
             f"{path}: {count} classes, but {len(names)} names; give its engine folder"
         )
-    return OnnxParsing(session, names)
+    return OnnxParsing(session, names, fit)
 
 
 class TfliteMatting:
@@ -152,8 +160,10 @@ class TfliteMatting:
         return _enlarge(u8(np.rint(np.clip(share, 0, 1) * 255)), image)
 
 
-def open_engine(path: Path) -> Matting | Parsing:
+def open_engine(path: Path, how: str | None = None) -> Matting | Parsing:
     """An engine folder (its first file), an ONNX file or a MediaPipe .tflite file.
+
+    how: pictures are put into the input, see `placed`; None: as the folder says, else "stretch".
 
     Raises:
         ExportError: it is none of these, or cannot be loaded.
@@ -165,7 +175,10 @@ def open_engine(path: Path) -> Matting | Parsing:
         except EngineError as error:
             raise ExportError(str(error)) from error
         path, classes = path / manifest.files[0].name, manifest.classes
-    return TfliteMatting(path) if path.suffix == ".tflite" else open_onnx(path, classes)
+        how = how or manifest.fit
+    if path.suffix == ".tflite":
+        return TfliteMatting(path)
+    return open_onnx(path, classes, how or "stretch")
 
 
 def answers(matting: Matting, frames: Iterable[Image]) -> Iterator[Image]:
@@ -173,6 +186,11 @@ def answers(matting: Matting, frames: Iterable[Image]) -> Iterator[Image]:
     return (
         matting.alphas(frames) if isinstance(matting, OnnxMatting) else map(matting.alpha, frames)
     )
+
+
+def _inside(plane: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """What an answer says of the picture, without what lay beside it."""
+    return np.ascontiguousarray(plane[box])
 
 
 def _enlarge(plane: NDArray[np.uint8], like: Image) -> Image:

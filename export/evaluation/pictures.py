@@ -12,6 +12,7 @@ from pathlib import Path
 from export.data.image import Image
 from export.data.sheet import corrected, painted, tile, write_sheet
 from export.errors import ExportError
+from export.evaluation.confusion import Confusion
 from vcam.files import write_whole
 
 _FIRST = ("iou", "miou", "person_share")
@@ -20,9 +21,13 @@ _FIRST = ("iou", "miou", "person_share")
 
 @dataclass(slots=True)
 class Pictures:
-    """Collects every picture that is measured. shown: how many of the worst to keep for a sheet."""
+    """Collects every picture that is measured. shown: how many of the worst to keep for a sheet.
+
+    confusion: counts classes of every picture; None: nothing does.
+    """
 
     shown: int = 24
+    confusion: Confusion | None = None
     _rows: list[tuple[str, str, dict[str, float]]] = field(default_factory=list)
     _worst: list[tuple[float, int, Image]] = field(default_factory=list)
 
@@ -41,6 +46,8 @@ class Pictures:
         classes of the answer and the label. valid: uint8 [H, W], 0 or 1. values: the measures.
         """
         self._rows.append((*name, dict(values)))
+        if self.confusion is not None:
+            self.confusion.saw(name[0], found, wanted, valid)
         score = _rank(values)
         if self.shown and (len(self._worst) < self.shown or score < -self._worst[0][0]):
             measure = next(x for x in _FIRST if x in values)

@@ -139,6 +139,29 @@ def _picture(path: Path, size: tuple[int, int]) -> Image:
     return fit(read_image(path), size)
 
 
+Box = tuple[slice, slice]
+"""Rows and columns of an engine's input that show the picture."""
+_BESIDE = {"letterbox": 128, "corner": 0}
+
+
+def placed(image: Image, size: tuple[int, int], how: str) -> tuple[Image, Box]:
+    """A picture in an input of `size` (height, width): uint8 [height, width, 3], new, and where in it.
+
+    how: "stretch" to all of it; with its shape kept, "letterbox" in the middle with grey (128)
+    beside it, or "corner" at the top left with black.
+    """
+    if how == "stretch":
+        return fit(image, size), (slice(0, size[0]), slice(0, size[1]))
+    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    middle = how == "letterbox"
+    top, left = ((size[0] - height) // 2, (size[1] - width) // 2) if middle else (0, 0)
+    box = (slice(top, top + height), slice(left, left + width))
+    whole = np.full((*size, 3), _BESIDE[how], np.uint8)
+    whole[box] = fit(image, (height, width))
+    return whole, box
+
+
 def fit(image: Image, size: tuple[int, int]) -> Image:
     """Stretch uint8 [H, W, 3] to `size` (height, width), averaging where it shrinks."""
     shrinks = size[0] < image.shape[0] and size[1] < image.shape[1]

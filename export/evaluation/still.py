@@ -63,25 +63,34 @@ class _Seen:
 
 
 def evaluate(
-    engine: Matting | Parsing, data: Path, most: int | None = None, pictures: Pictures | None = None
+    engine: Matting | Parsing,
+    data: Path,
+    most: int | None = None,
+    pictures: Pictures | None = None,
+    whole: bool = False,
 ) -> list[Score]:
     """Score an engine on the test splits of a data folder, or on that of one set in a layout that can be read.
 
-    most: of each set, evenly chosen; clips are left out then. pictures: is shown every picture.
+    most: of each set, evenly chosen; clips are left out then. pictures: is shown every picture. whole: faces are seen
+    in the whole picture, not in a square around them.
 
     Raises:
         ExportError: a set is missing, damaged, has no test pictures, or is not known.
     """
     if not any((data / name).is_dir() for name in ("person", "face")):
-        return _one_set(engine, detect(data), most, pictures)
+        return _one_set(engine, detect(data), most, pictures, whole)
     if isinstance(engine, Parsing):
-        return evaluate_faces(engine, data, most, pictures)
+        return evaluate_faces(engine, data, most, pictures, whole)
     clips = evaluate_video(engine, data) if most is None else []
     return [*evaluate_people(engine, data, most, pictures), *clips]
 
 
 def _one_set(
-    engine: Matting | Parsing, reader: Reader, most: int | None, pictures: Pictures | None
+    engine: Matting | Parsing,
+    reader: Reader,
+    most: int | None,
+    pictures: Pictures | None,
+    whole: bool,
 ) -> list[Score]:
     name = reader.folder.resolve().name
     task = "face" if isinstance(engine, Parsing) else "person"
@@ -89,7 +98,7 @@ def _one_set(
     entries = entries if most is None else evenly(entries, most)
     if not isinstance(engine, Parsing):
         return _people_or_nobody(name, engine, map(reader.person, entries), {}, pictures)
-    faces = (face_crop(reader.face(entry)) for entry in entries)
+    faces = (_shown(reader.face(entry), whole) for entry in entries)
     seen = [_face(name, engine, face, False, pictures) for face in faces if face]
     return _scores(name, seen)
 
@@ -164,7 +173,11 @@ def _empty(alpha: Image, item: Labelled) -> _Seen:
 
 
 def evaluate_faces(
-    engine: Parsing, data: Path, most: int | None = None, pictures: Pictures | None = None
+    engine: Parsing,
+    data: Path,
+    most: int | None = None,
+    pictures: Pictures | None = None,
+    whole: bool = False,
 ) -> list[Score]:
     """MIoU over the engine's classes and IoU of the parts of a face, on square crops around test faces.
 
@@ -176,11 +189,15 @@ def evaluate_faces(
     """
     scores = []
     for name in ("face/real", "face/avatars"):
-        faces = (face_crop(face) for face in test_faces(data, name, most))
+        faces = (_shown(face, whole) for face in test_faces(data, name, most))
         checked = name == "face/real"
         seen = [_face(name, engine, face, checked, pictures) for face in faces if face]
         scores += _scores(name, seen)
     return scores
+
+
+def _shown(face: LabelledFace, whole: bool) -> LabelledFace | None:
+    return face if whole else face_crop(face)
 
 
 def _face(

@@ -20,6 +20,7 @@ PRESETS = (
         V1_PIXELS,
         "EasyPortrait, version 1 (hukenovs/easyportrait)",
         classes=(9,),
+        fit="corner",
     ),
     Preset(
         "easyportrait_v2",

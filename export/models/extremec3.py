@@ -165,6 +165,7 @@ FAMILY = Family(
     mark="Fine.0.conv.weight",
     specs=(_SPEC,),
     trained=(replace(_SPEC, gain=1.0, card="", about=_ABOUT),),
+    training_only=("auxiliary_head.",),
     presets=(
         Preset(
             "clovaai_extremec3",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export import processes
 from export.models import efficientnet_lite
 from export.models.outline import outline
 from export.models.spec import PERSON, V1_CLASSES, Family, ModelSpec, Pixels, State
@@ -178,7 +179,8 @@ def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     valid = -functional.max_pool2d(-valid[:, None], _OUTLINE_PX, 1, _OUTLINE_PX // 2)[:, 0]
     entropy = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
     missed = torch.abs(target - torch.sigmoid(score)) ** _FOCAL_POWER
-    return (entropy * missed * valid).sum() / (target * valid).sum().clamp(min=1)
+    total = processes.summed((target * valid).sum()).clamp(min=1)
+    return processes.summed((entropy * missed * valid).sum()) / total
 
 
 _FIRST_CONV, _LITE_STEM = "stage0.0.weight", "encoder.stem.0.weight"
@@ -210,6 +212,7 @@ _AUTHORS = ModelSpec(
     PERSON,
     Pixels(mean=(123.68, 116.78, 103.94), std=(1 / 0.017, 1 / 0.017, 1 / 0.017), bgr=True),
     extra_loss=boundary_loss,
+    fit="letterbox",
     card="portraitnet",
 )
 _LITE = ModelSpec(

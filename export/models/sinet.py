@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export import processes
 from export.models.layers import CLOVAAI_PIXELS, Conv, ConvNormAct, NormAct, norm, upsample
 from export.models.spec import PERSON, Family, ModelSpec, Pixels, Preset
 
@@ -187,7 +188,8 @@ def coarse_loss(coarse: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     entropy = functional.binary_cross_entropy_with_logits(
         coarse[:, 1] - coarse[:, 0], wanted, reduction="none"
     )
-    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+    total = processes.summed(weight.sum()).clamp(min=1)
+    return processes.summed((entropy * weight).sum()) / total
 
 
 _SINET = ModelSpec(

@@ -76,6 +76,7 @@ class ModelSpec:
     products: whether matrix products stay float32 in half precision, with what lies between them.
     named: whether the classes are those of the layout, not the usual ones for their number.
     smallest: the least height and width that its layers can take.
+    fit: how its authors put pictures into its input, see `EngineManifest.fit`.
     card: the template in export/cards without ".md"; "" takes the general one, which says `about`.
     about: the network in one sentence with its paper, for that card.
     """
@@ -94,6 +95,7 @@ class ModelSpec:
     extra_loss: ExtraLoss | None = None
     named: bool = False
     smallest: int = 32
+    fit: str = "stretch"
     card: str = ""
     about: str = ""
 
@@ -139,7 +141,7 @@ class Preset:
     licence: of the weights, "" where it is not known. sha256: of the file, by which it is known. size: (height, width)
     that they were trained for, where it is not the model's. clear: whether a training under
     `--licence clear` may start from them, because their authors state a licence. classes: the numbers of classes by which a file without a
-    record is taken for one of these; () for none. mark: a tensor by which it is taken for one of these.
+    record is taken for one of these; () for none. fit: as `ModelSpec.fit`. mark: a tensor by which it is taken for one of these.
     """
 
     name: str
@@ -151,10 +153,11 @@ class Preset:
     classes: tuple[int, ...] = ()
     clear: bool = False
     mark: str = ""
+    fit: str = "stretch"
 
     def applied(self, spec: ModelSpec) -> ModelSpec:
         """The model as these weights want it."""
-        return replace(spec, pixels=self.pixels, size=self.size or spec.size)
+        return replace(spec, pixels=self.pixels, size=self.size or spec.size, fit=self.fit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from export.data import faces, people, prior
 from export.data.provenance import used_sets
+from export.data.readers.manifest import ManifestSet
 from export.errors import ExportError
 from export.models import CLEAR_PRESETS, ModelSpec
+from export.training.recipes import find_recipe, sets_of
 from export.weights.files import preset_of, sha256_of
 from export.weights.record import (
     NetworkRecord,
@@ -39,6 +42,7 @@ _FREE = (
     "compile",
     "bfloat16",
     "checkpoint_s",
+    "accumulate",
 )
 """Settings that may change when a run goes on; its record keeps each change."""
 
@@ -94,6 +98,9 @@ def described(
     """The record of a run that begins or goes on: its settings, its data, and the environment of each part."""
     record = before or _begun(config, network_record(spec), init)
     sets = used_sets(config.data, spec.task, config.licence)
+    if config.recipe:
+        names = sets_of(find_recipe(config.recipe, config.model))
+        sets = [one for one in sets if one.layout != ManifestSet.__name__ or one.name in names]
     present = {one.sha256 for one in sets}
     part = Segment(
         begun_at=seen,
@@ -106,7 +113,10 @@ def described(
         bfloat16=config.in_bfloat16(device),
         **surroundings(device),
     )
-    if spec.task == "face":
+    draws: dict[str, Any]
+    if config.recipe:
+        draws = {"recipe": config.recipe}
+    elif spec.task == "face":
         draws = faces.draws(config.finish, config.occluders)
     else:
         draws = people.draws(config.finish) | ({"before": prior.SHARES} if spec.memory else {})
@@ -133,6 +143,7 @@ def _begun(config: TrainConfig, network: NetworkRecord, init: Path | None) -> Ru
         init_file=init.name if init else "",
         init_sha256=sha256_of(init) if init else "",
         distil_sha256=tuple(sha256_of(path) for path in config.distil),
+        encoder_sha256=sha256_of(config.encoder) if config.encoder else "",
         teacher_record=record_of(teacher) if teacher else None,
         teacher_sha256=sha256_of(told) if told and told.is_file() else "",
     )
@@ -144,7 +155,7 @@ def check_rights(config: TrainConfig, init: Path | None) -> None:
     Raises:
         ExportError: as said.
     """
-    for path in (init, config.teacher, *config.distil):
+    for path in (init, config.encoder, config.teacher, *config.distil):
         if config.licence != "clear" or path is None or preset_of(path) in CLEAR_PRESETS:
             continue
         if not is_clear(record_of(path)):

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimises; in several processes, over the pictures of all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from export import processes
 from export.models import ModelSpec
 from export.models.outline import outline
 
@@ -32,13 +33,13 @@ def person_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     score = score_of(logits)
     entropy = functional.binary_cross_entropy_with_logits(score, alpha, reduction="none")
     weight = (1 + 2 * outline(alpha, 7)) * valid
-    fine = (entropy * weight).sum() / weight.sum().clamp(min=1)
+    fine = _share((entropy * weight).sum(), weight.sum())
     share = torch.sigmoid(score) * valid
     target = alpha * valid
     overlap = (2 * (share * target).sum((1, 2)) + 100) / (
         share.sum((1, 2)) + target.sum((1, 2)) + 100
     )
-    return fine + (1 - overlap).mean()
+    return fine + processes.averaged((1 - overlap).mean())
 
 
 def consistency_loss(logits: Tensor, clean: Tensor) -> Tensor:
@@ -47,13 +48,10 @@ def consistency_loss(logits: Tensor, clean: Tensor) -> Tensor:
     Both float [N, K, H, W]; no gradient flows to `clean`.
     """
     wanted = torch.log_softmax(clean.detach(), dim=1)
-    return (
-        functional.kl_div(
-            torch.log_softmax(logits, dim=1), wanted, log_target=True, reduction="none"
-        )
-        .sum(1)
-        .mean()
+    divergence = functional.kl_div(
+        torch.log_softmax(logits, dim=1), wanted, log_target=True, reduction="none"
     )
+    return processes.averaged(divergence.sum(1).mean())
 
 
 def face_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -61,19 +59,20 @@ def face_loss(logits: Tensor, label: Tensor) -> Tensor:
 
     logits float [N, 9, H, W]; label int64 [N, H, W], 0..8 or `IGNORED`.
     """
+    weights = logits.new_tensor(_FACE_WEIGHTS)
     entropy = functional.cross_entropy(
-        logits, label, logits.new_tensor(_FACE_WEIGHTS), ignore_index=IGNORED
+        logits, label, weights, ignore_index=IGNORED, reduction="sum"
     )
+    counted = weights[label.clamp(max=logits.shape[1] - 1)] * (label != IGNORED)
+    entropy = _share(entropy, counted.sum())
     known = (label != IGNORED)[:, None]
     share = (torch.softmax(logits, dim=1) * known)[:, _PARTS]
     target = functional.one_hot(label.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(
         0, 3, 1, 2
     )
     target = (target * known)[:, _PARTS]
-    overlap = (2 * (share * target).sum((0, 2, 3)) + 10) / (
-        share.sum((0, 2, 3)) + target.sum((0, 2, 3)) + 10
-    )
-    return entropy + (1 - overlap).mean()
+    both, either = (processes.summed(x.sum((0, 2, 3))) for x in (share * target, share + target))
+    return entropy + (1 - (2 * both + 10) / (either + 10)).mean()
 
 
 def teacher_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
@@ -82,10 +81,14 @@ def teacher_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
     logits float [N, 2, h, w], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; the share of unlabelled pixels
     is the weight.
     """
-    if logits.shape[2:] != alpha.shape[1:]:
-        logits = _resized(logits, alpha.shape[1:])
+    logits = resized(logits, alpha.shape[1:])
     entropy = functional.binary_cross_entropy_with_logits(score_of(logits), alpha, reduction="none")
-    return (entropy * (1 - valid)).mean()
+    return processes.averaged((entropy * (1 - valid)).mean())
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """Part / whole of all processes; a whole below 1 counts as 1."""
+    return processes.summed(part) / processes.summed(whole).clamp(min=1)
 
 
 def logits_of(answer: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -93,7 +96,10 @@ def logits_of(answer: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     return answer[0] if isinstance(answer, tuple) else answer
 
 
-def _resized(planes: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+def resized(planes: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """Stretch float [N, C, h, w] to `size` (height, width) bilinearly; of that size they stay as they are."""
+    if planes.shape[2:] == torch.Size(size):
+        return planes
     return functional.interpolate(planes, list(size), mode="bilinear", align_corners=False)
 
 
@@ -106,8 +112,7 @@ def total_loss(
     [N, H, W], alpha 0..255 of a person network, the class of a face network. valid: uint8 [N, H, W] 0 or 1.
     """
     logits, extra = answer if isinstance(answer, tuple) else (answer, None)
-    if logits.shape[2:] != label.shape[1:]:
-        logits = _resized(logits, label.shape[1:])
+    logits = resized(logits, label.shape[1:])
     if spec.task == "face":
         return face_loss(logits, label.long().masked_fill(valid == 0, IGNORED))
     alpha, counts = label.float() / 255, valid.float()

@@ -113,7 +113,7 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
         raise ExportError(
             f"{path}: weights of another network ({len(found)} of {len(wanted)} fit); start without"
         )
-    _check_finite(path, found)
+    check_finite(path, found)
     return found
 
 
@@ -331,10 +331,15 @@ def _compare(
     if problems:
         other = "" if is_weights_of(spec, state) else f" but of {identify(state)}"
         raise ExportError(f"{path}: not the weights of {spec.name}{other}: {'; '.join(problems)}")
-    _check_finite(path, state)
+    check_finite(path, state)
 
 
-def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        ExportError: some are infinite or no numbers.
+    """
     broken = [
         key
         for key, value in state.items()

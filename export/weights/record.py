@@ -91,9 +91,15 @@ class RunRecord:
 
     draws: how samples were drawn. segments: empty in records of before segments were kept. seen: the
     number of samples; curve: the mean loss up to some of them. init: the record of the weights at
+<<<<<<< HEAD
     the start, if they have one; init_file, init_sha256: their file. averaged: of how many weights of
     this training these are the mean; mean_of: the files of the others, share: of this run's own
     weights in the mean (older records have neither). warmup, horizon: over how many samples the rate rose, and the
+=======
+    the start, if they have one; init_file, init_sha256: their file;
+    encoder_sha256: of the file that gave the encoder. averaged: of how many weights of
+    this training these are the mean. warmup, horizon: over how many samples the rate rose, and the
+>>>>>>> dbda4e6 (WIP)
     weights were averaged. unstated: the settings that an older record does not have; they hold what
     was always done then.
 
@@ -114,6 +120,7 @@ class RunRecord:
     teacher_record: RunRecord | None = None
     teacher_sha256: str = ""
     distil_sha256: tuple[str, ...] = ()
+    encoder_sha256: str = ""
     averaged: int = 1
     mean_of: tuple[str, ...] = ()
     share: float = 0.0
@@ -168,6 +175,7 @@ class RunRecord:
             cls.from_json(teacher) if teacher else None,
             str(table.get("teacher_sha256") or ""),
             tuple(map(str, table.get("distil_sha256", ()))),
+            str(table.get("encoder_sha256") or ""),
             int(table.get("averaged", 1)),
             tuple(map(str, table.get("mean_of", ()))),
             float(table.get("share", 0)),
@@ -184,6 +192,7 @@ class RunRecord:
             out=Path(),
             teacher=self.settings.teacher and Path(self.settings.teacher.name),
             distil=tuple(Path(path.name) for path in self.settings.distil),
+            encoder=self.settings.encoder and Path(self.settings.encoder.name),
         )
         return replace(
             self,
@@ -247,13 +256,25 @@ def _renamed(settings: TrainConfig, network: str) -> TrainConfig:
     return replace(settings, model=_NAMES_BEFORE.get(settings.model, settings.model))
 
 
-def _progress(log: Path) -> list[tuple[int, float]]:
-    """How many samples had been seen, and the mean loss up to there; empty before the first save."""
+LOG_COLUMNS = ("samples", "loss", "rate")
+
+
+def read_log(log: Path) -> list[tuple[int, float, float]]:
+    """Of each save: how many samples had been seen, the mean loss up to there, the rate.
+
+    Empty before the first save, and if the file cannot be read. Older logs have no header.
+    """
     try:
-        with log.open(newline="") as file:
-            return [(int(row[0]), round(float(row[1]), 3)) for row in csv.reader(file)]
+        with log.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row[:1] != [LOG_COLUMNS[0]]]
+            return [(int(row[0]), float(row[1]), float(row[2])) for row in rows]
     except (OSError, ValueError, IndexError):
         return []
+
+
+def _progress(log: Path) -> list[tuple[int, float]]:
+    """How many samples had been seen, and the mean loss up to there."""
+    return [(seen, round(loss, 3)) for seen, loss, _ in read_log(log)]
 
 
 def record_of(checkpoint: Path) -> RunRecord | None:
@@ -349,6 +370,7 @@ def is_clear(record: RunRecord | None) -> bool:
         started_alone
         and all(run.settings.licence == "clear" for run in runs)
         and all(map(is_clear, taught))
+        and all(not run.encoder_sha256 or run.encoder_sha256 in _CLEAR_STARTS for run in runs)
     )
 
 

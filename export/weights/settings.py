@@ -28,6 +28,9 @@ class TrainConfig:
     skin; else they are taken out of the face.
     `distil`: checkpoints or engines whose mattes soften hard labels before training (`export.data.distil`); the first
     one speaks for every set, the others for photographs only.
+    `recipe`: how the authors of a network train it (`export.training.recipes`); "" is this project's own way.
+    `encoder`: weights for the encoder alone (`export.weights.encoder`).
+    `accumulate`: in how many parts, one after the other, a batch is seen; the step is that of their mean.
     `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
     """
 
@@ -55,6 +58,9 @@ class TrainConfig:
     keep_glasses: bool = False
     bfloat16: bool = False
     distil: tuple[Path, ...] = ()
+    recipe: str = ""
+    encoder: Path | None = None
+    accumulate: int = 1
 
     def in_bfloat16(self, device: torch.device) -> bool:
         """Whether the network computes in bfloat16 there."""

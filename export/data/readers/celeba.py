@@ -94,6 +94,18 @@ class CelebAMaskHq(Reader):
             _name_sides(label, *pair)
         return labelled_face(entry, label, valid)
 
+    def skin(self, entry: Entry) -> Labelled:
+        """The mask "skin", which holds the parts of the face too, without what "eye_g" covers.
+
+        Raises:
+            ExportError: there is no such mask, or it cannot be read.
+        """
+        masks = {path.stem.partition("_")[2]: path for path in self._masks(entry)}
+        face = np.where(read_plane(masks["skin"]) > 0, 255, 0).astype(np.uint8)
+        if masks["eye_g"].exists():
+            face[read_plane(masks["eye_g"]) > 0] = 0
+        return labelled(entry, face)
+
     def _merged(self, entry: Entry) -> Image:
         """uint8 [H, W]; brows, eyes and the mouth have numbers of their own."""
         planes = [

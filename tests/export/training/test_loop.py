@@ -48,14 +48,16 @@ def test_train_and_resume(data: Path, tmp_path: Path) -> None:
     assert weights == tmp_path / "ema.safetensors"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "board",
+        "curves.svg",
         "ema.safetensors",
         "last.pt",
         "log.csv",
         "run.json",
     ]
     train(_config(data, tmp_path, 6), resume=True)  # a longer schedule
-    seen = [int(line.split(",")[0]) for line in (tmp_path / "log.csv").read_text().split()]
-    assert seen == [2, 4, 6]
+    header, *lines = (tmp_path / "log.csv").read_text().split()
+    assert header == "samples,loss,rate"
+    assert [int(line.split(",")[0]) for line in lines] == [2, 4, 6]
     segments = json.loads((tmp_path / "run.json").read_text())["segments"]
     assert [(part["from"], part["samples"]) for part in segments] == [(0, 4), (4, 6)]
     train(_config(data, tmp_path, 6), resume=True)  # nothing left to do
@@ -134,7 +136,8 @@ def test_a_loss_that_is_no_number_is_not_saved(
     train(_config(data, tmp_path, 2))
     kept = (tmp_path / "last.pt").read_bytes()
     monkeypatch.setattr(
-        "export.training.loop.total_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True)
+        "export.training.learner.total_loss",
+        lambda *_: torch.tensor(float("nan"), requires_grad=True),
     )
     with pytest.raises(
         ExportError, match="the loss is nan after 2 samples; what was saved is whole"
