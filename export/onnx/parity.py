@@ -203,6 +203,13 @@ def check_half(
         logit, output = _half_differences(expected, actual)
         logit_max, output_max = max(logit_max, logit), max(output_max, output)
         agreed += _agreement(expected.output, actual.output)
+    return _half_parity(reference, agreed, logit_max, output_max, len(images))
+
+
+def _half_parity(
+    reference: Graph, agreed: list[float], logit_max: float, output_max: int, images: int
+) -> HalfParity:
+    """What `check_half` found; refused below the limit."""
     metric, limit = _half_gate(reference)
     if not agreed:
         raise ExportError(
@@ -214,8 +221,26 @@ def check_half(
             f"parity: float16 and float32 differ: mean {metric} {mean:.4f} (limit {limit})"
         )
     return HalfParity(
-        "fp32", len(images), _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4)
+        "fp32", images, _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4)
     )
+
+
+def check_rounded(
+    network: nn.Module, spec: ModelSpec, single: onnx.ModelProto, images: NDArray[np.uint8]
+) -> HalfParity:
+    """Compare a float32 file with the network in torch whose weights were rounded to half precision
+    after the file was made, with the limits of a float16 file. images: as `check_half`.
+
+    Raises:
+        ExportError: as `check_half`.
+    """
+    logit_max, output_max, agreed = 0.0, 0, []
+    graph = Graph(single)
+    for expected, actual in _pairs(_Torch(network, spec), graph, images):
+        logit, output = _half_differences(expected, actual)
+        logit_max, output_max = max(logit_max, logit), max(output_max, output)
+        agreed += _agreement(expected.output, actual.output)
+    return _half_parity(graph, agreed, logit_max, output_max, len(images))
 
 
 def half_agrees(single: Graph, half: onnx.ModelProto, images: NDArray[np.uint8]) -> bool:
