@@ -81,15 +81,10 @@ class PixelFormat:
 class EngineManifest:
     """An `engine.toml`. size: (height, width) of the input. network: the checkpoint's network.
 
-<<<<<<< HEAD
-    memory: whether it has `state_in` and `state_out`. threshold: the minimum score of a detector's
-    box. quality: scores, one table each.
-=======
     fit: how its authors put a picture into the input: "stretch", or with its shape kept "letterbox"
     (in the middle, grey beside it) or "corner" (top left, black beside it); vcam stretches.
-    memory: whether `state_in` and `state_out` are there. threshold: of a detector, from which score
-    on a box counts. quality: scores, one table each.
->>>>>>> dbda4e6 (WIP)
+    memory: whether it has `state_in` and `state_out`. threshold: the minimum score of a detector's
+    box. quality: scores, one table each.
     """
 
     task: str

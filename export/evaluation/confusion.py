@@ -96,7 +96,7 @@ class Confusion:
                 cells = ["" if x is None else f"{x:.4f}" for x in shares]
                 table.writerow([name, label, *map(int, matrix[row]), *cells])
         try:
-            write_whole(path, text.getvalue(), 0o644)
+            write_whole(path, text.getvalue())
         except OSError as error:
             raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -48,15 +48,10 @@ from export.training.optimisers import Plateau, optimiser_of, own_rate, set_rate
 from export.training.progress import Progress, append_log, draw_curves, sole
 from export.training.recipes import Recipe, Stage, find_recipe, labels_of, under
 from export.training.teacher import Teacher
-<<<<<<< HEAD
-from export.weights.files import start_weights
-from export.weights.record import as_metadata, horizon_of, read_record, warmup_of, write_record
-from vcam.files import Draft, write_whole
-=======
 from export.weights.encoder import load_encoder
-from export.weights.files import save_whole, start_weights
+from export.weights.files import start_weights
 from export.weights.record import as_metadata, horizon_of, read_record, write_record
->>>>>>> dbda4e6 (WIP)
+from vcam.files import Draft, write_whole
 
 _Drawn = tuple[Tensor, ...]
 """Image, label, valid, the image before it was spoilt (see `Sample`), and the matte before, of a sample or a batch."""

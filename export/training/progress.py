@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import sys
 import time
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.errors import ExportError
-from export.weights.files import save_whole
 from export.weights.record import LOG_COLUMNS, read_log
+from vcam.files import write_whole
 
 _EVERY_S = 1.0
 
@@ -114,4 +115,6 @@ def draw_curves(folder: Path) -> None:
         axes.grid(alpha=0.3)
     lower.set_xlabel("samples")
     upper.set_title(folder.resolve().name)
-    save_whole(folder / "curves.svg", lambda path: figure.savefig(path, format="svg"))
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    write_whole(folder / "curves.svg", text.getvalue())

@@ -91,15 +91,10 @@ class RunRecord:
 
     draws: how samples were drawn. segments: empty in records of before segments were kept. seen: the
     number of samples; curve: the mean loss up to some of them. init: the record of the weights at
-<<<<<<< HEAD
-    the start, if they have one; init_file, init_sha256: their file. averaged: of how many weights of
-    this training these are the mean; mean_of: the files of the others, share: of this run's own
-    weights in the mean (older records have neither). warmup, horizon: over how many samples the rate rose, and the
-=======
-    the start, if they have one; init_file, init_sha256: their file;
-    encoder_sha256: of the file that gave the encoder. averaged: of how many weights of
-    this training these are the mean. warmup, horizon: over how many samples the rate rose, and the
->>>>>>> dbda4e6 (WIP)
+    the start, if they have one; init_file, init_sha256: their file; encoder_sha256: of the file that
+    gave the encoder. averaged: of how many weights of this training these are the mean; mean_of: the
+    files of the others, share: of this run's own weights in the mean (older records have neither).
+    warmup, horizon: over how many samples the rate rose, and the
     weights were averaged. unstated: the settings that an older record does not have; they hold what
     was always done then.
 
