@@ -238,6 +238,26 @@ def convert(
     print(run(config))
 
 
+@app.command()
+def torchscript(
+    model: _Model,
+    checkpoint: Annotated[Path, typer.Option(help="Weights: .safetensors, or a torch file.")],
+    out: Annotated[Path, typer.Option(help="The .pt file to write.")],
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names with commas between, or their number.")
+    ] = None,
+    preset: _Preset = None,
+) -> None:
+    """Write a checkpoint as TorchScript, with the engine's inputs and outputs."""
+    from export.engine.torchscript import ScriptConfig, write_script
+
+    config = ScriptConfig(model, checkpoint, out, _size(size), preset, classes)
+    print("\n".join(write_script(config)))
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None

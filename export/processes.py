@@ -110,7 +110,8 @@ def synced(network: nn.Module, where: torch.device) -> nn.Module:
     if count() == 1:
         return network
     if where.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
+        made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return made
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = _SyncedNorm

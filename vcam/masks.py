@@ -320,6 +320,8 @@ def open_masks(
         )
     is_face = spec.task == "face"
     known = (*CLASS_NAMES, FACE, "labels", "palette") if is_face else ("person",)
+    if is_face and len(spec.classes) < len(CLASS_NAMES):  # it has no class for the person
+        known = tuple(name for name in known if name != "person")
     kind = wanted.kind
     if kind is not None and kind not in known:
         other = (

@@ -226,8 +226,8 @@ def _spline(
     """
 
     def bent(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        squares = ((a[:, None] - b[None]) ** 2).sum(-1)
-        return squares * np.log(np.maximum(squares, 1e-12))
+        squares = np.asarray(((a[:, None] - b[None]) ** 2).sum(-1), np.float64)
+        return np.asarray(squares * np.log(np.maximum(squares, 1e-12)))
 
     ends = target.astype(np.float64) / max(size)
     count = len(ends)
@@ -249,11 +249,11 @@ def celeba(
     of 20 to 70 % of the height and 30 to 80 % of the width that is filled with 120 and is no face.
     """
     modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
-    planes = (
+    small, mask, counts = (
         u8(cv2.resize(x, size[::-1], interpolation=mode))
         for x, mode in zip((image, target, valid), modes, strict=True)
     )
-    fitted = Sample(*planes, u8(cv2.resize(image, size[::-1])))
+    fitted = Sample(small, mask, counts, small)
     jittered = _jitter(fitted.image, rng) if rng.random() < 0.5 else fitted.image
     sample = Sample(jittered, fitted.target, fitted.valid, fitted.clean)
     if rng.random() < 0.5:

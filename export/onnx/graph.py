@@ -82,6 +82,11 @@ class _Engine(nn.Module):
         return (answer, share.unsqueeze(1)) if state else answer
 
 
+def torch_engine(network: nn.Module, spec: ModelSpec) -> nn.Module:
+    """The engine of a network in torch: what `engine_graph` writes, before anything is rewritten."""
+    return _Engine(ScoreNetwork(network, spec), spec).eval()
+
+
 def check_size(size: tuple[int, int], spec: ModelSpec | None = None) -> None:
     """Refuse an input size (height, width) that the networks cannot halve often enough.
 

@@ -78,6 +78,7 @@ def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
     """One intra-op thread, no spinning: as the runtime does it, and repeatable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # what is wrong with a file is said in one line
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -245,7 +245,8 @@ def _drawing(run: _Run) -> tuple[_Draw, int]:
     whole = Whole(config.data, "train", labels_of(recipe, run.spec), config.licence)
 
     def changed(rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], ...]:
-        sample = recipe.change(*whole[int(rng.integers(len(whole)))], size, rng)
+        image, target, valid = whole[int(rng.integers(len(whole)))]
+        sample = recipe.change(image, target, valid, size, rng)
         if not run.spec.memory:
             return sample.image, sample.target, sample.valid, sample.clean
         sample, before = published.prior(sample, rng)
@@ -404,7 +405,7 @@ def _validated(run: _Run, learner: nn.Module, otherwise: float) -> float:
     except ExportError:
         return otherwise
     run.network.eval()
-    losses = []
+    losses: list[float] = []
     for index in range(min(len(whole), _VALIDATED)):
         modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
         planes = [

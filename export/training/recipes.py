@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -303,14 +304,14 @@ def with_recipe(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     if not config.recipe:
         return config
     recipe = find_recipe(config.recipe, config.model)
-    wanted = {
+    wanted: dict[str, Any] = {
         "samples": 0,
         "batch": recipe.batch,
         "rate": recipe.rate,
         "size": recipe.size,
         "consistency": recipe.consistency,
     }
-    changes = {name: value for name, value in wanted.items() if name not in given}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if name not in given}
     return replace(config, **changes, weight_decay=recipe.optimiser.decay, ema_samples=0)
 
 

@@ -147,3 +147,24 @@ def test_boxes_of_another_type_or_shape_are_an_error(wrong: str) -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(EngineError, match="as faces and not float32"), FaceDetector(engine) as it:
         it.answer(image)
+
+
+def test_a_face_engine_without_the_persons_class() -> None:
+    """EasyPortrait 2's eight classes: the person's plane is 0, the others keep their numbers."""
+    shape = (1, len(FaceClass) - 1, 64, 64)
+    planes = np.arange(1, shape[1] + 1, dtype=np.uint8).reshape(1, -1, 1, 1) + np.zeros(
+        shape, np.uint8
+    )
+
+    class _Eight(FakeBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            self.outputs = {"probs": shape}
+
+        def run(self, inputs: Any) -> dict[str, Any]:
+            return {"probs": planes}
+
+    with FaceParser(_Eight()) as parser:
+        probs = parser.probs(np.zeros((64, 64, 3), np.uint8))
+    assert probs.shape == (len(FaceClass), 64, 64)
+    assert probs[:, 0, 0].tolist() == [1, 0, 2, 3, 4, 5, 6, 7, 8]

@@ -24,8 +24,10 @@ _MOST_STATE = 1 << 26
 """Maximum number of values in all states together; 256 MiB."""
 _KINDS = {
     "alpha": ("person", "person engine"),
-    "probs": ("face", f"face engine with {len(FaceClass)} classes"),
+    "probs": ("face", f"face engine with {len(FaceClass)} classes, or without the person's"),
 }
+_FACE_PLANES = (len(FaceClass), len(FaceClass) - 1)
+"""Of a face engine: all classes, or all but the person's."""
 
 Shape = tuple[int, ...]
 
@@ -59,7 +61,7 @@ class Contract:
         if (
             "image" not in inputs
             or output not in outputs
-            or (kind == "face" and classes != (len(FaceClass),))
+            or (kind == "face" and classes not in {(count,) for count in _FACE_PLANES})
         ):
             found = ", ".join(
                 f"{name} {_words(shape)}" for name, shape in (inputs | outputs).items()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vcam.backends.base import Backend
 from vcam.backends.contract import Contract
 from vcam.colour import small_to_rgb
-from vcam.frame import Frame, Plane, Size
+from vcam.frame import FaceClass, Frame, Plane, Size
 from vcam.matting.pyramid import Pyramid
 
 
@@ -69,7 +69,10 @@ class Parser(Protocol):
 
 
 class FaceParser:
-    """Runs a face engine of the engine contract: uint8 RGB `image` to uint8 `probs`."""
+    """Runs a face engine of the engine contract: uint8 RGB `image` to uint8 `probs`.
+
+    An engine of eight classes has none for the person beside the face: that plane is 0.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -115,7 +118,10 @@ class FaceParser:
             EngineError: the engine failed, or its output does not match its declaration.
         """
         assert self._contract is not None, "an engine is run inside its context only"
-        return self._contract.check(self._backend.run({"image": image[None]}))[0]
+        probs = self._contract.check(self._backend.run({"image": image[None]}))[0]
+        if len(probs) == len(FaceClass):
+            return probs
+        return np.insert(probs, FaceClass.PERSON, 0, axis=0)
 
 
 def cut_rgb(frame: Frame, pyramid: Pyramid, crop: Crop, size: Size) -> NDArray[np.uint8]:
