@@ -72,9 +72,11 @@ def test_two_processes_learn_what_one_does(
     assert losses.std() > 1e-2  # a curve, not a line
     torch.testing.assert_close(losses[0], same[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(losses, same, rtol=5e-3, atol=1e-3)
-    twin = read_weights(tmp_path / "two/ema.safetensors")
-    for key, value in read_weights(alone).items():
-        torch.testing.assert_close(value, twin[key], rtol=0.05, atol=5e-3, msg=key)
+    kernels = [
+        torch.cat([x.flatten() for x in read_weights(path).values() if x.ndim == 4])
+        for path in (alone, tmp_path / "two/ema.safetensors")
+    ]
+    assert (kernels[0] - kernels[1]).norm() < 0.02 * kernels[0].norm()
 
 
 def test_a_batch_in_parts(data: Path, tmp_path: Path) -> None:
