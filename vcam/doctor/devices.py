@@ -90,7 +90,7 @@ def check_pipewire(machine: Machine) -> Verdict:
     """
     processes = machine.processes
     if "pipewire" not in processes:
-        return skipped("PipeWire does not run; only sandboxed programs need it")
+        return skipped("PipeWire does not run; only Flatpak, Snap and some Firefox need it")
     if not processes & _SESSION_MANAGERS:
         start = Fix("systemctl --user start wireplumber")
         return warning(
@@ -116,7 +116,9 @@ def check_portal(machine: Machine) -> Verdict:
         )
     if machine.exists(_PORTAL):
         return ok("xdg-desktop-portal is installed, and no program was refused a camera")
-    return skipped("xdg-desktop-portal is not installed; only sandboxed programs need it")
+    return skipped(
+        "xdg-desktop-portal is not installed; only Flatpak, Snap and some Firefox need it"
+    )
 
 
 def _members(machine: Machine, group: str) -> list[str]:
