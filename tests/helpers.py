@@ -21,6 +21,8 @@ from vcam.pipeline.pipeline import Parts, Pipeline, PipelineConfig
 from vcam.sinks.base import Sink
 from vcam.sources.base import Source, SourceRequest
 
+STRICT = ("-W", "error", "-W", "ignore::DeprecationWarning:typer")
+"""For child processes: no warning, but those of an older Typer at a newer Click."""
 SIZE = (160, 96)
 SENTINEL = (255, 0, 255)
 """The colour of the room in tests: it must never leave."""

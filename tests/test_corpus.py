@@ -11,11 +11,13 @@ import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.filter
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from tests.sources.media_files import quadrants
@@ -23,6 +25,7 @@ from vcam.colour import to_rgb
 from vcam.errors import SourceError
 from vcam.frame import Frame
 from vcam.sources.base import SourceRequest
+from vcam.sources.convert import FrameMaker
 from vcam.sources.file import VideoFile
 from vcam.sources.presentation import Notes, Presenter
 
@@ -299,6 +302,42 @@ def test_avi_with_and_without_b_frames(tmp_path: Path, codec: str) -> None:
     assert [round(f.pts_ns / 1e6) for f in frames] == pytest.approx(list(times), abs=1)
 
 
+class Counted:
+    """A converter that counts the pictures that it had to make."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self._converter = VideoReformatter()
+
+    def reformat(self, picture: av.VideoFrame, **wanted: Any) -> av.VideoFrame:
+        shown = self._converter.reformat(picture, **wanted)
+        self.made += shown is not picture
+        return shown
+
+
+@pytest.mark.parametrize(
+    ("size", "pix_fmt", "conversions"),
+    [(None, "yuv420p", 0), ((640, 360), "yuv420p", 0), ((320, 180), "yuv420p", 1),
+     ((480, 360), "yuv420p", 0), ((320, 320), "yuv420p", 1), (None, "yuv422p", 1)],
+)  # fmt: skip
+def test_pictures_are_converted_once_at_most_and_plain_ones_never(
+    size: tuple[int, int] | None, pix_fmt: str, conversions: int
+) -> None:
+    """Pixels of a plain film are copied once, into the frame: nothing of them changes."""
+    maker = FrameMaker(SourceRequest(size=size))
+    counted = Counted()
+    maker._to_i420 = maker._scale = counted  # type: ignore[assignment]
+    with av.open(str(CASES / "video_with_sound.mp4")) as container:
+        pictures = [picture.reformat(format=pix_fmt) for picture in container.decode(video=0)]
+    for picture in pictures[:5]:
+        frame = maker.make(picture, 0)
+        if not size and not conversions:
+            plane = np.frombuffer(memoryview(picture.planes[0]), np.uint8)
+            rows = plane.reshape(-1, picture.planes[0].line_size)[:, : picture.width]
+            assert np.array_equal(frame.y, rows)
+    assert counted.made == 5 * conversions
+
+
 def clean_aperture(path: Path) -> Path:
     """Insert a `clap` box of 80x48, two pixels right of the middle, into the only sample entry."""
     data = bytearray(path.read_bytes())
@@ -321,6 +360,31 @@ def test_a_clean_aperture_is_what_is_shown(tmp_path: Path) -> None:
     frames, _ = read(path)
     assert frames[0].size == (80, 48)
     assert_shown(frames[0], by_filters(path, (("crop", "80:48:10:8:exact=1"),)), 3.0)
+
+
+def cropped(path: Path, crop: dict[int, int]) -> Path:
+    """Put PixelCrop elements (RFC 9559, 5.1.4.1.28) in the place of the colours of the only video
+    track of a Matroska file.
+    """
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x55\xb0")  # Colour
+    length = data[at + 2] & 0x7F
+    assert data[at + 2] & 0x80
+    elements = b"".join(name.to_bytes(2, "big") + b"\x81" + bytes([n]) for name, n in crop.items())
+    rest = 3 + length - len(elements) - 2
+    elements += b"\xec" + bytes([0x80 | rest]) + bytes(rest)  # Void
+    data[at : at + 3 + length] = elements
+    path.write_bytes(data)
+    return path
+
+
+def test_the_crop_of_matroska_is_what_is_shown(tmp_path: Path) -> None:
+    crop = {0x54AA: 2, 0x54BB: 6, 0x54CC: 10}  # bottom, top, left
+    path = cropped(write(tmp_path / "crop.mkv", image(), colours=(1, 1, 1)), crop)
+    frames, _ = read(path)
+    width, height = SIZE
+    assert frames[0].size == (width - 10, height - 8)
+    assert_shown(frames[0], by_filters(path, (("crop", "iw-10:ih-8:10:6:exact=1"),)), 3.0)
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vcam
+from tests.helpers import STRICT
 from vcam.sources.image import read_image
 
 pytestmark = pytest.mark.slow
@@ -19,7 +20,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(name: str, *arguments: object, typed: str = "") -> str:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
+    command = [sys.executable, *STRICT, str(EXAMPLES / name), *map(str, arguments)]
     return subprocess.run(
         command, input=typed, capture_output=True, text=True, check=True, timeout=100
     ).stdout

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import vcam
+from tests.helpers import STRICT
 
 ROOT = Path(vcam.__file__).parent.parent
 BLOCKED = (
@@ -53,7 +54,7 @@ def test_every_module_imports_without_heavy_third_parties() -> None:
         f"for name in {modules!r}: importlib.import_module(name)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, *STRICT, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

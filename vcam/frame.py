@@ -37,10 +37,13 @@ class Picture:
 
     pixels: read only. H and W may be odd.
     icc: the colour profile of `pixels`; empty: sRGB.
-    exif: as in a JPEG's APP1 segment, beginning with "Exif" and two zero bytes, without orientation
-        and thumbnail; empty: none.
-    jpeg: quantisation tables and subsampling of the source JPEG; None: it was not a JPEG.
-    left_out: content of the file that is not kept, in words.
+    exif: as in a JPEG's APP1 segment, "Exif" and two zeros first, without orientation and
+        thumbnail; empty: none.
+    jpeg: quantisation tables and subsampling of the JPEG file that it was; None: it was no JPEG.
+    left_out: what its file held besides, in words.
+    xmp: the packet, without what is stale in it; empty: none.
+    bits: of a colour in its file; 0: as many as those of `pixels`.
+    damage: one line about what of it could not be read; empty: nothing.
     """
 
     pixels: Pixels
@@ -48,6 +51,9 @@ class Picture:
     exif: bytes = b""
     jpeg: tuple[dict[int, list[int]], int] | None = None
     left_out: tuple[str, ...] = ()
+    xmp: bytes = b""
+    bits: int = 0
+    damage: str = ""
 
     @property
     def size(self) -> Size:

@@ -84,6 +84,14 @@ class MaskKind:
     overlay: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a picture could not be read, or not whole. is_made: it has a mask all the same."""
+
+    why: str
+    is_made: bool = False
+
+
 def check_names(pictures: Mapping[Path, Path], what: str = "") -> None:
     """Refuse pictures whose masks would get the same name.
 
@@ -198,8 +206,9 @@ def write_masks(
     suffixes: Sequence[str] = (".png",),
     inside: Mapping[Path, Path] | None = None,
     what: str = "",
-) -> Iterator[tuple[Path, Exception | None]]:
-    """Write `<stem>.png`, 8 bits, for each picture; yield each picture with its failure, or None.
+) -> Iterator[tuple[Path, Trouble | None]]:
+    """Write `<stem>.png`, 8 bits, for each picture; yield the picture with what went wrong with it,
+    if anything.
 
     Args:
         mask_of: maps a picture uint8 [H, W, 3] RGB to the mask, grey or RGB, or to the bytes of
@@ -218,7 +227,8 @@ def write_masks(
         EngineError: the engine failed.
     """
     from vcam.errors import SourceError
-    from vcam.sources.image import read_image
+    from vcam.pictures import srgb_of
+    from vcam.sources.image import read_picture
 
     stems = {
         picture: out / (inside or {}).get(picture, Path(picture.name)).with_suffix("")
@@ -230,17 +240,17 @@ def write_masks(
     remove_leftovers(out)
     for picture in pictures:
         try:
-            image = read_image(picture)
+            read = read_picture(picture)
         except SourceError as error:
-            yield picture, error
+            yield picture, Trouble(str(error))
             continue
-        made = mask_of(image)
+        made = mask_of(srgb_of(read))
         files = made if isinstance(made, dict) else {".png": _png(made)}
         for suffix, data in files.items():
             stem = stems[picture]
             _make_folder(stem.parent)
             _write(stem.with_name(f"{stem.name}{what}{suffix}"), data, overwrite)
-        yield picture, None
+        yield picture, Trouble(read.damage, is_made=True) if read.damage else None
 
 
 def _make_folder(folder: Path) -> None:

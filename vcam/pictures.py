@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vcam.colour import to_rgb
 from vcam.frame import Frame, Picture, Pixels, Plane
+from vcam.xmp import cleaned_xmp
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 """File types that `encode` writes; .heic and .heif too if pillow-heif is installed."""
@@ -21,6 +22,10 @@ HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".avif", *HEIF_SUFFIXES)
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 _MAKER_NOTE, _EXIF_IFD, _ORIENTATION = 0x927C, 0x8769, 0x0112
+_PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700  # ISO 16684-3, sections 6.8 and 6.9
+_LARGEST_XMP_OF_JPEG = 65_502  # ISO 16684-3, section 6.4
+_BITS = {".png": 16, ".tif": 16, ".tiff": 16} | dict.fromkeys(HEIF_SUFFIXES, 10)
+"""Of a colour, at most, as far as it is written here; 8 in other files."""
 _PNG_LEVEL = 3
 _QUALITY = 95
 
@@ -80,15 +85,17 @@ def renewed(picture: Picture, captured: Frame, composed: Frame, hides: bool) -> 
         picture: the origin of `captured`, before padding to an even size.
         captured: the frame before the effects.
         composed: the frame after them, of the same size.
-        hides: an effect hides the room. Then changed pixels take nothing from the picture, and
-            EXIF in the maker's own format is left out, as it may contain previews.
+        hides: some effect hides the room. Then nothing of a changed pixel is taken from the
+            picture, and what its EXIF keeps in the maker's own form and long values of its XMP are
+            left out, as previews may be in them.
     """
     width, height = picture.size
     if composed is captured and not hides:
         return picture
     exif = _without_maker_note(picture.exif) if hides else picture.exif
+    xmp = cleaned_xmp(picture.xmp, hides=True) if hides else picture.xmp
     if composed.size != (width + width % 2, height + height % 2):
-        return replace(picture_of(composed), exif=exif, left_out=picture.left_out)
+        return replace(picture_of(composed), exif=exif, xmp=xmp, left_out=picture.left_out)
     touched = _touched(captured, composed)[:height, :width]
     pixels = picture.pixels
     if hides and pixels.shape[2] == 4:
@@ -101,7 +108,7 @@ def renewed(picture: Picture, captured: Frame, composed: Frame, hides: bool) -> 
         scale = 1 if pixels.dtype == np.uint8 else 257
         alpha = composed.alpha[:height, :width].astype(np.int32) * scale
         pixels = np.dstack([pixels, alpha.astype(pixels.dtype)])
-    return replace(picture, pixels=pixels, exif=exif)
+    return replace(picture, pixels=pixels, exif=exif, xmp=xmp)
 
 
 def _touched(captured: Frame, composed: Frame) -> NDArray[np.bool_]:
@@ -198,13 +205,14 @@ def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
     Args:
         picture: its alpha is laid on white if the format has none; .png and .tiff keep 16 bits.
         suffix: one of `PICTURE_SUFFIXES` or `HEIF_SUFFIXES`.
-        strip: leave EXIF out, and convert the colours to sRGB instead of embedding the profile.
+        strip: leave EXIF and XMP out, and convert the colours to sRGB instead of keeping their
+            profile.
 
     Raises:
         OSError, ValueError: the format cannot represent the picture.
     """
     if strip:
-        picture = replace(picture, exif=b"")
+        picture = replace(picture, exif=b"", xmp=b"")
         if picture.icc:
             picture = replace(picture, pixels=_in_srgb(picture), icc=b"")
     if picture.pixels.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
@@ -213,6 +221,8 @@ def encode(picture: Picture, suffix: str, strip: bool = False) -> bytes:
         return _png16(picture)
     if suffix in (".tif", ".tiff"):
         return _tiff(picture)
+    if suffix in HEIF_SUFFIXES:
+        return _heif(picture)
     return _by_pillow(picture, suffix)
 
 
@@ -221,10 +231,13 @@ def lost(picture: Picture, suffix: str) -> str:
     parts = list(picture.left_out)
     if picture.pixels.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
         parts.append("its transparency")
-    if picture.depth == 16 and suffix not in (".png", ".tif", ".tiff"):
-        parts.append("8 of its 16 bits")
-    if suffix == ".bmp" and (picture.exif or picture.icc):
-        parts.append("EXIF and its colour profile")
+    bits, kept = picture.bits or picture.depth, _BITS.get(suffix, 8)
+    if bits > kept:
+        parts.append(f"{bits - kept} of its {bits} bits")
+    if suffix == ".bmp" and (picture.exif or picture.icc or picture.xmp):
+        parts.append("EXIF, XMP and its colour profile")
+    elif suffix in _JPEG_SUFFIXES and len(picture.xmp) > _LARGEST_XMP_OF_JPEG:
+        parts.append("XMP")
     return ", ".join(parts)
 
 
@@ -245,25 +258,43 @@ def _eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def _by_pillow(picture: Picture, suffix: str) -> bytes:
-    from PIL import Image
+    from PIL import Image, PngImagePlugin
 
-    if suffix in HEIF_SUFFIXES:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
     image = Image.fromarray(_eight_bits(picture.pixels))
     options: dict[str, Any] = {"quality": _QUALITY}
     if suffix == ".png":
         options = {"compress_level": _PNG_LEVEL}
+        if picture.xmp:
+            options["pnginfo"] = PngImagePlugin.PngInfo()
+            options["pnginfo"].add_itxt(_PNG_XMP, picture.xmp.decode(errors="replace"))
     elif suffix in _JPEG_SUFFIXES:
         options = _jpeg_options(picture)
     if picture.exif:
         options["exif"] = picture.exif
     if picture.icc:
         options["icc_profile"] = picture.icc
-    kind = {".jfif": "JPEG", ".hif": "HEIF"}.get(suffix) or Image.registered_extensions()[suffix]
+    fits = suffix not in _JPEG_SUFFIXES or len(picture.xmp) <= _LARGEST_XMP_OF_JPEG
+    if picture.xmp and fits:
+        options["xmp"] = picture.xmp
+    kind = {".jfif": "JPEG"}.get(suffix) or Image.registered_extensions()[suffix]
     into = io.BytesIO()
     image.save(into, kind, **options)
+    return into.getvalue()
+
+
+def _heif(picture: Picture) -> bytes:
+    """HEVC with 8 bits of a colour, or with 10 of a picture of 16."""
+    import pillow_heif
+
+    deep = picture.depth == 16
+    kind = ("RGB" if picture.pixels.shape[2] == 3 else "RGBA") + (";16" if deep else "")
+    pixels = np.ascontiguousarray(picture.pixels, "<u2" if deep else None)
+    file = pillow_heif.from_bytes(kind, picture.size, pixels.tobytes())
+    if picture.icc:
+        file.info["icc_profile"] = picture.icc
+    options = {"exif": picture.exif, "xmp": picture.xmp}
+    into = io.BytesIO()
+    file.save(into, quality=_QUALITY, **{name: data for name, data in options.items() if data})
     return into.getvalue()
 
 
@@ -287,6 +318,8 @@ def _png16(picture: Picture) -> bytes:
         extra += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
     if picture.exif:
         extra += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
+    if picture.xmp:  # not compressed, no language, section 11.3.3.4
+        extra += _chunk(b"iTXt", _PNG_XMP.encode() + b"\0\0\0\0\0" + picture.xmp)
     end_of_header = 8 + 25  # PNG specification, sections 5.2 and 11.2.1
     return content[:end_of_header] + extra + content[end_of_header:]
 
@@ -329,6 +362,9 @@ def _tiff(picture: Picture) -> bytes:
     if picture.icc:
         directory.tagtype[34675] = 7
         directory[34675] = picture.icc
+    if picture.xmp:
+        directory.tagtype[_TIFF_XMP] = 1
+        directory[_TIFF_XMP] = picture.xmp
     start = 8
     # Pillow counts the offset of the strip from the end of the directory.
     return b"II*\0" + struct.pack("<I", start) + directory.tobytes(start) + data

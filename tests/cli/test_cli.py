@@ -17,6 +17,7 @@ import pytest
 
 from tests.catalogues import write_catalogue
 from tests.data import SHARED, why_absent
+from tests.helpers import STRICT
 from vcam.backends.probe import probe_gpu
 from vcam.effects import EFFECTS
 
@@ -30,7 +31,7 @@ Done = subprocess.CompletedProcess[str]
 
 def vcam(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> Done:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "vcam", *map(str, arguments)],
+        [sys.executable, *STRICT, "-m", "vcam", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=100,

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from vcam.assemble import RunRequest
-from vcam.batch import Batch, Item, find_files, is_batch
+from vcam.batch import Batch, Item, Skipped, find_files, is_batch
 from vcam.cli.display import progress
 from vcam.cli.files import DAMAGED, StoppedBy, announce, count
 from vcam.cli.options import OUTLINES
@@ -19,6 +19,7 @@ from vcam.errors import SourceError, UsageError
 from vcam.masks import (
     PALETTES,
     MaskKind,
+    Trouble,
     check_names,
     open_landmarks,
     open_masks,
@@ -98,17 +99,19 @@ def run_masks(request: MaskRequest, stopped_by: StoppedBy) -> None:
         print(f"vcam: skipped {why}", file=sys.stderr)
     if films and (request.landmarks or request.outlines or request.kind.kind == "labels"):
         raise UsageError(f"{films[0].source}: films have masks of people only; leave it out")
-    failed = len(skipped)
+    troubles: list[Trouble | Skipped] = [Trouble(why) for why in skipped]
     if pictures:
         check_names(pictures, request.what)
-        failed += _pictures(request, pictures)
+        troubles += _pictures(request, pictures)
     if films:
-        failed += _films(request, films, stopped_by)
-    done = len(pictures) + len(films) + len(skipped) - failed
+        troubles += _films(request, films, stopped_by)
+    damaged = sum(trouble.is_made for trouble in troubles)
+    missed = len(troubles) - damaged
+    done = len(pictures) + len(films) + len(skipped) - missed
     seconds = time.monotonic() - start_s
-    left = f"; {failed} skipped or damaged" if failed else ""
+    left = (f"; {missed} skipped" if missed else "") + (f"; {damaged} damaged" if damaged else "")
     announce(f"{count(done, 'mask')} in {request.out}, {seconds:.1f} s{left}")
-    if failed:
+    if troubles:
         raise typer.Exit(DAMAGED if done > 0 else 1)
 
 
@@ -135,9 +138,9 @@ def _found(request: MaskRequest) -> tuple[dict[Path, Path], list[Item], list[str
     return pictures, films, skipped
 
 
-def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> int:
-    """Process the pictures; return how many were unreadable."""
-    failed = 0
+def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> list[Trouble]:
+    """Process the pictures; return what was unreadable or incomplete."""
+    troubles: list[Trouble] = []
     about = (request.engine, request.engines, request.backend, request.threads)
     faces = request.landmarks or request.outlines
     suffixes = [".json"] * request.landmarks + [".png"] * (request.outlines or not faces)
@@ -154,18 +157,18 @@ def _pictures(request: MaskRequest, pictures: dict[Path, Path]) -> int:
             pictures,
             request.what,
         )
-        for _, error in made:
+        for _, trouble in made:
             step(1)
-            if error is not None:
-                failed += 1
-                print(f"vcam: skipped {error}", file=sys.stderr)
-    if request.kind.kind == "palette" and failed < len(pictures):
+            if trouble is not None:
+                troubles.append(trouble)
+                _say(trouble)
+    if request.kind.kind == "palette" and sum(not x.is_made for x in troubles) < len(pictures):
         write_legend(request.out, request.kind.palette)
-    return failed
+    return troubles
 
 
-def _films(request: MaskRequest, films: list[Item], stopped_by: StoppedBy) -> int:
-    """Process the films; return how many were unreadable or incomplete."""
+def _films(request: MaskRequest, films: list[Item], stopped_by: StoppedBy) -> list[Skipped]:
+    """Process the films; return those that were unreadable or incomplete."""
     kind = request.kind
     with_alpha = request.film in _ALPHA_FILMS and kind.overlay is None
     run = RunRequest(
@@ -186,11 +189,16 @@ def _films(request: MaskRequest, films: list[Item], stopped_by: StoppedBy) -> in
         )
     own = None if with_alpha else [MatteFilm(kind.threshold, kind.overlay)]
     batch = Batch(run, films, own)
-    failed = 0
+    troubles: list[Skipped] = []
     with stopped_by(batch.stop), progress("films", len(films)) as step:
         for _, trouble in batch.run():
             step(1)
             if trouble is not None:
-                failed += 1
-                print(f"vcam: skipped {trouble.why}", file=sys.stderr)
-    return failed
+                troubles.append(trouble)
+                _say(trouble)
+    return troubles
+
+
+def _say(trouble: Trouble | Skipped) -> None:
+    skipped = "" if trouble.is_made else "skipped "
+    print(f"vcam: {skipped}{trouble.why}", file=sys.stderr)

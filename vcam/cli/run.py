@@ -79,7 +79,7 @@ def run(
     strip: Annotated[
         bool,
         typer.Option(
-            "--strip", help="Write pictures without EXIF and colour profile, in sRGB colours."
+            "--strip", help="Write pictures without EXIF, XMP and colour profile, in sRGB colours."
         ),
     ] = False,
     recursive: Recursive = False,

@@ -113,6 +113,8 @@ class VideoFile(SourceBase):
                 f"{self._path}: {places}, left out; {self._index} frames can be read; copy it again"
             )
         missing = missing_bytes(self._path)
+        if missing and read_head(self._path).startswith(b"GIF8"):  # it announces no length
+            return f"{self._path}: truncated after {self._index} frames; copy it again"
         if missing and self._ends_early():
             return (
                 f"{self._path}: truncated, {missing} bytes are missing after {self._index} frames;"

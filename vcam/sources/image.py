@@ -22,18 +22,20 @@ from vcam.pictures import cleaned_exif, over_white, pad_to_even, srgb_of
 from vcam.sources.base import SourceRequest
 from vcam.sources.common import SourceBase
 from vcam.sources.convert import FrameMaker, rgb_picture
-from vcam.sources.inspect_file import is_heif, is_image, is_raw, read_head
+from vcam.sources.inspect_file import is_heif, is_image, is_raw, missing_in, read_head
 from vcam.sources.media import Media
 from vcam.sources.presentation import Notes, Presenter
+from vcam.sources.salvage import Salvaged, salvage
 from vcam.sources.tone import HLG, PQ
+from vcam.xmp import cleaned_xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PADDING = b"\x5a" * 64
-_ANIMATED = b"GIF8"  # a film as a source; its first picture if a still is requested
+_JPEG_START = b"\xff\xd8"
+_ANIMATED = b"GIF8"  # a film as a source, a picture if one is asked for
 _ORIENTATION = 0x0112
+_HEADER_BYTES = 1 << 16
 
 
 class ImageSource(SourceBase):
@@ -55,6 +57,7 @@ class ImageSource(SourceBase):
 
     def _open(self) -> None:
         picture = read_picture(self._path)
+        self.damage = picture.damage
         image = pad_to_even(srgb_of(picture))
         frame = FrameMaker(self._request, name=self._path).make(rgb_picture(image), 0)
         if not self._request.repeat:
@@ -86,20 +89,24 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     caller.
 
     Raises:
-        SourceError: see `read_picture`.
+        SourceError: see `read_picture`; or a part of it is missing.
     """
-    return srgb_of(read_picture(path))
+    picture = read_picture(path)
+    if picture.damage:
+        raise SourceError(picture.damage)
+    return srgb_of(picture)
 
 
 def read_picture(path: str | Path) -> Picture:
     """Read an image at its own size, depth and colour space, upright.
 
-    Grey and palette images become RGB, CMYK becomes sRGB. The orientation is applied, and
-    animations give their first picture.
+    Grey and palette images become RGB, CMYK becomes sRGB. The turn and mirror that a camera noted
+    are applied, of animations the first picture is taken. Of a truncated image what is there is
+    read; `damage` then says what is missing.
 
     Raises:
-        SourceError: the file does not exist, is not an image or is damaged, or a library for it is
-            missing.
+        SourceError: there is no such file, it is no image, it is damaged, most of it is missing, or
+            a library for it is.
     """
     head = read_head(str(path))
     if is_raw(str(path)):
@@ -127,28 +134,41 @@ def _read_heif(path: str | Path, data: bytes) -> Picture:
         import pillow_heif
     except ImportError as error:
         raise SourceError(
-            f"{path}: HEIC pictures need pillow-heif; install it with"
-            " `pip install 'vcam-background[heif]'`"
+            f"{path}: HEIC pictures need a library; install it: pip install pillow-heif"
         ) from error
     try:
         found = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         _check_size(path, *found.size)
-        array = np.asarray(found)
+        pixels = _of_heif(found)
     except (OSError, ValueError, EOFError, RuntimeError, SyntaxError) as error:
         raise SourceError(
             f"{path}: the HEIC picture is damaged ({error}); copy it again"
         ) from error
     info: dict[str, Any] = found.info
-    pixels = _as_rgb(array)
     colours = info.get("nclx_profile") or {}
     transfer = int(colours.get("transfer_characteristics", 0))
     primaries = int(colours.get("color_primaries", 0))
     exif = cleaned_exif(info.get("exif") or b"")
-    left_out = _named({"XMP": info.get("xmp"), "its depth map": info.get("depth_images")})
+    icc = info.get("icc_profile") or b""
     if transfer in (PQ, HLG):
-        pixels = _tone_mapped(pixels, transfer, primaries)
-        return Picture(pixels, exif=exif, left_out=left_out)
-    return Picture(pixels, info.get("icc_profile") or b"", exif, left_out=left_out)
+        pixels, icc = _tone_mapped(pixels, transfer, primaries), b""
+    return Picture(
+        pixels,
+        icc,
+        exif,
+        left_out=_named({"its depth map": info.get("depth_images")}),
+        xmp=cleaned_xmp(info.get("xmp")),
+        bits=int(info.get("bit_depth") or 0) if pixels.dtype == np.uint16 else 0,
+    )
+
+
+def _of_heif(found: Any) -> Pixels:
+    """The pixels of a HEIC picture. Its array interface gives memory that older NumPy lets go."""
+    width, height = found.size
+    kind, _, depth = found.mode.partition(";")
+    flat = np.frombuffer(found.data, np.uint16 if depth else np.uint8)
+    rows = flat.reshape(height, found.stride // flat.itemsize)
+    return _as_rgb(rows[:, : width * len(kind)].reshape(height, width, len(kind)))
 
 
 def _tone_mapped(pixels: Pixels, transfer: int, primaries: int) -> NDArray[np.uint16]:
@@ -183,20 +203,19 @@ def _hdr_by_ffmpeg(path: str | Path) -> Picture | None:
 
 
 def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
-    """None if Pillow does not support the format, or loses pixel data that others keep."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise SourceError(f"{path}: {limits.too_large()}") from error
-    except (UnidentifiedImageError, OSError, ValueError):
+    """None if Pillow does not know such files, or keeps less of the pixels than others do."""
+    image = _opened(path, data)
+    is_cut = image is None
+    if is_cut and 0 < (missing := missing_in(data)) <= limits.MAX_FILE_BYTES:
+        image = _opened(path, data + bytes(missing))
+    if image is None:
         return None
     _check_size(path, *image.size)
     raw_exif = image.info.get("exif", b"")  # some plug-ins drop it when pixels are loaded
     orientation = _orientation(image)
-    image = _loaded(path, image, data)
-    if image.format == "TIFF":  # Pillow and OpenCV rotate these themselves
+    loaded = _loaded(path, image, data, is_cut)
+    image, data = loaded.image, loaded.data
+    if image.format == "TIFF":  # Pillow and OpenCV turn those themselves
         orientation = 1
     deep = _deep_pixels(image, data)
     icc = image.info.get("icc_profile") or b""
@@ -208,8 +227,15 @@ def _read_by_pillow(path: str | Path, data: bytes) -> Picture | None:
         rgb, icc = _to_rgb(image, icc)
         pixels = np.asarray(rgb)
     exif = cleaned_exif(raw_exif or _exif_of(image))
-    jpeg = _jpeg_tables(image)
-    return Picture(_upright(pixels, orientation), icc, exif, jpeg, _left_out(image, data))
+    return Picture(
+        _upright(loaded.blank(pixels), orientation),
+        icc,
+        exif,
+        _jpeg_tables(image),
+        _left_out(image, data),
+        cleaned_xmp(image.info.get("xmp")),
+        damage=loaded.damage and f"{path}: {loaded.damage}",
+    )
 
 
 def _check_size(path: str | Path, width: int, height: int) -> None:
@@ -217,38 +243,46 @@ def _check_size(path: str | Path, width: int, height: int) -> None:
         raise SourceError(f"{path}: {limits.too_large(width, height)}")
 
 
-def _loaded(path: str | Path, image: Image, data: bytes) -> Image:
-    """Load the image; a JPEG may lack its end marker, but no pixels.
+def _opened(path: str | Path, data: bytes) -> Image | None:
+    """An image without its pixels; None if Pillow knows no such files."""
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise SourceError(f"{path}: {limits.too_large()}") from error
+    except (OSError, ValueError, RuntimeError, SyntaxError):
+        return None
+
+
+def _loaded(path: str | Path, image: Image, data: bytes, is_cut: bool) -> Salvaged:
+    """The image with its pixels, as far as they are there.
+
+    is_cut: it could be opened only with an end that was made up.
 
     Raises:
-        SourceError: it is damaged or truncated.
+        SourceError: it is damaged, or most of it is cut off.
     """
+    kind, size = image.format or "", image.size
+    error = EOFError("truncated") if is_cut else _trouble(image)
+    if error is None:
+        return Salvaged(image, data, slice(0, 0))
+    found = salvage(data, kind, size)
+    if found is not None:
+        return found
+    how = "truncated" if "truncated" in str(error).lower() else f"damaged ({error})"
+    raise SourceError(f"{path}: the image is {how}; copy it again") from error
+
+
+def _trouble(image: Image) -> Exception | None:
+    """What happens when the pixels are read."""
     try:
         image.load()
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-        whole = _without_end(data) if data.startswith(_JPEG_START) else None
-        if whole is not None:
-            return whole
-        kind = "truncated" if "truncated" in str(error) else f"damaged ({error})"
-        raise SourceError(f"{path}: the image is {kind}; copy it again") from error
-    return image
-
-
-def _without_end(data: bytes) -> Image | None:
-    """A JPEG without its end marker. If pixels are missing too, the decoder invents them from the
-    following bytes: two different endings then give two different images.
-    """
-    from PIL import Image
-
-    images = []
-    for ending in (_JPEG_END, _PADDING + _JPEG_END):
-        image = Image.open(io.BytesIO(data + ending))
-        try:
-            image.load()
-        except (OSError, ValueError, SyntaxError):
-            return None
-        images.append(image)
-    return images[0] if np.array_equal(np.asarray(images[0]), np.asarray(images[1])) else None
+        return error
+    except RuntimeError as error:  # of the AVIF reader
+        return error
+    return None
 
 
 def _orientation(image: Image) -> int:
@@ -366,12 +400,23 @@ def _left_out(image: Image, data: bytes) -> tuple[str, ...]:
     is_book = count > 1 and image.format == "TIFF"
     return _named(
         {
-            "XMP": image.info.get("xmp"),
+            f"{_avif_bits(image, data) - 8} of its {_avif_bits(image, data)} bits": (
+                _avif_bits(image, data) > 8
+            ),
             "the film in it": data.startswith(_JPEG_START) and b"ftyp" in data[-len(data) // 2 :],
             f"all but the first of {count} pictures": is_animated,
             f"all but the first of {count} pages": is_book,
         }
     )
+
+
+def _avif_bits(image: Image, data: bytes) -> int:
+    """Bits of a colour of an AVIF, of which Pillow reads 8: AV1 ISOBMFF binding, section 2.3.3."""
+    at = data.find(b"av1C", 0, _HEADER_BYTES) if image.format == "AVIF" else -1
+    if at < 0 or at + 7 > len(data):
+        return 8
+    flags = data[at + 6]
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
 def _named(parts: Mapping[str, object]) -> tuple[str, ...]:
@@ -387,6 +432,9 @@ def _read_otherwise(path: str | Path, data: bytes) -> Picture:
     array = _by_opencv(data, cv2.IMREAD_UNCHANGED)
     if array is not None and array.dtype in (np.uint8, np.uint16):
         return Picture(_as_rgb(array))
+    if array is not None and array.dtype.kind == "f":  # 0 is black and 1 white
+        inside = np.clip(np.nan_to_num(array), 0, 1)
+        return Picture(_as_rgb((inside * 65535 + 0.5).astype(np.uint16)))
     array = _by_opencv(data, cv2.IMREAD_COLOR)
     if array is not None:
         return Picture(np.asarray(array, np.uint8))

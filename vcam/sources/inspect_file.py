@@ -4,6 +4,7 @@ declares.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -135,11 +136,18 @@ def missing_bytes(path: str) -> int:
     return max(0, end - length)
 
 
+def missing_in(data: bytes) -> int:
+    """As `missing_bytes`, of the content of a file."""
+    return max(0, _announced_end(data[:16])(io.BytesIO(data), len(data)) - len(data))
+
+
 def _announced_end(head: bytes) -> Callable[[BinaryIO, int], int]:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp"):
         return _end_of_boxes
     if head[:4] == b"RIFF":
         return _end_of_chunks
+    if head[:4] == b"GIF8":
+        return _end_of_blocks
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return _end_of_segment
     return lambda _file, length: length
@@ -177,6 +185,37 @@ def _end_of_chunks(file: BinaryIO, length: int) -> int:
             return length
         at += 8 + size + size % 2
     return at if at - length != 1 else length  # some writers omit the last padding
+
+
+def _end_of_blocks(file: BinaryIO, length: int) -> int:
+    """GIF89a sections 15 to 27: a block that is cut off misses at least a byte; an end without its
+    trailer is one.
+    """
+    file.seek(10)
+    at = 13 + _gif_colours(file.read(1))
+    while at < length:
+        file.seek(at)
+        start = file.read(10)
+        if start[:1] == b"\x21":
+            at += 2
+        elif start[:1] == b"\x2c":
+            at += 11 + _gif_colours(start[9:])
+        else:
+            return length
+        while True:
+            file.seek(at)
+            size = file.read(1)
+            if not size:
+                return at + 1
+            at += 1 + size[0]
+            if not size[0]:
+                break
+    return at
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Bytes of the table of colours that the flags of a header announce."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def _end_of_segment(file: BinaryIO, length: int) -> int:
