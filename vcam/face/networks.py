@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
 from vcam.backends.contract import checked, fixed
+from vcam.backends.runner import EngineRunner
 from vcam.effects.outlines import Points
 from vcam.errors import EngineError
 from vcam.face.motion import Affine
@@ -129,56 +130,30 @@ class Mesh(Protocol):
         """
 
 
-class _Network:
-    """What both engines have in common: a square of pixels goes in."""
+class _Network(EngineRunner):
+    """An engine that takes a square of pixels."""
 
     task = ""
     outputs: tuple[str, ...] = ()
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._side = 0
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def __enter__(self) -> Self:
-        """Open the backend and run it once.
-
-        Raises:
-            EngineError: it does not load or run, or it is an engine for something else.
-        """
-        self._backend.__enter__()
+    def _start(self) -> None:
         shape = self._backend.inputs.get("image", ())
         if len(shape) != 4 or not set(self.outputs) <= set(self._backend.outputs):
-            self._backend.__exit__(None, None, None)
             found = ", ".join([*self._backend.inputs, *self._backend.outputs])
             raise EngineError(
                 f"no engine for {self.task} (it has {found}); see `vcam engines` for those that are"
             )
         self._side = shape[1]
-        try:
-            self._shapes = {name: fixed(name, self._backend.outputs[name]) for name in self.outputs}
-            self.answer(np.zeros((self._side, self._side, 3), np.uint8))
-        except BaseException:
-            self._backend.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._backend.__exit__(kind, error, trace)
-
-    def about(self) -> dict[str, object]:
-        """What runs the engine, for reports; see Backend."""
-        return self._backend.about()
+        self._shapes = {name: fixed(name, self._backend.outputs[name]) for name in self.outputs}
+        self.answer(np.zeros((self._side, self._side, 3), np.uint8))
 
     def answer(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Run on uint8 [h, w, 3] RGB of the engine's own size; the outputs as the engine contract
-        has them.
-        """
+        """Run on uint8 [h, w, 3] RGB of the engine's size; return its outputs."""
         answer = self._backend.run({"image": image[None]})
         return [checked(answer, name, np.float32, shape) for name, shape in self._shapes.items()]
 

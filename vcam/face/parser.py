@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
 from vcam.backends.contract import Contract
+from vcam.backends.runner import EngineRunner
 from vcam.colour import small_to_rgb
 from vcam.frame import FaceClass, Frame, Plane, Size
 from vcam.matting.pyramid import Pyramid
@@ -68,42 +69,19 @@ class Parser(Protocol):
         """
 
 
-class FaceParser:
+class FaceParser(EngineRunner):
     """Runs a face engine of the engine contract: uint8 RGB `image` to uint8 `probs`.
 
     An engine of eight classes has none for the person beside the face: that plane is 0.
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._contract: Contract | None = None
 
-    def __enter__(self) -> Self:
-        """Open the backend and run it once, so the first frame is as fast as later ones.
-
-        Raises:
-            EngineError: it does not load or run, or is not a face engine.
-        """
-        self._backend.__enter__()
-        try:
-            self._contract = Contract.of(self._backend, "probs")
-            self.probs(np.zeros((*self._contract.size, 3), np.uint8))
-        except BaseException:
-            self._backend.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._backend.__exit__(kind, error, trace)
-
-    def about(self) -> dict[str, object]:
-        """The engine and backend in use, for reports; see Backend."""
-        return self._backend.about()
+    def _start(self) -> None:
+        self._contract = Contract.of(self._backend, "probs")
+        self.probs(np.zeros((*self._contract.size, 3), np.uint8))
 
     def parse(self, frame: Frame, pyramid: Pyramid, crop: Crop) -> NDArray[np.uint8]:
         assert self._contract is not None, "an engine is run inside its context only"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vcam.backends.base import Backend
 from vcam.backends.contract import Contract
+from vcam.backends.runner import EngineRunner
 from vcam.colour import small_to_rgb
 from vcam.frame import Frame, Matrix, Matte, Plane
 from vcam.matting.pyramid import Pyramid, halve
@@ -49,7 +50,7 @@ class MatteEngine(Protocol):
         """Report how many frames the run has dropped so far because the engine was busy."""
 
 
-class Matter:
+class Matter(EngineRunner):
     """Runs a person engine: uint8 RGB `image` to uint8 `alpha`, carrying states from frame to
     frame.
 
@@ -57,40 +58,17 @@ class Matter:
     """
 
     def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
         self.has_worked = False
-        self._backend = backend
         self._contract: Contract | None = None
         self._states: dict[str, NDArray[np.float32]] = {}
 
-    def __enter__(self) -> Self:
-        """Open the backend and run it once, so the first frame is as fast as later ones.
-
-        Raises:
-            EngineError: it does not load or run, or is not a person engine.
-        """
-        self._backend.__enter__()
-        try:
-            self._contract = Contract.of(self._backend, "alpha")
-            self.reset()
-            self.alpha(np.zeros((*self._contract.size, 3), np.uint8))
-            self.reset()
-        except BaseException:
-            self._backend.__exit__(None, None, None)
-            raise
+    def _start(self) -> None:
+        self._contract = Contract.of(self._backend, "alpha")
+        self.reset()
+        self.alpha(np.zeros((*self._contract.size, 3), np.uint8))
+        self.reset()
         self.has_worked = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._backend.__exit__(kind, error, trace)
-
-    def about(self) -> dict[str, object]:
-        """The engine and backend in use, for reports; see Backend."""
-        return self._backend.about()
 
     def reset(self) -> None:
         """Forget earlier pictures (only engines with states remember any)."""
