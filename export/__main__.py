@@ -203,7 +203,7 @@ def average(
 def convert(
     model: _Model,
     checkpoint: Annotated[Path, typer.Option(help="Weights: .safetensors, or a torch file.")],
-    out: Annotated[Path | None, typer.Option(help="Engine folder; default engines/MODEL.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Engine folder; default engines/NAME.")] = None,
     images: _Images = None,
     data: Annotated[
         Path | None, typer.Option(help="Data folder: quality, and pictures for parity.")
@@ -218,22 +218,40 @@ def convert(
     preset: _Preset = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Others' scores (JSON), for the card.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the engine; default the model's.")
+    ] = None,
 ) -> None:
     """Turn a checkpoint into an engine folder: fp32 and fp16 files, engine.toml, CARD.md."""
     from export.engine.convert import ENGINES, ConvertConfig
     from export.engine.convert import convert as run
     from export.onnx.face_engines import FACE_ENGINES
 
-    folder = out or ENGINES / model
+    folder = out or ENGINES / (name or model)
     if model in FACE_ENGINES:
         from export.engine.faces import FaceConvertConfig, convert_faces
 
+        if any((classes, size, preset, licence, peers, name, batch > 1)):
+            raise ExportError(
+                f"{model}: converted as published; only --checkpoint, --out, --images and --data apply"
+            )
         print(
             convert_faces(FaceConvertConfig(FACE_ENGINES[model], checkpoint, folder, images, data))
         )
         return
     config = ConvertConfig(
-        model, checkpoint, folder, _size(size), preset, images, data, licence, classes, batch, peers
+        model,
+        checkpoint,
+        folder,
+        _size(size),
+        preset,
+        images,
+        data,
+        licence,
+        classes,
+        batch,
+        peers,
+        name,
     )
     print(run(config))
 

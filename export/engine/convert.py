@@ -61,7 +61,8 @@ class ConvertConfig:
     Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
     commas between, or their number, where the checkpoint leaves a choice.
     `licence`: of the weights; Apache-2.0 of those in export/checkpoints, not known of others unless
-    given. `peers`: others' scores, for the card.
+    given. `peers`: others' scores, for the card. `name`: of the engine, if not the model's: letters,
+    digits and underscores.
     """
 
     model: str
@@ -75,6 +76,7 @@ class ConvertConfig:
     classes: str | None = None
     batch: int = 1
     peers: Path | None = None
+    name: str | None = None
 
 
 def convert(config: ConvertConfig) -> Path:
@@ -83,7 +85,13 @@ def convert(config: ConvertConfig) -> Path:
     Raises:
         ExportError: the checkpoint, the pictures or the data are not usable, or parity fails; `out` is as before.
     """
+    if config.name is not None and not re.fullmatch(r"[a-z0-9_]+", config.name):
+        raise ExportError(
+            f"--name {config.name!r}: not a name; use small letters, digits and underscores"
+        )
     loaded = open_checkpoint(config.model, config.checkpoint, config.preset, config.classes)
+    if config.name is not None:
+        loaded = replace(loaded, spec=replace(loaded.spec, engine=config.name))
     spec, network = loaded.spec, loaded.network
     size = config.size or spec.size
     check_size(size, spec)

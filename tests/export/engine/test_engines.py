@@ -44,8 +44,8 @@ def stateful(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "model_best.pth.tar"
     state = {f"module.{key}": value for key, value in network.state_dict().items()}
     torch.save({"epoch": 3, "minLoss": 0.1, "state_dict": state, "optimizer": {}}, path)
-    out = tmp_path_factory.mktemp("engines") / "portraitnet"
-    return convert(ConvertConfig("portraitnet", path, out, _SIZE, batch=2))
+    out = tmp_path_factory.mktemp("engines") / "of_mine"
+    return convert(ConvertConfig("portraitnet", path, out, _SIZE, batch=2, name="of_mine"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def _tensors(path: Path) -> list[tuple[str, str, list[int]]]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_state_goes_in_and_out(stateful: Path, precision: str) -> None:
-    path = stateful / f"portraitnet_{precision}.onnx"
+    path = stateful / f"of_mine_{precision}.onnx"
     assert _tensors(path) == [
         ("image", "tensor(uint8)", [2, *_SIZE, 3]),
         ("state_in", "tensor(float)", [2, 1, *_SIZE]),
@@ -90,12 +90,19 @@ def test_state_goes_in_and_out(stateful: Path, precision: str) -> None:
 
 def test_documents(stateful: Path, face: Path) -> None:
     document = _document(stateful)
-    assert (document["task"], document["model"], document["licence"]) == (
+    assert (document["task"], document["model"], document["network"], document["licence"]) == (
         "person",
+        "of_mine",
         "portraitnet",
         "unknown; ask the authors of the weights",
     )
-    assert document["input"] == {"name": "image", "batch": 2, "height": 64, "width": 96}
+    assert document["input"] == {
+        "name": "image",
+        "batch": 2,
+        "height": 64,
+        "width": 96,
+        "fit": "letterbox",
+    }
     assert document["state"] == {"input": "state_in", "output": "state_out", "start": 0}
     document = _document(face)
     assert (document["task"], document["output"]) == ("face", {"name": "probs"})
@@ -135,8 +142,8 @@ def test_classes_without_names(face: Path) -> None:
 def test_verify_recomputes(stateful: Path, face: Path, pictures_folder: Path) -> None:
     lines = verify(VerifyConfig(stateful, images=pictures_folder))
     assert [line.split(":")[0] for line in lines] == [
-        "portraitnet_fp32",
-        "portraitnet_fp16",
+        "of_mine_fp32",
+        "of_mine_fp16",
         "fp16 against fp32",
     ]
     assert "iou" in lines[2]
