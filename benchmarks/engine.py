@@ -13,7 +13,7 @@ from vcam.catalogue import DEFAULT_ENGINE
 from vcam.process import set_up_process
 
 _CAMERA_FPS = 30.0
-_SECONDS = 40
+_SECONDS = 20
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     set_up_process()
     size = (1280, 720)
-    alone = BenchRequest(options.engine, (), options.backend, threads=1, runs=3000)
+    alone = BenchRequest(options.engine, (), options.backend, threads=1, runs=2000)
     live = BenchRequest(
         options.engine,
         (),
