@@ -204,13 +204,14 @@ def check_half(
         logit, output = _half_differences(expected, actual)
         logit_max, output_max = max(logit_max, logit), max(output_max, output)
         agreed += _agreement(expected.output, actual.output)
-    return _half_parity(reference, agreed, logit_max, output_max, len(images))
+    offs = logit_max, output_max
+    return _half_parity("float16", reference, agreed, offs, len(images))
 
 
 def _half_parity(
-    reference: Graph, agreed: list[float], logit_max: float, output_max: int, images: int
+    what: str, reference: Graph, agreed: list[float], offs: tuple[float, int], images: int
 ) -> HalfParity:
-    """What `check_half` found; refused below the limit."""
+    """What `check_half` found of `what`; refused below the limit."""
     metric, limit = _half_gate(reference)
     if not agreed:
         raise ExportError(
@@ -219,10 +220,10 @@ def _half_parity(
     mean, worst = float(np.mean(agreed)), float(np.min(agreed))
     if mean < limit:
         raise HalfDiffersError(
-            f"parity: float16 and float32 differ: mean {metric} {mean:.4f} (limit {limit})"
+            f"parity: {what} and float32 differ: mean {metric} {mean:.4f} (limit {limit})"
         )
     return HalfParity(
-        "fp32", images, _short(logit_max), output_max, metric, round(mean, 4), round(worst, 4)
+        "fp32", images, _short(offs[0]), offs[1], metric, round(mean, 4), round(worst, 4)
     )
 
 
@@ -241,7 +242,7 @@ def check_rounded(
         logit, output = _half_differences(expected, actual)
         logit_max, output_max = max(logit_max, logit), max(output_max, output)
         agreed += _agreement(expected.output, actual.output)
-    return _half_parity(graph, agreed, logit_max, output_max, len(images))
+    return _half_parity("torch", graph, agreed, (logit_max, output_max), len(images))
 
 
 def half_agrees(single: Graph, half: onnx.ModelProto, images: NDArray[np.uint8]) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from export.models import TRAINED, find_model
 from export.onnx.graph import engine_graph
 from export.onnx.half import to_half
 from export.onnx.parity import check_parity
+from export.weights.files import read_weights, write_half
 from export.weights.record import record_of
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,22 @@ def test_verify(engine: Path, checkpoint: Path, pictures_folder: Path) -> None:
         "fp32 against torch",
         "fp16 against fp32",
     ]
+
+
+def test_verify_against_weights_kept_in_half_precision(
+    engine: Path, checkpoint: Path, pictures_folder: Path, tmp_path: Path
+) -> None:
+    """Rounded weights pass by what they answer; other weights do not."""
+    write_half(checkpoint, tmp_path / "half.safetensors")
+    config = VerifyConfig(engine, pictures_folder, checkpoint=tmp_path / "half.safetensors")
+    line = next(x for x in verify(config) if x.startswith("fp32 against torch"))
+    assert "iou " in line
+    assert "half.safetensors keeps weights in half precision" in line
+    weights = read_weights(tmp_path / "half.safetensors")
+    weights["classifier.1.weight"] = -weights["classifier.1.weight"]
+    save_file(weights, tmp_path / "other.safetensors")
+    with pytest.raises(ExportError, match="torch and float32 differ: mean iou"):
+        verify(replace(config, checkpoint=tmp_path / "other.safetensors"))
 
 
 def test_cpu_graph_has_no_slow_operators(engine: Path) -> None:
