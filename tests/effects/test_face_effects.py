@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 
@@ -18,13 +20,19 @@ from tests.face.drawing import (
 )
 from vcam.colour import from_rgb, ycbcr_of
 from vcam.effects import FACE_EFFECTS, make_effect, make_effects
+from vcam.effects.base import Scene, Stateless
+from vcam.effects.composer import Composer
 from vcam.effects.eyes import find_iris
 from vcam.effects.face import FaceEffect
+from vcam.effects.pool import FramePool
 from vcam.effects.regions import face_height_px, region_box, region_mask, skin_tone
 from vcam.effects.room import Blur, NoEffect
 from vcam.effects.teeth import Teeth
 from vcam.errors import UsageError
-from vcam.frame import FaceClass, Frame, Matrix, Plane
+from vcam.frame import FaceClass, Frame, Matrix, Matte, Plane
+from vcam.matting.pyramid import Pyramid
+from vcam.matting.refine import RefineConfig
+from vcam.monitor import Stats
 
 REGIONS = {
     "teeth:1": (FaceClass.TEETH,),
@@ -68,6 +76,45 @@ def test_the_captured_frame_is_not_written_to(text: str) -> None:
     copy = frame.data.copy()
     assert apply(text, frame, regions_of(labels)) is not frame
     assert (frame.data == copy).all()
+
+
+class _Keeping(Stateless):
+    """Makes a frame and keeps it."""
+
+    def __init__(self) -> None:
+        self.kept: Frame | None = None
+
+    def apply(self, scene: Scene) -> Frame:
+        self.kept = scene.new_frame()
+        self.kept.data[:] = scene.frame.data
+        return self.kept
+
+
+def test_an_effect_changes_what_the_one_before_it_made_but_not_what_somebody_keeps() -> None:
+    frame, labels = _drawn()
+    pyramid, matte = Pyramid.of(frame), Matte(np.full((8, 8), 255, np.uint8))
+    texts = ("teeth:1", "skin:1", "lips:red,strength=1")
+    keeping = _Keeping()
+    chains = {
+        "handed over": [make_effect(text) for text in texts],
+        "kept": [keeping, *map(make_effect, texts)],
+        "captured": [NoEffect(), *map(make_effect, texts)],
+    }
+    captured = frame.data.copy()
+    made, pictures = {}, {}
+    for name, chain in chains.items():
+        with (
+            Composer(chain, RefineConfig(), Stats(), transparent=False, live=False) as composer,
+            patch.object(FramePool, "like", autospec=True, side_effect=FramePool.like) as like,
+        ):
+            out = composer.compose(frame, pyramid, matte, (regions_of(labels),))
+        made[name], pictures[name] = like.call_count, out.data
+    assert made == {"handed over": 1, "kept": 2, "captured": 1}
+    assert all((picture == pictures["captured"]).all() for picture in pictures.values())
+    assert not (pictures["captured"] == captured).all()
+    assert (frame.data == captured).all()
+    assert keeping.kept is not None
+    assert (keeping.kept.data == captured).all()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ class Scene:
     """The input of an effect for one frame.
 
     frame: the picture so far: captured, or already changed by earlier effects. Read only.
-    low: the same picture, shrunk. mask: where the person is. time_ns: monotonic time for animated
-        effects, with an arbitrary start.
+    low: the same picture, shrunk, before any face effect. mask: where the person is.
+    time_ns: monotonic time for animated effects, with an arbitrary start.
     transparent: the sink keeps `Frame.alpha`. live: the output has viewers now, so effects must not
         wait.
     faces: the faces of this frame. pool: the source of new frames.
+    changeable: `frame` was made by an earlier effect that keeps no reference to it: this one may
+        change and return it.
     """
 
     frame: Frame
@@ -32,6 +34,7 @@ class Scene:
     live: bool = False
     faces: tuple[FaceRegions, ...] = ()
     pool: FramePool = field(default_factory=FramePool)
+    changeable: bool = False
 
     def new_frame(self) -> Frame:
         """Make an uninitialised frame with the size, matrix and times of `frame`, for the effect to
@@ -79,6 +82,10 @@ class Stateless:
     about_room = False
     needs_matte = True
     needs_face = False
+    hands_over = False
+    """Whether it keeps no reference to the frames that it makes, so that the next effect may change
+    them. Optional in other effects: False if it is missing.
+    """
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from vcam.effects.base import Effect, Scene
+from vcam.effects.face import FaceEffect
 from vcam.effects.pool import FramePool
 from vcam.errors import MatteMissing
 from vcam.frame import FaceRegions, Frame, Matte
@@ -120,10 +121,15 @@ class Composer:
             frame, pyramid.low, mask, time_ns, self._transparent, self._live, faces, self._pool
         )
         with self._stats.stage("effects"):
-            for i, effect in enumerate(self._effects):
-                if i and effect.needs_matte:
+            same = True  # apart from faces, which nothing sees in the shrunk picture
+            for effect in self._effects:
+                if not same and effect.needs_matte:
                     scene = replace(scene, low=Pyramid.of(scene.frame).low)
-                scene = replace(scene, frame=effect.apply(scene))
+                out = effect.apply(scene)
+                if out is scene.frame:
+                    continue
+                same = same and isinstance(effect, FaceEffect)
+                scene = replace(scene, frame=out, changeable=getattr(effect, "hands_over", False))
         out = replace(scene.frame, duration_ns=frame.duration_ns)
         if frame.picture is None:
             return out

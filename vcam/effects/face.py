@@ -24,6 +24,7 @@ class FaceEffect(Stateless):
 
     needs_matte = False
     needs_face = True
+    hands_over = True
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
@@ -35,8 +36,10 @@ class FaceEffect(Stateless):
         weights = [shown * face.presence for face in scene.faces]
         if not any(weights):
             return scene.frame
-        out = replace(scene.frame, data=scene.new_frame().data)
-        copy_pixels(scene.frame, out)
+        out = scene.frame
+        if not scene.changeable:
+            out = replace(scene.frame, data=scene.new_frame().data)
+            copy_pixels(scene.frame, out)
         for face, weight in zip(scene.faces, weights, strict=True):
             if weight:
                 self.change(face, weight, out)

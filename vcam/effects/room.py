@@ -37,6 +37,7 @@ class Blur(Stateless):
     """Blurs the room. strength 0..1, from "recognisable" to "shapes and light"."""
 
     about_room = True
+    hands_over = True
 
     def __init__(self, strength: float) -> None:
         self._strength = strength
@@ -52,6 +53,7 @@ class Color(Stateless):
     """Replaces the room by one colour, (R, G, B) 0..255."""
 
     about_room = True
+    hands_over = True
 
     def __init__(self, color: tuple[int, int, int]) -> None:
         self._color = color
@@ -95,6 +97,7 @@ class Image:
     """Replaces the room by a picture, cropped to the frame's aspect ratio. `path`: its file."""
 
     about_room = True
+    hands_over = True
     needs_matte = True
     needs_face = False
 
