@@ -1,8 +1,12 @@
-"""What the networks of EasyPortrait have in common: classes, and what they read of a picture."""
+"""Common parts of EasyPortrait's networks: structure, classes, and pixel formats."""
 
 from __future__ import annotations
 
-from export.models.spec import V1_CLASSES, V2_CLASSES, Pixels, Preset
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec, Pixels, Preset
 
 V1_PIXELS = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """Branch EasyPortrait_v1 @ ea28019, pipelines/local_configs/easy_portrait_experiments/: ImageNet's."""
@@ -29,3 +33,31 @@ PRESETS = (
         classes=(2, 8),
     ),
 )
+
+
+class BackboneAndHead(nn.Module):
+    """Semantic segmentation by a backbone and a head, which determine input and output."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decode_head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+
+
+def family_of(spec: ModelSpec, mark: str) -> Family:
+    """The family of one network with an auxiliary head; here it is trained with version 1's classes.
+
+    mark: the tensor that identifies its checkpoints.
+    """
+    return Family(
+        mark=mark,
+        specs=(spec,),
+        trained=(replace(spec, classes=V1_CLASSES),),
+        classifier=CLASSIFIER,
+        class_names=CLASS_NAMES,
+        presets=PRESETS,
+        training_only=("auxiliary_head.",),
+    )

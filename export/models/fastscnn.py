@@ -6,14 +6,12 @@ Poudel, Liwicki, Cipolla, "Fast-SCNN: Fast Semantic Segmentation Network", BMVC 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, InvertedResidual, Separable, resize, size_of
-from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
-from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
+from export.models.easyportrait import V2_PIXELS, BackboneAndHead, family_of
+from export.models.spec import V2_CLASSES, ModelSpec
 
 _DOWN = (32, 48, 64)
 _STAGES = ((64, 64, 2), (64, 96, 2), (96, 128, 1))
@@ -115,7 +113,7 @@ class _Head(nn.Module):
         return self.conv_seg(self.convs(x))  # type: ignore[no-any-return]
 
 
-class FastScnn(nn.Module):
+class FastScnn(BackboneAndHead):
     """Semantic segmentation.
 
     Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits
@@ -123,12 +121,7 @@ class FastScnn(nn.Module):
     """
 
     def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.backbone = _Backbone()
-        self.decode_head = _Head(classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+        super().__init__(_Backbone(), _Head(classes))
 
 
 _SPEC = ModelSpec(
@@ -139,12 +132,4 @@ _SPEC = ModelSpec(
     V2_PIXELS,
     about="Fast-SCNN (Poudel et al., BMVC 2019, arXiv 1902.04502).",
 )
-FAMILY = Family(
-    mark="backbone.feature_fusion.dwconv.conv.weight",
-    specs=(_SPEC,),
-    trained=(replace(_SPEC, classes=V1_CLASSES),),
-    classifier=CLASSIFIER,
-    class_names=CLASS_NAMES,
-    presets=PRESETS,
-    training_only=("auxiliary_head.",),
-)
+FAMILY = family_of(_SPEC, mark="backbone.feature_fusion.dwconv.conv.weight")

@@ -7,14 +7,12 @@ follow mmsegmentation 0.x, so that its checkpoints load strictly.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
 from export.models.blocks import ConvNorm, InvertedResidual
-from export.models.easyportrait import CLASS_NAMES, CLASSIFIER, PRESETS, V2_PIXELS
-from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec
+from export.models.easyportrait import V2_PIXELS, BackboneAndHead, family_of
+from export.models.spec import V2_CLASSES, ModelSpec
 
 _STAGES = (
     (1, 16, 1, 1, 1),
@@ -61,7 +59,7 @@ class _Head(nn.Module):
         return self.conv_seg(self.conv_cat(joined))  # type: ignore[no-any-return]
 
 
-class FcnMobileNetV2(nn.Module):
+class FcnMobileNetV2(BackboneAndHead):
     """Semantic segmentation.
 
     Input: float32 [N, 3, H, W], normalised, H and W multiples of 8. Output: float32 logits
@@ -69,12 +67,7 @@ class FcnMobileNetV2(nn.Module):
     """
 
     def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.backbone = _MobileNetV2()
-        self.decode_head = _Head(_STAGES[-1][1], 512, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode_head(self.backbone(x))  # type: ignore[no-any-return]
+        super().__init__(_MobileNetV2(), _Head(_STAGES[-1][1], 512, classes))
 
 
 _SPEC = ModelSpec(
@@ -85,12 +78,4 @@ _SPEC = ModelSpec(
     V2_PIXELS,
     about="FCN (Long et al., CVPR 2015, arXiv 1411.4038) on a dilated MobileNetV2.",
 )
-FAMILY = Family(
-    mark="backbone.layer7.0.conv.2.conv.weight",
-    specs=(_SPEC,),
-    trained=(replace(_SPEC, classes=V1_CLASSES),),
-    classifier=CLASSIFIER,
-    class_names=CLASS_NAMES,
-    presets=PRESETS,
-    training_only=("auxiliary_head.",),
-)
+FAMILY = family_of(_SPEC, mark="backbone.layer7.0.conv.2.conv.weight")
