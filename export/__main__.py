@@ -1,4 +1,6 @@
-"""`python -m export`: train, convert, verify, plan, evaluate. Errors are one line and exit status 1."""
+"""`python -m export`: train, convert, verify, plan, evaluate. Errors are one line and exit status
+1.
+"""
 
 from __future__ import annotations
 
@@ -173,7 +175,9 @@ def half(
     checkpoint: Annotated[Path, typer.Argument(help="Weights: .safetensors, or a torch file.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
-    """Store weights in half precision, with the record of their training: what export/checkpoints keeps."""
+    """Store weights in half precision, with the record of their training: what export/checkpoints
+    keeps.
+    """
     from export.weights.files import write_half
 
     write_half(checkpoint, out)
@@ -302,7 +306,9 @@ def verify(
 
 @app.command()
 def plan(folder: _Folder) -> None:
-    """Build the TensorRT plans of an engine folder for this machine's GPU, into the user's cache."""
+    """Build the TensorRT plans of an engine folder for this machine's GPU, into the user's
+    cache.
+    """
     from export.engine.plan import plan as run
 
     for line in run(folder):

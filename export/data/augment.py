@@ -1,6 +1,7 @@
 """Random changes of light, colour, sharpness and compression, as cheap webcams make them.
 
-Every function takes and returns uint8 [H, W, 3] RGB; the generator is the caller's, so that a seed repeats a run.
+Every function takes and returns uint8 [H, W, 3] RGB; the generator is the caller's, so that a seed
+repeats a run.
 """
 
 from __future__ import annotations

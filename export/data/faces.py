@@ -1,8 +1,9 @@
 """Readers of labelled faces, and the random pictures that training of a face parser sees.
 
-A data folder holds `face/real` (photographs, most with the alpha of the same person in `person/cutouts`) and
-`face/avatars` (renders with alpha). Classes are those of EasyPortrait version 1: 0 background, 1 person, 2 skin, 3 left
-brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8 teeth; left is the left of the picture.
+A data folder holds `face/real` (photographs, most with the alpha of the same person in
+`person/cutouts`) and `face/avatars` (renders with alpha). Classes are those of EasyPortrait version
+1: 0 background, 1 person, 2 skin, 3 left brow, 4 right brow, 5 left eye, 6 right eye, 7 lips, 8
+teeth; left is the left of the picture.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _UNKNOWN = 255
 class Face:
     """A picture with the classes of its pixels.
 
-    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], 0..8, 255 unknown. alpha: uint8 [H, W] to paste with, or None.
+    image: uint8 [H, W, 3] RGB. label: uint8 [H, W], 0..8, 255 unknown. alpha: uint8 [H, W] to paste
+    with, or None.
     box: left, top, right, bottom of the facial skin, pixels.
     """
 
@@ -85,7 +87,9 @@ def _face_of(name: str, image: Image, label: Image, alpha: Image | None, longest
 
 
 def skin_box(label: Image) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of skin and the parts on it; the whole picture where there is no face."""
+    """Left, top, right, bottom of skin and the parts on it; the whole picture where there is no
+    face.
+    """
     face = (label >= SKIN) & (label != _UNKNOWN)
     rows, columns = np.flatnonzero(face.any(1)), np.flatnonzero(face.any(0))
     if not rows.size:
@@ -94,7 +98,9 @@ def skin_box(label: Image) -> tuple[int, int, int, int]:
 
 
 class _Faces(Sequence[Face]):
-    """Faces of other sets, each read when it is asked for; `indices`: of those that count, else all."""
+    """Faces of other sets, each read when it is asked for; `indices`: of those that count, else
+    all.
+    """
 
     def __init__(self, items: Sequence[LabelledFace], indices: Sequence[int] | None = None) -> None:
         self._items, self._indices = items, range(len(items)) if indices is None else indices
@@ -108,7 +114,9 @@ class _Faces(Sequence[Face]):
 
 @dataclass(frozen=True, slots=True)
 class FaceLibrary:
-    """Everything that training of a face parser draws from. smiling: those of `real` that show teeth."""
+    """Everything that training of a face parser draws from. smiling: those of `real` that show
+    teeth.
+    """
 
     real: Sequence[Face]
     smiling: Sequence[Face]
@@ -119,10 +127,12 @@ class FaceLibrary:
     def read(
         cls, data: Path | None, split: str, licence: str = "any", more: Sequence[LabelledFace] = ()
     ) -> FaceLibrary:
-        """Read the sets of a data folder, where there is one; photographs without anybody are among the rooms.
+        """Read the sets of a data folder, where there is one; photographs without anybody are among
+        the rooms.
 
-        `more`: faces from elsewhere, which join the real ones. They are read when they are drawn; only a thousand of
-        them, evenly chosen, are looked at in advance for teeth, and the smiling ones are found among these.
+        `more`: faces from elsewhere, which join the real ones. They are read when they are drawn;
+        only a thousand of them, evenly chosen, are looked at in advance for teeth, and the smiling
+        ones are found among these.
 
         Raises:
             ExportError: a set is missing or damaged, or there is no real face in this split.
@@ -163,7 +173,8 @@ _OFTEN, _FINISH_OFTEN = 0.7, 0.35
 
 
 def draws(finish: bool, occluders: float) -> dict[str, Any]:
-    """How samples are drawn, for the record of a run: shares of kinds, sides of the squares in heights of the face.
+    """How samples are drawn, for the record of a run: shares of kinds, sides of the squares in
+    heights of the face.
 
     Kinds missing from the data are skipped, and their share is redistributed.
     """
@@ -184,10 +195,12 @@ def draw_face(
     finish: bool = False,
     occluders: float = OCCLUDERS,
 ) -> Sample:
-    """Draw one training sample of `size` (height, width): a face, usually large, before its own or another wall.
+    """Draw one training sample of `size` (height, width): a face, usually large, before its own or
+    another wall.
 
-    The sample's `target` holds classes. `finish`: the last phase, on pictures that are changed less. `occluders`: the
-    share of faces, 0 to 1, that a made-up shape covers in part (`export.data.occluders`).
+    The sample's `target` holds classes. `finish`: the last phase, on pictures that are changed
+    less. `occluders`: the share of faces, 0 to 1, that a made-up shape covers in part
+    (`export.data.occluders`).
     """
     people = {"real": library.real, "smiling": library.smiling, "avatar": library.avatars}
     possible = {

@@ -24,12 +24,14 @@ _DAMAGED = (OSError, ValueError, SyntaxError, Pil.DecompressionBombError)
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
-    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says. size: height and width of its label, which it takes.
+    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says. size: height and width of its
+    label, which it takes.
 
     Where only the picture as it is stored has the aspect ratio of the label, it is not turned.
 
     Raises:
-        ExportError: there is no picture, it is cut short, or its aspect ratio is not that of the label.
+        ExportError: there is no picture, it is cut short, or its aspect ratio is not that of the
+            label.
     """
     stored = _decoded(path)
     turned = ImageOps.exif_transpose(stored)
@@ -41,11 +43,12 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
 
 
 def read_plane(path: Path) -> Image:
-    """uint8 [H, W], values as in the file, in the orientation in which it is stored; of a palette, the indices.
+    """uint8 [H, W], values as in the file, in the orientation in which it is stored; of a palette,
+    the indices.
 
     Raises:
-        ExportError: there is no picture, it is cut short, its colours differ or it is partly transparent, so that it
-            is no mask, or it has values above 255.
+        ExportError: there is no picture, it is cut short, its colours differ or it is partly
+            transparent, so that it is no mask, or it has values above 255.
     """
     picture = _decoded(path)
     if picture.mode in ("LA", "PA", "RGBA") and picture.getextrema()[-1] != (255, 255):
@@ -132,7 +135,9 @@ def _colours(picture: Pil.Image) -> Image:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder and of those in it, by name; nothing hidden, whose name starts with a dot."""
+    """The pictures of a folder and of those in it, by name; nothing hidden, whose name starts with
+    a dot.
+    """
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     return sorted(
         path for path in found if not any(x.startswith(".") for x in path.relative_to(folder).parts)

@@ -1,9 +1,9 @@
 """Sets with a `manifest.csv`: its rows, which of them count, and their pictures and labels.
 
 A data folder holds such sets as `person/ccp`, `face/real`, `backgrounds`, ... The columns are
-`file,label,identity,split,width,height,notes`; paths are relative to the manifest. A label is a mask
-or a soft alpha of the people, in sets below a folder `face` a plane of classes (EasyPortrait's,
-version 1), and empty if no one is in the picture.
+`file,label,identity,split,width,height,notes`; paths are relative to the manifest. A label is a
+mask or a soft alpha of the people, in sets below a folder `face` a plane of classes
+(EasyPortrait's, version 1), and empty if no one is in the picture.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ def read_manifest(folder: Path) -> list[Row]:
 def rows_of(folder: Path, split: str, licence: str = "any") -> list[Row]:
     """The rows of one split that the licence filter leaves (`export.data.rights`).
 
-    A person (`identity`, if the manifest has it) who is in the test split is in no other one. split:
-    "train", "val", "test", or "development": people of the train split that no one trains on.
+    A person (`identity`, if the manifest has it) who is in the test split is in no other one.
+    split: "train", "val", "test", or "development": people of the train split that no one trains
+        on.
 
     Raises:
         ExportError: no manifest in the folder, or the licence is unknown.

@@ -1,4 +1,6 @@
-"""The notes of a picture in a manifest: short remarks with "; " between them, some of which count."""
+"""The notes of a picture in a manifest: short remarks with "; " between them, some of which
+count.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Things in front of a face, made up while training: random shapes with the colours of some other picture.
+"""Things in front of a face, made up while training: random shapes with the colours of some other
+picture.
 
-After the random occluders of Voo, Jiang and Loy (CVPR Workshops 2022), which fill random shapes with textures.
+After the random occluders of Voo, Jiang and Loy (CVPR Workshops 2022), which fill random shapes
+with textures.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ _BACKGROUND = 0
 
 
 def occlude(face: LabelledFace, texture: Image, rng: np.random.Generator) -> LabelledFace:
-    """Cover a part of the face by one shape: what it covers is background. The face itself is left as it is.
+    """Cover a part of the face by one shape: what it covers is background. The face itself is left
+    as it is.
 
-    The shape: a rounded polygon of 12 corners at random distances (normal, 35 % apart) around a point of the face,
-    its radius 8 to 28 % of the face's height, its edge about 1 pixel in 200 wide. texture: uint8 [H, W, 3] RGB,
-    any size.
+    The shape: a rounded polygon of 12 corners at random distances (normal, 35 % apart) around a
+    point of the face, its radius 8 to 28 % of the face's height, its edge about 1 pixel in 200
+    wide. texture: uint8 [H, W, 3] RGB, any size.
     """
     rows, columns = np.nonzero(face.label >= _FACE)
     if not rows.size:

@@ -1,4 +1,6 @@
-"""The people and backgrounds of a data folder, and the random pictures that training sees of them."""
+"""The people and backgrounds of a data folder, and the random pictures that training sees of
+them.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ class Library:
     avatars: Sequence[Labelled]
     rooms: Sequence[Labelled]
     empty: Sequence[Labelled]
-    """Those of `wild` without anybody, which are among `rooms` too, and of the others what lies beside the people: what
-    networks like to take for people."""
+    """Those of `wild` without anybody, which are among `rooms` too, and of the others what lies
+    beside the people: what networks like to take for people."""
     webcam: Sequence[Labelled] = ()
     """Frames of people at their own webcam."""
     faces: Sequence[Labelled] = ()
@@ -48,13 +50,14 @@ class Library:
         more: Sequence[Labelled] = (),
         soften: Callable[[str, Labelled], Labelled] | None = None,
     ) -> Library:
-        """Read every set of a data folder, where there is one; `more` are photographs from elsewhere.
+        """Read every set of a data folder, where there is one; `more` are photographs from
+        elsewhere.
 
         soften: gives a picture of a set (person/wild, ...) with hard labels a softer one.
 
         Raises:
-            ExportError: a set is missing or damaged, or without anything in this split though the filter took nothing;
-                or there is nothing at all.
+            ExportError: a set is missing or damaged, or without anything in this split though the
+                filter took nothing; or there is nothing at all.
         """
 
         def sets(*names: str) -> list[Labelled]:
@@ -106,7 +109,8 @@ class Library:
 
 
 def beside_people(item: Labelled) -> Labelled | None:
-    """The largest part of a picture, above, below, left or right of everybody in it, whose sides are at least 96 px.
+    """The largest part of a picture, above, below, left or right of everybody in it, whose sides
+    are at least 96 px.
 
     None where nobody is, or no part is as large. Pixels to be ignored count as people.
     """
@@ -131,7 +135,9 @@ def beside_people(item: Labelled) -> Labelled | None:
 
 
 class Joined(Sequence[_Item]):
-    """Two sequences, one after the other; the second may read its pictures when they are asked for."""
+    """Two sequences, one after the other; the second may read its pictures when they are asked
+    for.
+    """
 
     def __init__(self, first: Sequence[_Item], second: Sequence[_Item]) -> None:
         self._first, self._second = first, second
@@ -173,7 +179,8 @@ _ASPECT_SHARES = (0.55, 0.25, 0.12, 0.08)
 
 
 def draws(finish: bool) -> dict[str, Any]:
-    """How samples are drawn, for the record of a run: `kinds` with their shares, and how often steps of light apply.
+    """How samples are drawn, for the record of a run: `kinds` with their shares, and how often
+    steps of light apply.
 
     Kinds missing from the data are skipped, and their share is redistributed.
     """
@@ -187,7 +194,9 @@ def _shares(finish: bool) -> dict[str, float]:
 def draw(
     library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False
 ) -> Sample:
-    """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or nobody."""
+    """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or
+    nobody.
+    """
     possible = {kind: share for kind, share in _shares(finish).items() if len(library.pool(kind))}
     kind = choose(possible, rng)
     pasted = kind in _PASTED
@@ -226,7 +235,9 @@ def window(item: Labelled, size: tuple[int, int], rng: np.random.Generator) -> S
 
 
 def _paste(person: Labelled, into: Sample, rng: np.random.Generator) -> Sample:
-    """Paste a person as a webcam shows one: usually cut by the lower edge, sometimes by another, or far away."""
+    """Paste a person as a webcam shows one: usually cut by the lower edge, sometimes by another, or
+    far away.
+    """
     height, width = into.target.shape
     top, bottom, left, right = extent(person.alpha)
     frame = float(rng.choice(_ASPECTS, p=_ASPECT_SHARES))

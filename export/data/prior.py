@@ -1,4 +1,6 @@
-"""The matte of the frame before, made up from the true one: what a network that remembers learns from."""
+"""The matte of the frame before, made up from the true one: what a network that remembers learns
+from.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,20 @@ from export.data.image import Image, u8
 from export.data.people import choose
 
 SHARES = {"none": 0.3, "before": 0.5, "wrong": 0.2}
-"""How often the sample is a first frame; how often the matte is that of a frame before; how often of another scene."""
+"""How often the sample is a first frame; how often the matte is that of a frame before; how often
+of another scene.
+"""
 _SHIFT, _TURN_DEGREES, _SCALE = 0.02, 1.5, 0.02
 _OFTEN_BLOTCH = 0.4
 
 
 def previous(alpha: Image, rng: np.random.Generator) -> Image:
-    """What a network may have answered to the frame before: uint8 [H, W], new. alpha: uint8 [H, W], the truth now.
+    """What a network may have answered to the frame before: uint8 [H, W], new. alpha: uint8 [H, W],
+    the truth now.
 
-    Nothing, for a first frame; the truth, moved a little, softer, at times with a blotch of room or person that is not
-    there; or a matte that is wrong altogether (mirrored and far off), which must not be believed.
+    Nothing, for a first frame; the truth, moved a little, softer, at times with a blotch of room or
+    person that is not there; or a matte that is wrong altogether (mirrored and far off), which must
+    not be believed.
     """
     height, width = alpha.shape
     kind = choose(SHARES, rng)

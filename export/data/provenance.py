@@ -1,4 +1,6 @@
-"""Where pictures come from: licences and credits of the known sets, and which of them a training run draws from."""
+"""Where pictures come from: licences and credits of the known sets, and which of them a training
+run draws from.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ from export.data.readers import detect
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One set of a data folder. `rights` is "unclear" where owners or consent are, or commercial use is excluded.
+    """One set of a data folder. `rights` is "unclear" where owners or consent are, or commercial
+    use is excluded.
 
-    `tasks`: of the networks that train on it. A face network takes of people only what the notes call "no person".
-    `optional`: a data folder may lack it.
+    `tasks`: of the networks that train on it. A face network takes of people only what the notes
+    call "no person". `optional`: a data folder may lack it.
     """
 
     folder: str
@@ -154,7 +157,9 @@ PRETRAINED = {
         rights="unclear",
     ),
 }
-"""Published weights that a training may begin with, by the sha256 of their file, and what they have seen."""
+"""Published weights that a training may begin with, by the sha256 of their file, and what they have
+seen.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,8 @@ def is_data_folder(folder: Path) -> bool:
 
 
 def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[SeenSet]:
-    """Of each set: name, layout, how many `pictures` of the train split, their `rights` by class, and `sha256`.
+    """Of each set: name, layout, how many `pictures` of the train split, their `rights` by class,
+    and `sha256`.
 
     task: of the network, "person" or "face". The hash is that of the names, one a line.
 
@@ -207,7 +213,9 @@ def used_sets(folders: Sequence[Path], task: str, licence: str) -> list[SeenSet]
 
 
 def _name(folder: Path, taken: Container[str]) -> str:
-    """What cards call a set given alone: as in a data folder where it is one of those, else as its folder."""
+    """What cards call a set given alone: as in a data folder where it is one of those, else as its
+    folder.
+    """
     known = set_name(folder)
     name = known if known in {source.folder for source in SOURCES} else folder.resolve().name
     others = (f"{name} ({number})" for number in count(2))

@@ -179,8 +179,9 @@ def prior(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Image]:
 
 
 def _small_motion(size: tuple[int, ...], rng: np.random.Generator) -> Plane:
-    """Each with probability 1/2: motion blur along 5 to 30 pixels, then an affine map, a perspective
-    one and a thin plate spline through the corners, each of which moves by up to 5 % of the side.
+    """Each with probability 1/2: motion blur along 5 to 30 pixels, then an affine map, a
+    perspective one and a thin plate spline through the corners, each of which moves by up to 5 % of
+    the side.
     """
     height, width = size[:2]
     kernel = _motion_kernel(rng) if rng.random() < 0.5 else None

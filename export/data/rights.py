@@ -1,8 +1,9 @@
-"""What may be done with a picture: a class for each set or photo, and the filter that training takes.
+"""What may be done with a picture: a class for each set or photo, and the filter that training
+takes.
 
-"clear": a licence that allows commercial use is stated by those who could give it. "non-commercial": the licence
-excludes it. "unclear": nobody with the right to say so has said anything. Consent is another matter: see the notes in
-`export.data.provenance`.
+"clear": a licence that allows commercial use is stated by those who could give it.
+"non-commercial": the licence excludes it. "unclear": nobody with the right to say so has said
+anything. Consent is another matter: see the notes in `export.data.provenance`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _PHOTOS = {
 
 
 def rights_of(name: str, notes: Notes | None = None) -> str:
-    """The class of a picture. name: of its set, as `person/wild`; notes: of its row, where a photo's licence counts.
+    """The class of a picture. name: of its set, as `person/wild`; notes: of its row, where a
+    photo's licence counts.
 
     Sets that are not known, and photos without a recorded licence, are "unclear".
     """

@@ -32,8 +32,8 @@ _TILE_PX, _TEXT_PX, _COLUMNS = 320, 18, 4
 def painted(image: Image, classes: Image) -> Image:
     """A picture half covered with the colours of its classes, new: uint8 [H, W, 3] RGB.
 
-    image: uint8 [H, W, 3] RGB. classes: uint8 [H, W]; 0 stays as it is, of 1 or more the colours are
-    those of `COLOURS`.
+    image: uint8 [H, W, 3] RGB. classes: uint8 [H, W]; 0 stays as it is, of 1 or more the colours
+    are those of `COLOURS`.
     """
     colours = np.array(COLOURS, np.uint16)[np.minimum(classes, len(COLOURS) - 1)]
     mixed = (image.astype(np.uint16) + colours) // 2

@@ -1,4 +1,6 @@
-"""Labelled pictures as they are, one after the other, for recipes that change them in their own way."""
+"""Labelled pictures as they are, one after the other, for recipes that change them in their own
+way.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from export.data.readers.celeba import CelebAMaskHq
 from export.errors import ExportError
 
 Planes = tuple[Image, Image, Image]
-"""image uint8 [H, W, 3] RGB; target uint8 [H, W], 255 person, or classes; valid uint8 [H, W], 0 or 1."""
+"""image uint8 [H, W, 3] RGB; target uint8 [H, W], 255 person, or classes; valid uint8 [H, W], 0 or
+1.
+"""
 
 PEOPLE = (
     "person/ccp",

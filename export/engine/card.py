@@ -1,4 +1,6 @@
-"""The card of an engine, `CARD.md`: filled in from a template, so that every training brings its own numbers."""
+"""The card of an engine, `CARD.md`: filled in from a template, so that every training brings its
+own numbers.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _PERHAPS_SEEN = (
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How weights came about. record: see `export.record`, None where the weights are somebody else's.
+    """How weights came about. record: see `export.record`, None where the weights are somebody
+    else's.
 
     shipped: they are those in export/checkpoints, of which more is known than of any others.
     """
@@ -83,7 +86,9 @@ def card(
 
 
 def _found(spec: ModelSpec) -> tuple[str, str]:
-    """Of the shipped weights: how far training went, and what was seen to fail in the worst test pictures."""
+    """Of the shipped weights: how far training went, and what was seen to fail in the worst test
+    pictures.
+    """
     text = (_SHIPPED / f"{spec.engine_name}.md").read_text(encoding="utf-8")
     progress, _, seen = text.partition(_WEAKNESSES)
     return progress.strip(), seen.strip()

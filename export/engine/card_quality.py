@@ -72,7 +72,9 @@ def _by_condition(scores: Sequence[Score]) -> str:
 
 
 def _pivot(scores: Sequence[Score], head: list[str], key: Any, counted: str = "pictures") -> str:
-    """A row for each key, a column for each measure. A face's parts are pooled over pixels, all else is a mean."""
+    """A row for each key, a column for each measure. A face's parts are pooled over pixels, all
+    else is a mean.
+    """
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     images: dict[tuple[str, ...], int] = {}
     few: dict[tuple[str, ...], int] = {}
@@ -117,7 +119,8 @@ def _beside(scores: Sequence[Score], peers: Sequence[tuple[str, Sequence[Score]]
 
 
 def read_peers(path: Path, task: str) -> list[tuple[str, list[Score]]]:
-    """Other engines' scores: JSON with `peers`, a list of `name`, `task` and `scores` as `evaluate --json` has them.
+    """Other engines' scores: JSON with `peers`, a list of `name`, `task` and `scores` as `evaluate
+    --json` has them.
 
     Raises:
         ExportError: the file cannot be read, or holds something else.

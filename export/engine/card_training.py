@@ -143,7 +143,9 @@ def data(record: RunRecord | None) -> str:
 
 
 def rights_of(record: RunRecord | None) -> str:
-    """Whether the rights of everything that weights have seen are "clear" or "unclear"; "": not known."""
+    """Whether the rights of everything that weights have seen are "clear" or "unclear"; "": not
+    known.
+    """
     if record is None:
         return ""
     return "unclear" if any(_is_doubtful(row[-1]) for row in _rows(record)) else "clear"
@@ -188,7 +190,9 @@ def _other_row(one: SeenSet) -> list[str]:
 
 
 def _unrecorded(record: RunRecord) -> list[list[str]]:
-    """A row for each file of weights, at the start or as a teacher, whose own training no record describes."""
+    """A row for each file of weights, at the start or as a teacher, whose own training no record
+    describes.
+    """
     rows = []
     for run in phases(record):
         if run.init_file and not run.init:

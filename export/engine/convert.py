@@ -1,4 +1,6 @@
-"""Turn a checkpoint into an engine folder: graph, parity, quality, `engine.toml` and card, all of it or nothing."""
+"""Turn a checkpoint into an engine folder: graph, parity, quality, `engine.toml` and card, all of
+it or nothing.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +58,14 @@ _PARITY_SETS = {"person": "person/wild", "face": "face/real"}
 
 @dataclass(frozen=True, slots=True)
 class ConvertConfig:
-    """What to convert. Pictures for parity come from `images`, else from `data`; with `data`, quality is measured.
+    """What to convert. Pictures for parity come from `images`, else from `data`; with `data`,
+    quality is measured.
 
-    Without both, parity is measured on views of the one photo that ships with the runtime. `classes`: names with
-    commas between, or their number, where the checkpoint leaves a choice.
+    Without both, parity is measured on views of the one photo that ships with the runtime.
+    `classes`: names with commas between, or their number, where the checkpoint leaves a choice.
     `licence`: of the weights; Apache-2.0 of those in export/checkpoints, not known of others unless
-    given. `peers`: others' scores, for the card. `name`: of the engine, if not the model's: letters,
-    digits and underscores.
+    given. `peers`: others' scores, for the card. `name`: of the engine, if not the model's:
+    letters, digits and underscores.
     """
 
     model: str
@@ -83,7 +86,8 @@ def convert(config: ConvertConfig) -> Path:
     """Write the engine folder `config.out`, in the place of an older one, and return it.
 
     Raises:
-        ExportError: the checkpoint, the pictures or the data are not usable, or parity fails; `out` is as before.
+        ExportError: the checkpoint, the pictures or the data are not usable, or parity fails; `out`
+            is as before.
     """
     if config.name is not None and not re.fullmatch(r"[a-z0-9_]+", config.name):
         raise ExportError(
@@ -130,7 +134,8 @@ def convert(config: ConvertConfig) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checkpoint that has been read. preset: who published it; record: of its training here; None: not known.
+    """A checkpoint that has been read. preset: who published it; record: of its training here;
+    None: not known.
 
     left_out: which tensors only training reads, for example "auxiliary_head (8 tensors)"; or "".
     """
@@ -159,11 +164,13 @@ def open_checkpoint(
 ) -> Loaded:
     """Read a checkpoint of a model.
 
-    How it sees colours belongs to where it comes from: the preset that is named or known by the file's sha256, else
+    How it sees colours belongs to where it comes from: the preset that is named or known by the
+        file's sha256, else
     its record, else what the number of classes says.
 
     Raises:
-        ExportError: the model or the preset is unknown, the checkpoint is not usable, or its origin is not clear.
+        ExportError: the model or the preset is unknown, the checkpoint is not usable, or its origin
+            is not clear.
     """
     spec = find_model(model)
     name = preset or preset_of(checkpoint)
@@ -218,7 +225,8 @@ def parameters_of(network: nn.Module) -> int:
 def parity_pictures(
     task: str, size: tuple[int, int], images: Path | None, data: Path | None, most: int
 ) -> Image:
-    """uint8 [N, H, W, 3] RGB of `size`: from `images`, else from a set of `data`, else of the photo in the runtime.
+    """uint8 [N, H, W, 3] RGB of `size`: from `images`, else from a set of `data`, else of the photo
+    in the runtime.
 
     Raises:
         ExportError: the folder has no pictures, or one cannot be read.
@@ -236,7 +244,9 @@ def _training(config: ConvertConfig, loaded: Loaded) -> Training:
 
 
 def _origin(config: ConvertConfig, loaded: Loaded) -> Training:
-    """What is known of how weights came about, and their licence: only that of our own is known without being said."""
+    """What is known of how weights came about, and their licence: only that of our own is known
+    without being said.
+    """
     if loaded.preset and loaded.preset.sha256 == sha256_of(config.checkpoint):
         return Training(
             f"published, {loaded.preset.source}", config.licence or loaded.preset.licence

@@ -1,4 +1,6 @@
-"""Turn MediaPipe's published face detectors and face mesh into engine folders: graph, parity, `engine.toml`, card."""
+"""Turn MediaPipe's published face detectors and face mesh into engine folders: graph, parity,
+`engine.toml`, card.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ _LICENCE = "Apache-2.0"
 RELATIVE_LIMIT = 1e-4
 """Of the largest number in an output: the float32 file from LiteRT."""
 SCORE_LIMIT, PLACE_LIMIT = 0.02, 0.004
-"""The float16 file from the float32 one: scores, and means of places in shares of the input's side."""
+"""The float16 file from the float32 one: scores, and means of places in shares of the input's
+side.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceConvertConfig:
-    """What to convert. checkpoint: the .tflite file, or the .task archive that holds it; pictures as `ConvertConfig`."""
+    """What to convert. checkpoint: the .tflite file, or the .task archive that holds it; pictures
+    as `ConvertConfig`.
+    """
 
     engine: FaceEngine
     checkpoint: Path
@@ -56,9 +62,9 @@ class FaceConvertConfig:
 class FaceParity:
     """How far a file is from its reference, over `images` pictures.
 
-    score_max: the largest difference of scores. place_max, place_mean: the largest difference and the mean over pictures
-    of places, in shares of the input's side; of a detector those of the surest box. relative_max: of all outputs, as a
-    share of the largest number in any picture's.
+    score_max: the largest difference of scores. place_max, place_mean: the largest difference and
+    the mean over pictures of places, in shares of the input's side; of a detector those of the
+    surest box. relative_max: of all outputs, as a share of the largest number in any picture's.
     """
 
     reference: str
@@ -143,7 +149,8 @@ def check_litert(
     """Compare a graph with the published file in LiteRT. images: uint8 [N, S, S, 3] RGB.
 
     Raises:
-        ExportError: LiteRT is missing, there are fewer than 8 pictures, or the difference is beyond the limit.
+        ExportError: LiteRT is missing, there are fewer than 8 pictures, or the difference is beyond
+            the limit.
     """
     parity = _compared(
         "litert", engine, [litert_answer(engine, data, image) for image in images], model, images
@@ -181,7 +188,8 @@ def check_half_faces(
 
 
 def litert_answer(engine: FaceEngine, data: bytes, image: Image) -> list[NDArray[np.float32]]:
-    """What the published network answers in LiteRT, in the engine's words. image: uint8 [S, S, 3] RGB.
+    """What the published network answers in LiteRT, in the engine's words. image: uint8 [S, S, 3]
+    RGB.
 
     Raises:
         ExportError: LiteRT is not installed.

@@ -18,7 +18,9 @@ from vcam.files import DraftFolder, remove_leftovers
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `out` if the block ends well; else `out` is as before."""
+    """An empty folder that takes the place of `out` if the block ends well; else `out` is as
+    before.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out.parent)
     with DraftFolder(out.parent) as draft:

@@ -15,7 +15,8 @@ from vcam.errors import EngineError
 
 
 def info(path: Path) -> dict[str, Any]:
-    """Of an engine folder what `engine.toml` says, and of each of its files, or of an .onnx file alone, the cost.
+    """Of an engine folder what `engine.toml` says, and of each of its files, or of an .onnx file
+    alone, the cost.
 
     Raises:
         ExportError: there is no engine, it cannot be read, or its shapes are not fixed.

@@ -1,4 +1,6 @@
-"""Build TensorRT plans of an engine folder ahead of their first use, through the runtime's own backend."""
+"""Build TensorRT plans of an engine folder ahead of their first use, through the runtime's own
+backend.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from export.errors import ExportError
 
 
 def plan(folder: Path) -> Iterator[str]:
-    """Build the plan of every half precision file of an engine folder; one line per plan, as it is ready.
+    """Build the plan of every half precision file of an engine folder; one line per plan, as it is
+    ready.
 
     Raises:
-        ExportError: the folder is no engine or has no such file, there is no GPU or no TensorRT, or a build fails.
+        ExportError: the folder is no engine or has no such file, there is no GPU or no TensorRT, or
+            a build fails.
     """
     from vcam.backends.gpu_stack import EnginePlans, GpuStack
     from vcam.catalogue import read_catalogue

@@ -24,7 +24,9 @@ _OFF = 1
 
 @dataclass(frozen=True, slots=True)
 class ScriptConfig:
-    """What to write; model, checkpoint, size, preset and classes as in `ConvertConfig`. out: the file."""
+    """What to write; model, checkpoint, size, preset and classes as in `ConvertConfig`. out: the
+    file.
+    """
 
     model: str
     checkpoint: Path

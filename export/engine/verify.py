@@ -1,4 +1,6 @@
-"""Check that an engine folder is what its `engine.toml` says, and that its files still answer alike."""
+"""Check that an engine folder is what its `engine.toml` says, and that its files still answer
+alike.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _IMAGES = 16
 
 @dataclass(frozen=True, slots=True)
 class VerifyConfig:
-    """What to verify. Pictures as in `ConvertConfig`. With a checkpoint, float32 is compared with torch, too."""
+    """What to verify. Pictures as in `ConvertConfig`. With a checkpoint, float32 is compared with
+    torch, too.
+    """
 
     folder: Path
     images: Path | None = None
@@ -41,8 +45,9 @@ def verify(config: VerifyConfig) -> list[str]:
     """Check every file of an engine folder, and recompute parity; return one line per check.
 
     Raises:
-        ExportError: `engine.toml` is missing or incomplete, a file is missing, altered, or breaks the contract, the
-            pictures or the checkpoint are not usable, or the files differ more than the limits allow.
+        ExportError: `engine.toml` is missing or incomplete, a file is missing, altered, or breaks
+            the contract, the pictures or the checkpoint are not usable, or the files differ more
+            than the limits allow.
     """
     try:
         manifest = read_engine_toml(config.folder / "engine.toml")
@@ -118,7 +123,9 @@ def _parity(config: VerifyConfig, manifest: EngineManifest) -> list[str]:
 def _against_torch(
     checkpoint: Path, network: nn.Module, spec: ModelSpec, single: onnx.ModelProto, images: Image
 ) -> str:
-    """The float32 file against torch; weights that are kept in half precision are compared as a float16 file is."""
+    """The float32 file against torch; weights that are kept in half precision are compared as a
+    float16 file is.
+    """
     if any(value.dtype == torch.float16 for value in read_weights(checkpoint).values()):
         near = check_rounded(network, spec, single, images)
         return (

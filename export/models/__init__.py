@@ -1,6 +1,7 @@
 """The networks that this project trains and exports, by name.
 
-A family is a module with a `FAMILY` (see `export.models.spec`); listing it here is all that makes it known.
+A family is a module with a `FAMILY` (see `export.models.spec`); listing it here is all that makes
+it known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""BiSeNetV2: a wide shallow branch for detail, a narrow deep one for meaning, each gating the other.
+"""BiSeNetV2: a wide shallow branch for detail, a narrow deep one for meaning, each gating the
+other.
 
 Yu, Gao, Wang, Yu, Shen, Sang, "BiSeNet V2: Bilateral Network with Guided Aggregation for Real-time
 Semantic Segmentation", IJCV 2021, arXiv 2004.02147. Parameter names follow mmsegmentation 0.x, so
@@ -159,8 +160,8 @@ class BiSeNetV2(nn.Module):
     """Semantic segmentation.
 
     Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits
-    [N, classes, H/8, W/8]. `outputs`: of the classifier, if it has more than classes; EasyPortrait's
-    files have Cityscapes' 19, of which the first ones were trained.
+    [N, classes, H/8, W/8]. `outputs`: of the classifier, if it has more than classes;
+    EasyPortrait's files have Cityscapes' 19, of which the first ones were trained.
     """
 
     def __init__(self, classes: int, outputs: int = 0) -> None:

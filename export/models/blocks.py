@@ -1,4 +1,6 @@
-"""Small parts that several published networks share; their parameters have mmsegmentation's names."""
+"""Small parts that several published networks share; their parameters have mmsegmentation's
+names.
+"""
 
 from __future__ import annotations
 

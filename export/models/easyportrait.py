@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from export.models.spec import V1_CLASSES, V2_CLASSES, Family, ModelSpec, Pixels, Preset
 
 V1_PIXELS = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-"""Branch EasyPortrait_v1 @ ea28019, pipelines/local_configs/easy_portrait_experiments/: ImageNet's."""
+"""Branch EasyPortrait_v1 @ ea28019, pipelines/local_configs/easy_portrait_experiments/:
+ImageNet's.
+"""
 V2_PIXELS = Pixels(
     mean=(143.55267075, 132.96705975, 126.94924335), std=(60.2625333, 60.32740275, 59.30988645)
 )
@@ -48,7 +50,8 @@ class BackboneAndHead(nn.Module):
 
 
 def family_of(spec: ModelSpec, mark: str) -> Family:
-    """The family of one network with an auxiliary head; here it is trained with version 1's classes.
+    """The family of one network with an auxiliary head; here it is trained with version 1's
+    classes.
 
     mark: the tensor that identifies its checkpoints.
     """

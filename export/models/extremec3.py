@@ -1,8 +1,8 @@
 """ExtremeC3Net: a portrait segmentation network of 38 thousand parameters.
 
-Park, Sjösund, Yoo, Kwak, "ExtremeC3Net: Extreme Lightweight Portrait Segmentation Networks using Advanced
-C3-modules", arXiv 1908.03093. Parameter names follow the layout of the checkpoint published with the paper
-(p=1, q=5, one class), so that it loads strictly.
+Park, Sjösund, Yoo, Kwak, "ExtremeC3Net: Extreme Lightweight Portrait Segmentation Networks using
+Advanced C3-modules", arXiv 1908.03093. Parameter names follow the layout of the checkpoint
+published with the paper (p=1, q=5, one class), so that it loads strictly.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ _STAGE_2: _Rates = (1, 3, 4)
 _DOWN_3: _Rates = (1, 3, 5)
 _STAGE_3: _Rates = (2, 4, 8)
 _FINE: _Rates = (2, 4, 8)
-"""Dilation rates of the three branches of each advanced C3-module; a kernel of 2d - 1 precedes dilation d > 1."""
+"""Dilation rates of the three branches of each advanced C3-module; a kernel of 2d - 1 precedes
+dilation d > 1.
+"""
 
 
 class _C3Block(nn.Module):
-    """Concentrated-comprehensive convolution: where it is dilated, two asymmetric depthwise convolutions go before."""
+    """Concentrated-comprehensive convolution: where it is dilated, two asymmetric depthwise
+    convolutions go before.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, rate: int) -> None:
         super().__init__()
@@ -56,7 +60,9 @@ class _C3Block(nn.Module):
 
 
 class _Branches(nn.Module):
-    """Reduce to a third of the width, then three C3-blocks side by side; the first one fills up the width."""
+    """Reduce to a third of the width, then three C3-blocks side by side; the first one fills up the
+    width.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, rates: _Rates, kernel: int = 1, stride: int = 1
@@ -125,10 +131,11 @@ class _Encoder(nn.Module):
 
 
 class ExtremeC3Net(nn.Module):
-    """Portrait segmentation: a coarse answer at a quarter of the size, and a fine branch at half of it, added.
+    """Portrait segmentation: a coarse answer at a quarter of the size, and a fine branch at half of
+    it, added.
 
-    Input: float32 [N, 3, H, W], normalised, H and W multiples of 4. Output: float32 logits [N, classes, H, W]; with one
-    class a logit above 0 is person.
+    Input: float32 [N, 3, H, W], normalised, H and W multiples of 4. Output: float32 logits [N,
+    classes, H, W]; with one class a logit above 0 is person.
     """
 
     def __init__(self, classes: int = 1, p: int = 1, q: int = 5) -> None:
@@ -155,9 +162,9 @@ _SPEC = ModelSpec(
     PERSON,
     CLOVAAI_PIXELS,
     options={"classes": 1},
-    # Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A plain
-    # sigmoid of that is 0.73 or 0.27: a ghost of the room everywhere. Times 6, the margins are
-    # 0.9975 and 0.0025.
+    # Trained with a Lovász hinge loss, which asks of a logit no more than 1 or less than -1. A
+    # plain sigmoid of that is 0.73 or 0.27: a ghost of the room everywhere. Times 6, the margins
+    # are 0.9975 and 0.0025.
     gain=6.0,
     card="extremec3",
 )

@@ -34,7 +34,9 @@ class _Downsample(nn.Module):
 
 
 def _means(size: int, bins: int) -> Tensor:
-    """float32 [bins, size]: a row per bin takes the mean of its places, as adaptive pooling does."""
+    """float32 [bins, size]: a row per bin takes the mean of its places, as adaptive pooling
+    does.
+    """
     rows = torch.zeros(bins, size)
     for index in range(bins):
         start, end = index * size // bins, -(-(index + 1) * size // bins)

@@ -1,9 +1,9 @@
 """FCN-8s on VGG-16, as published for faces.
 
 Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, arXiv
-1411.4038; for faces: Nirkin, Masi, Tran, Hassner, Medioni, "On Face Segmentation, Face Swapping, and
-Face Perception", FG 2018, arXiv 1704.06729. Parameter names are those of the layers in the authors'
-Caffe file, which its port to PyTorch kept.
+1411.4038; for faces: Nirkin, Masi, Tran, Hassner, Medioni, "On Face Segmentation, Face Swapping,
+and Face Perception", FG 2018, arXiv 1704.06729. Parameter names are those of the layers in the
+authors' Caffe file, which its port to PyTorch kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _MARGIN = 100
 """Padding of the first convolution, so that small pictures still give 7x7 places for `fc6`."""
 _WIDE = 4096
 _CROPS = (5, 9, 31)
-"""Where the parts that are added, and the answer, begin in the larger plane: it undoes the margin."""
+"""Where the parts that are added, and the answer, begin in the larger plane: it undoes the
+margin.
+"""
 
 
 class _Scale(nn.Module):
@@ -37,7 +39,9 @@ class _Scale(nn.Module):
 
 
 def _crop(x: Tensor, size: tuple[int, int], offset: int) -> Tensor:
-    """The part of x of that size (height, width) from `offset`, or from less if it would end outside."""
+    """The part of x of that size (height, width) from `offset`, or from less if it would end
+    outside.
+    """
     for axis, length in zip((2, 3), size, strict=True):
         x = x.narrow(axis, min(offset, x.shape[axis] - length), length)
     return x

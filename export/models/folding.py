@@ -1,8 +1,9 @@
 """Exact rewrites that make a trained network cheap to run on a CPU.
 
-ONNX Runtime is fast while a tensor stays in its blocked layout, which convolutions, additions and ReLU keep and
-PReLU, batch normalisation and channel shuffles leave. So everything per channel becomes a 1x1 depthwise
-convolution, and what can be folded into a neighbour is. Nothing here approximates.
+ONNX Runtime is fast while a tensor stays in its blocked layout, which convolutions, additions and
+ReLU keep and PReLU, batch normalisation and channel shuffles leave. So everything per channel
+becomes a 1x1 depthwise convolution, and what can be folded into a neighbour is. Nothing here
+approximates.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ def rows(weight: Tensor, factor: Tensor) -> Tensor:
 
 
 def columns(weight: Tensor, factor: Tensor) -> Tensor:
-    """Scale the input channels of an ungrouped convolution weight [O, I, kh, kw] by `factor` [I]."""
+    """Scale the input channels of an ungrouped convolution weight [O, I, kh, kw] by `factor`
+    [I].
+    """
     return weight * factor[None, :, None, None]
 
 
 def conv(weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution with these numbers, padded to keep the size: weight [O, I/groups, k, k], bias [O]."""
+    """A convolution with these numbers, padded to keep the size: weight [O, I/groups, k, k], bias
+    [O].
+    """
     out_channels, in_channels, kernel = weight.shape[:3]
     module = nn.Conv2d(
         in_channels * groups,
@@ -50,13 +55,16 @@ def conv(weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: in
 
 
 class Slopes(nn.Module):
-    """PReLU after a per-channel affine map, as the sum of two 1x1 depthwise convolutions, one with ReLU.
+    """PReLU after a per-channel affine map, as the sum of two 1x1 depthwise convolutions, one with
+    ReLU.
 
-    With z = scale * x + shift, PReLU(z) = a z + (1 - a) ReLU(z). ReLU is only free inside the convolution that
-    feeds it, so 1 - a has to go through it and must not be negative. Where a > 1 the whole channel is computed with
-    the opposite sign, -PReLU(z) = -a z + ReLU((a - 1) z), and whoever reads it multiplies by `flip`.
+    With z = scale * x + shift, PReLU(z) = a z + (1 - a) ReLU(z). ReLU is only free inside the
+    convolution that feeds it, so 1 - a has to go through it and must not be negative. Where a > 1
+    the whole channel is computed with the opposite sign, -PReLU(z) = -a z + ReLU((a - 1) z), and
+    whoever reads it multiplies by `flip`.
 
-    Input and output: float [N, C, H, W]. `flip`: float [C], +1 or -1; the output is flip * PReLU(z).
+    Input and output: float [N, C, H, W]. `flip`: float [C], +1 or -1; the output is flip *
+    PReLU(z).
     """
 
     def __init__(
@@ -86,14 +94,16 @@ def bilinear(size_out: int, size_in: int) -> Tensor:
 
 
 class EnlargeConv(nn.Module):
-    """Enlarge 4-fold (twice bilinearly by two) and apply a 3x3 convolution to one channel, as matrix products.
+    """Enlarge 4-fold (twice bilinearly by two) and apply a 3x3 convolution to one channel, as
+    matrix products.
 
-    The map is linear and separable per tap: out = sum over c, dy, dx of kernel[c, dy, dx] * A_dy x_c B_dx^T, where A_dy
-    is the enlargement of the rows moved by one tap (zeros beyond the edge). The sum over c and dx is one product with
-    the columns, the sum over dy another with the rows. Rows see few neighbours, so the second goes in blocks.
+    The map is linear and separable per tap: out = sum over c, dy, dx of kernel[c, dy, dx] * A_dy
+    x_c B_dx^T, where A_dy is the enlargement of the rows moved by one tap (zeros beyond the edge).
+    The sum over c and dx is one product with the columns, the sum over dy another with the rows.
+    Rows see few neighbours, so the second goes in blocks.
 
-    kernel: float [C, 3, 3]; scale, shift: float [C], applied to the channels first (before the zero padding).
-    Input float [1, C, H/4, W/4], output float [1, H, W].
+    kernel: float [C, 3, 3]; scale, shift: float [C], applied to the channels first (before the zero
+    padding). Input float [1, C, H/4, W/4], output float [1, H, W].
     """
 
     _BLOCK_ROWS = 32  # blocks of 28 to 56 rows measure alike; one block for all rows is slower
@@ -122,14 +132,18 @@ class EnlargeConv(nn.Module):
 
 
 def _taps(size: int) -> Tensor:
-    """float64 [3, size, size / 4]: both enlargements of one axis, moved by -1, 0, 1 with zeros beyond the edge."""
+    """float64 [3, size, size / 4]: both enlargements of one axis, moved by -1, 0, 1 with zeros
+    beyond the edge.
+    """
     matrix = bilinear(size, size // 2) @ bilinear(size // 2, size // 4)
     padded = functional.pad(matrix, (0, 0, 1, 1))
     return torch.stack([padded[tap : tap + size] for tap in range(3)])
 
 
 def _row_blocks(matrix: Tensor, block: int) -> tuple[nn.Buffer, nn.Buffer]:
-    """A banded matrix [rows, columns] as dense blocks [n, block, k] and the columns that each reads, int64 [n, k]."""
+    """A banded matrix [rows, columns] as dense blocks [n, block, k] and the columns that each
+    reads, int64 [n, k].
+    """
     parts = matrix.view(-1, block, matrix.shape[1])
     used = [part.abs().sum(0).nonzero().flatten() for part in parts]
     wide = max(int(index[-1] - index[0]) + 1 for index in used)

@@ -1,4 +1,6 @@
-"""What SINet and ExtremeC3Net have in common; the names of parameters are those of their published checkpoints."""
+"""What SINet and ExtremeC3Net have in common; the names of parameters are those of their published
+checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ CLOVAAI_PIXELS = Pixels(
     std=(255 * 68.29726, 255 * 65.1337, 255 * 63.97182),
     bgr=True,
 )
-"""etc/Visualize_video.py of clovaai/ext_portrait_segmentation: blue, green, red; (x - mean) / std, after that / 255."""
+"""etc/Visualize_video.py of clovaai/ext_portrait_segmentation: blue, green, red; (x - mean) / std,
+after that / 255.
+"""
 
 
 def upsample(x: Tensor, scale: int) -> Tensor:

@@ -20,7 +20,9 @@ CHANNELS = (16, 16, 576)
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One block. `wide`, `out`: channels inside and after; `gate`: those of squeeze-and-excitation."""
+    """One block. `wide`, `out`: channels inside and after; `gate`: those of
+    squeeze-and-excitation.
+    """
 
     kernel: int
     wide: int
@@ -49,7 +51,9 @@ _ROWS = (
 
 
 class _SameConv(nn.Conv2d):
-    """Pads as TensorFlow's "SAME": so that the output is ceil(input / stride), less at the top and left."""
+    """Pads as TensorFlow's "SAME": so that the output is ceil(input / stride), less at the top and
+    left.
+    """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         pads: list[int] = []
@@ -130,7 +134,9 @@ class _Block(nn.Module):
 
 
 class MobileNetV3Small(nn.Module):
-    """Input: float32 [N, 3, H, W]. Output: planes at 1/2, 1/4 and 1/8 of the size, `CHANNELS` wide."""
+    """Input: float32 [N, 3, H, W]. Output: planes at 1/2, 1/4 and 1/8 of the size, `CHANNELS`
+    wide.
+    """
 
     def __init__(self) -> None:
         super().__init__()

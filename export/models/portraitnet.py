@@ -1,9 +1,10 @@
 """PortraitNet: a light encoder and a light decoder with skip connections.
 
-Zhang, Dong, Li, Li, Yang, Jia, "PortraitNet: Real-time portrait segmentation network for mobile device", Computers &
-Graphics 80, 2019; the encoder: Sandler et al., "MobileNetV2", CVPR 2018, arXiv 1801.04381 (with ReLU instead of
-ReLU6). Parameter names follow the authors' training files, so that they load strictly. This project trains the same
-decoder, twice as wide at the end, on an EfficientNet-Lite0 encoder, because ImageNet weights of that one can be had.
+Zhang, Dong, Li, Li, Yang, Jia, "PortraitNet: Real-time portrait segmentation network for mobile
+device", Computers & Graphics 80, 2019; the encoder: Sandler et al., "MobileNetV2", CVPR 2018, arXiv
+1801.04381 (with ReLU instead of ReLU6). Parameter names follow the authors' training files, so that
+they load strictly. This project trains the same decoder, twice as wide at the end, on an
+EfficientNet-Lite0 encoder, because ImageNet weights of that one can be had.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def _conv_norm(
 
 
 class _InvertedResidual(nn.Module):
-    """MobileNetV2 block: widen, filter each channel, narrow; a residual where size and width stay."""
+    """MobileNetV2 block: widen, filter each channel, narrow; a residual where size and width
+    stay.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -94,9 +97,11 @@ def _enlarge(channels: int) -> nn.ConvTranspose2d:
 class _Portrait(nn.Module):
     """The decoder and its heads; a subclass adds the encoder.
 
-    Input: float32 [N, C, H, W], normalised, H and W multiples of 32; C is 3, or 4 where the last channel is the
-    previous frame's probability of person (0 for the first frame). Output: float32 logits [N, classes, H, W]. With
-    `edge`, training mode gives (logits, boundary logits [N, 2, H, W]); inference does not compute the boundary.
+    Input: float32 [N, C, H, W], normalised, H and W multiples of 32; C is 3, or 4 where the last
+        channel is the
+    previous frame's probability of person (0 for the first frame). Output: float32 logits [N,
+    classes, H, W]. With `edge`, training mode gives (logits, boundary logits [N, 2, H, W]);
+    inference does not compute the boundary.
 
     Args:
         widths: of the encoder's planes at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
@@ -170,10 +175,11 @@ class PortraitNetLite(_Portrait):
 
 
 def boundary_loss(logits: Tensor, alpha: Tensor, valid: Tensor) -> Tensor:
-    """Focal cross-entropy of the outline (section 3.3 of the paper, the boundary loss), four pixels wide.
+    """Focal cross-entropy of the outline (section 3.3 of the paper, the boundary loss), four pixels
+    wide.
 
-    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; beside pixels that are not
-    valid, whether there is an outline is not known.
+    logits float [N, 2, H, W], alpha float [N, H, W] 0..1, valid float [N, H, W] 0 or 1; beside
+    pixels that are not valid, whether there is an outline is not known.
     """
     score, target = logits[:, 1] - logits[:, 0], (outline(alpha, _OUTLINE_PX) > 0.5).float()
     valid = -functional.max_pool2d(-valid[:, None], _OUTLINE_PX, 1, _OUTLINE_PX // 2)[:, 0]

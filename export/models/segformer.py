@@ -1,8 +1,8 @@
 """SegFormer: a hierarchical transformer encoder (MiT) and a decoder of four 1x1 convolutions.
 
-Xie, Wang, Yu, Anandkumar, Alvarez, Luo, "SegFormer: Simple and Efficient Design for Semantic Segmentation with
-Transformers", NeurIPS 2021, arXiv 2105.15203. Parameter names follow mmsegmentation 0.x, so that its checkpoints
-load strictly.
+Xie, Wang, Yu, Anandkumar, Alvarez, Luo, "SegFormer: Simple and Efficient Design for Semantic
+Segmentation with Transformers", NeurIPS 2021, arXiv 2105.15203. Parameter names follow
+mmsegmentation 0.x, so that its checkpoints load strictly.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class _PatchEmbed(nn.Module):
 
 
 class _Projections(nn.Module):
-    """The four linear maps of multi-head attention, named and packed as in `nn.MultiheadAttention`."""
+    """The four linear maps of multi-head attention, named and packed as in
+    `nn.MultiheadAttention`.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -89,7 +91,9 @@ class _Projections(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Efficient self-attention: keys and values come from a plane shrunk by a convolution. The residual is inside."""
+    """Efficient self-attention: keys and values come from a plane shrunk by a convolution. The
+    residual is inside.
+    """
 
     def __init__(self, channels: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -206,8 +210,9 @@ class _Head(nn.Module):
 class SegFormer(nn.Module):
     """Semantic segmentation.
 
-    Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits [N, classes, H/4, W/4]; the
-    authors enlarge them bilinearly (corners not aligned) before the softmax. `head`: the decoder's width.
+    Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits [N,
+    classes, H/4, W/4]; the authors enlarge them bilinearly (corners not aligned) before the
+    softmax. `head`: the decoder's width.
     """
 
     def __init__(self, classes: int, encoder: str = "b0", head: int = 256) -> None:

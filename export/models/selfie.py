@@ -1,8 +1,10 @@
-"""The network of MediaPipe's selfie segmentation, read off its published graph (Apache-2.0, The MediaPipe Authors).
+"""The network of MediaPipe's selfie segmentation, read off its published graph (Apache-2.0, The
+MediaPipe Authors).
 
-A MobileNetV3-small encoder (Howard et al., ICCV 2019) down to a sixteenth of the picture, and a decoder of 1x1
-convolutions that weighs the channels of each skip connection by a global average. 106 thousand parameters. There are
-no normalisation layers: the published file has them folded into the convolutions.
+A MobileNetV3-small encoder (Howard et al., ICCV 2019) down to a sixteenth of the picture, and a
+decoder of 1x1 convolutions that weighs the channels of each skip connection by a global average.
+106 thousand parameters. There are no normalisation layers: the published file has them folded into
+the convolutions.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _SKIPS = (0, 2)
 
 
 class _Conv(nn.Module):
-    """A convolution padded as TensorFlow's "same": at stride 2 the odd row and column go below and to the right."""
+    """A convolution padded as TensorFlow's "same": at stride 2 the odd row and column go below and
+    to the right.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
@@ -52,7 +56,9 @@ class _Conv(nn.Module):
 
 
 class _Gate(nn.Module):
-    """Weights of channels, 0..1, from their global averages: float [N, C, H, W] to float [N, C, 1, 1]."""
+    """Weights of channels, 0..1, from their global averages: float [N, C, H, W] to float [N, C, 1,
+    1].
+    """
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -103,8 +109,8 @@ class _Decoder(nn.Module):
         self.depthwise = _Conv(channels, channels, 3, groups=channels)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        # the published graph enlarges first; both are linear and the weights of bilinear sampling add up to 1, so the
-        # answer is the same for a quarter of the work
+        # the published graph enlarges first; both are linear and the weights of bilinear sampling
+        # add up to 1, so the answer is the same for a quarter of the work
         x = functional.interpolate(
             self.project(below), scale_factor=2.0, mode="bilinear", align_corners=False
         )
@@ -113,7 +119,8 @@ class _Decoder(nn.Module):
 
 
 class Selfie(nn.Module):
-    """float [N, 3, H, W] RGB 0..1, sides multiples of 16, to the logit of a person, float [N, 1, H, W].
+    """float [N, 3, H, W] RGB 0..1, sides multiples of 16, to the logit of a person, float [N, 1, H,
+    W].
 
     channels: of the input; 4 with the matte of the frame before as the last.
     """

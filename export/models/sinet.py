@@ -1,8 +1,9 @@
 """SINet: a portrait segmentation network of 87 thousand parameters.
 
-Park, Sjösund, Yoo, Bang, Kwak, "SINet: Extreme Lightweight Portrait Segmentation Networks with Spatial
-Squeeze Modules and Information Blocking Decoder", WACV 2020, arXiv 1911.09099. Parameter names follow the
-layout of the checkpoint published with the paper (p=2, q=8, chnn=1), so that it loads strictly.
+Park, Sjösund, Yoo, Bang, Kwak, "SINet: Extreme Lightweight Portrait Segmentation Networks with
+Spatial Squeeze Modules and Information Blocking Decoder", WACV 2020, arXiv 1911.09099. Parameter
+names follow the layout of the checkpoint published with the paper (p=2, q=8, chnn=1), so that it
+loads strictly.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _STAGE_3 = (
 
 
 class _SqueezeExcite(nn.Module):
-    """Scale each channel by a gate computed from its mean (the gates end in PReLU, not in a sigmoid)."""
+    """Scale each channel by a gate computed from its mean (the gates end in PReLU, not in a
+    sigmoid).
+    """
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()
@@ -87,7 +90,9 @@ class _SpatialSqueeze(nn.Module):
 
 
 class _S2Module(nn.Module):
-    """Grouped 1x1 with channel shuffle, two S2 blocks side by side, a residual where the width allows."""
+    """Grouped 1x1 with channel shuffle, two S2 blocks side by side, a residual where the width
+    allows.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, branches: tuple[tuple[int, int], ...]
@@ -141,10 +146,11 @@ class _Encoder(nn.Module):
 
 
 class SINet(nn.Module):
-    """Two-class portrait segmentation; the decoder adds detail only where the coarse answer is unsure.
+    """Two-class portrait segmentation; the decoder adds detail only where the coarse answer is
+    unsure.
 
-    Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits [N, classes, H, W].
-    In training mode the output is (logits, coarse logits [N, classes, H/8, W/8]).
+    Input: float32 [N, 3, H, W], normalised, H and W multiples of 32. Output: float32 logits [N,
+    classes, H, W]. In training mode the output is (logits, coarse logits [N, classes, H/8, W/8]).
     """
 
     def __init__(self, classes: int = 2) -> None:

@@ -1,9 +1,10 @@
 """SINet rewritten for inference: the same numbers from a sixth of the time (see `folding` for how).
 
-What goes where: batch normalisation into the convolution before it, or into the PReLU after it; channel shuffles into
-the order of the weights behind them; mean and scale of the pixels mostly into the first convolution; the class
-difference into the last one, which becomes two matrix products together with the enlargements before it. The softmax
-of the gate is a sigmoid, because there are two classes: 1 - max softmax = sigmoid(-|difference|).
+What goes where: batch normalisation into the convolution before it, or into the PReLU after it;
+channel shuffles into the order of the weights behind them; mean and scale of the pixels mostly into
+the first convolution; the class difference into the last one, which becomes two matrix products
+together with the enlargements before it. The softmax of the gate is a sigmoid, because there are
+two classes: 1 - max softmax = sigmoid(-|difference|).
 """
 
 from __future__ import annotations
@@ -128,8 +129,9 @@ class _Stage(nn.Module):
 class FoldedSINet(nn.Module):
     """SINet with everything around it that does not change between frames.
 
-    Input: float32 [1, 3, H, W] RGB 0..255. Output: float32 [1, H, W], the logit of person minus that of room.
-    `mean`, `std` are of RGB on 0..255; a network trained on BGR has the channels of its first convolution reversed.
+    Input: float32 [1, 3, H, W] RGB 0..255. Output: float32 [1, H, W], the logit of person minus
+    that of room. `mean`, `std` are of RGB on 0..255; a network trained on BGR has the channels of
+    its first convolution reversed.
     """
 
     def __init__(

@@ -1,6 +1,8 @@
-"""What the project knows of a network besides its layers: how it sees pixels, its classes, where its weights come from.
+"""What the project knows of a network besides its layers: how it sees pixels, its classes, where
+its weights come from.
 
-A module of `export.models` describes its networks in a `Family` called `FAMILY`, which `export.models` lists.
+A module of `export.models` describes its networks in a `Family` called `FAMILY`, which
+`export.models` lists.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 State = Mapping[str, Tensor]
 """The tensors of a checkpoint by name."""
 ExtraLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""The loss of a network's second answer, from that answer, and alpha and valid as in `person_loss`."""
+"""The loss of a network's second answer, from that answer, and alpha and valid as in
+`person_loss`.
+"""
 
 PERSON = ("room", "person")
 V2_CLASSES = (
@@ -36,7 +40,8 @@ V1_CLASSES = ("background", "person", *V2_CLASSES[1:])
 class Pixels:
     """What a network reads of a picture: `(x - mean) / std` of RGB 0..255.
 
-    bgr: the network was trained on blue, green, red; `mean` and `std` stay in the order red, green, blue.
+    bgr: the network was trained on blue, green, red; `mean` and `std` stay in the order red, green,
+    blue.
     """
 
     mean: tuple[float, float, float]
@@ -59,14 +64,17 @@ class Foldable(Protocol):
     """A network that can be rewritten for speed on a CPU."""
 
     def folded(self, pixels: Pixels, size: tuple[int, int]) -> nn.Module:
-        """The same network with its normalisation: float32 [1, 3, H, W] RGB 0..255 to logits [1, H, W]."""
+        """The same network with its normalisation: float32 [1, 3, H, W] RGB 0..255 to logits [1, H,
+        W].
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One network by its name on the command line.
 
-    network: makes it; takes `classes`, their number, what `options` says, and of a network with a memory `channels`.
+    network: makes it; takes `classes`, their number, what `options` says, and of a network with a
+    memory `channels`.
     size: height and width of the input that it is meant for.
     gain: alpha is the sigmoid of `gain` times the logit.
     memory: whether it also reads its previous answer, as a fourth channel.
@@ -117,8 +125,8 @@ class ModelSpec:
     def normalise(self, image: Tensor, *state: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB to float32 [N, 3, H, W] as the network wants it.
 
-        state: of a network with a memory, float32 [N, 1, H, W], the previous share of person, 0..1; it is the last
-        channel.
+        state: of a network with a memory, float32 [N, 1, H, W], the previous share of person, 0..1;
+        it is the last channel.
         """
         pixels = self.pixels.normalise(image)
         return torch.cat([pixels, *state], dim=1) if state else pixels
@@ -136,12 +144,14 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Where published weights come from, which settles what they read of a picture; the name is for `--preset`.
+    """Where published weights come from, which settles what they read of a picture; the name is for
+    `--preset`.
 
-    licence: of the weights, "" where it is not known. sha256: of the file, by which it is known. size: (height, width)
-    that they were trained for, where it is not the model's. clear: whether a training under
-    `--licence clear` may start from them, because their authors state a licence. classes: the numbers of classes by which a file without a
-    record is taken for one of these; () for none. fit: as `ModelSpec.fit`. mark: a tensor by which it is taken for one of these.
+    licence: of the weights, "" where it is not known. sha256: of the file, by which it is known.
+    size: (height, width) that they were trained for, where it is not the model's. clear: whether a
+    training under `--licence clear` may start from them, because their authors state a licence.
+    classes: the numbers of classes by which a file without a record is taken for one of these; ()
+    for none. fit: as `ModelSpec.fit`. mark: a tensor by which it is taken for one of these.
     """
 
     name: str
@@ -172,7 +182,8 @@ class Family:
     identify: which of the models a checkpoint with the mark holds; without it, the first one.
     variant: a model with what the tensors of a checkpoint say of it: widths, heads, a memory.
     presets: where published weights of these models come from.
-    training_only: how the names of tensors begin that only training reads; checkpoints may have them.
+    training_only: how the names of tensors begin that only training reads; checkpoints may have
+    them.
     counted: a tensor with one row for each class, for a classifier that has rows without a class
         behind them; without that tensor in a file, the user says how many classes there are.
     """

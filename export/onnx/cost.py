@@ -1,4 +1,4 @@
-"""How large a graph is: the numbers that it holds, and the multiplications with an addition that a run takes."""
+"""The size of a graph: its parameters, and the multiply-adds of one run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DO
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """parameters: floating-point numbers in the file. multiply_adds: of one run, in `by_kind` of nodes.
+    """parameters: floating-point numbers in the file. multiply_adds: of one run, in `by_kind` per
+    node type.
 
-    Convolutions and matrix products count; sums, products of planes, enlargements and activations,
+    Convolutions and matrix products count; sums, element-wise products, resizing and activations,
     which take less, do not.
     """
 
@@ -24,7 +25,7 @@ class Cost:
 
     @property
     def multiply_adds(self) -> int:
-        """Of all nodes that count."""
+        """The total over all nodes that count."""
         return sum(self.by_kind.values())
 
 
@@ -32,7 +33,7 @@ def cost_of(model: onnx.ModelProto) -> Cost:
     """The cost of a graph whose shapes are fixed.
 
     Raises:
-        ValueError: the shape of something that counts is not known.
+        ValueError: the shape of a counted node is unknown.
     """
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {x.name: list(x.dims) for x in graph.initializer}

@@ -1,8 +1,10 @@
-"""The graphs of MediaPipe's face detectors and face mesh in the engine contract, from their published files.
+"""The graphs of MediaPipe's face detectors and face mesh in the engine contract, from their
+published files.
 
-Google's MediaPipe Authors published them under Apache-2.0: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face
-Detection on Mobile GPUs", 2019 (detectors), Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on
-Mobile GPUs", 2019 (mesh). Constants of anchors and pixels are those of the files' own pipelines.
+Google's MediaPipe Authors published them under Apache-2.0: Bazarevsky et al., "BlazeFace:
+Sub-millisecond Neural Face Detection on Mobile GPUs", 2019 (detectors), Kartynnik et al.,
+"Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019 (mesh). Constants of
+anchors and pixels are those of the files' own pipelines.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ _BOX_NUMBERS = 16
 class FaceEngine:
     """One published network and how it becomes an engine.
 
-    name: of the engine's model. task: "detect" or "landmarks". member: the file's name inside a `.task` archive.
-    sha256: of the published .tflite file. source: where it was published. side: of the square input, in pixels.
-    offset, scale: pixels become (v - offset) * scale. anchors: (cells along a side, anchors in each), of a detector.
+    name: of the engine's model. task: "detect" or "landmarks". member: the file's name inside a
+    `.task` archive.
+    sha256: of the published .tflite file. source: where it was published. side: of the square
+    input, in pixels.
+    offset, scale: pixels become (v - offset) * scale. anchors: (cells along a side, anchors in
+    each), of a detector.
     threshold: the score from which on a box of this detector counts.
     """
 
@@ -91,11 +96,12 @@ FACE_ENGINES = {
 def plain_face_graph(engine: FaceEngine, network: TfliteGraph) -> onnx.ModelProto:
     """The engine's graph with the network's own operators, float32.
 
-    Input `image` uint8 [1, S, S, 3] RGB. Outputs of a detector: `faces` float32 [1, N, 17], for each anchor its score
-    0..1, the box's centre x and y, width and height, and x and y of six points (the eyes, the one on the left of the
-    picture first; nose tip; mouth; ears), in shares of the input's side. Of a mesh: `points` float32 [1, 478, 3], x and
-    y in shares of the input's side from its top left corner, z in the same unit, smaller towards the camera; and
-    `presence` float32 [1], 0..1.
+    Input `image` uint8 [1, S, S, 3] RGB. Outputs of a detector: `faces` float32 [1, N, 17], for
+    each anchor its score 0..1, the box's centre x and y, width and height, and x and y of six
+    points (the eyes, the one on the left of the picture first; nose tip; mouth; ears), in shares of
+    the input's side. Of a mesh: `points` float32 [1, 478, 3], x and y in shares of the input's side
+    from its top left corner, z in the same unit, smaller towards the camera; and `presence` float32
+    [1], 0..1.
 
     Raises:
         ExportError: the network is not of this kind.
@@ -118,7 +124,7 @@ def plain_face_graph(engine: FaceEngine, network: TfliteGraph) -> onnx.ModelProt
 
 
 def fast_face_graph(plain: onnx.ModelProto) -> onnx.ModelProto:
-    """The same for ONNX Runtime on a CPU, whose PRelu takes three quarters of the mesh's time."""
+    """The same for ONNX Runtime on a CPU, where PRelu takes three quarters of the mesh's time."""
     model = onnx.ModelProto()
     model.CopyFrom(plain)
     rewrite_prelu(model)
@@ -128,7 +134,7 @@ def fast_face_graph(plain: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def half_face_graph(plain: onnx.ModelProto) -> onnx.ModelProto:
-    """The same in half precision for a GPU; what follows the last convolution stays float32."""
+    """The same in half precision for a GPU; layers after the last convolution stay float32."""
     nodes = list(plain.graph.node)
     last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
     return to_half(plain, ends={node.name for node in nodes[last + 1 :]})
@@ -170,7 +176,7 @@ def _landmarks(
 
 
 def _output(engine: FaceEngine, network: TfliteGraph, shape: tuple[int, ...]) -> int:
-    """The number of the output of that shape (their order is not the same in all files)."""
+    """The index of the output of that shape (their order differs between files)."""
     for index in network.outputs:
         if network.tensors[index].shape == shape:
             return index
@@ -181,7 +187,9 @@ def _output(engine: FaceEngine, network: TfliteGraph, shape: tuple[int, ...]) ->
 
 
 def anchor_centres(anchors: tuple[tuple[int, int], ...]) -> Float:
-    """float32 [N, 2], x and y of all anchors in shares of the side: row by row, those of a cell next to each other."""
+    """float32 [N, 2], x and y of all anchors in shares of the side: row by row, those of a cell
+    next to each other.
+    """
     grids = []
     for cells, each in anchors:
         y, x = (np.mgrid[:cells, :cells] + 0.5) / cells

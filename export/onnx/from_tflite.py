@@ -1,7 +1,9 @@
-"""From a TFLite network to an ONNX graph, operator by operator, with pixels in and an engine's answer out.
+"""Convert a TFLite network to an ONNX graph, operator by operator, with pixels as input and an
+engine's output.
 
-Activations are [N, H, W, C] there and [N, C, H, W] here, weights are turned once, and what a file stores in half
-precision or sparsely is written out. Only the operators that face detectors and face meshes use are known.
+Activations are [N, H, W, C] in TFLite and [N, C, H, W] here; weights are transposed once, and
+half-precision or sparse constants are expanded. Only the operators of face detectors and face
+meshes are supported.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _SAME, _VALID = 0, 1
 
 
 class GraphWriter:
-    """Collects nodes and constants; names are given out in order, so the same calls give the same bytes."""
+    """Collects nodes and constants; names are numbered in order, so the same calls give the same
+    bytes.
+    """
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -49,7 +53,9 @@ class GraphWriter:
     def model(
         self, size: tuple[int, int], outputs: Sequence[tuple[str, tuple[int, ...]]]
     ) -> onnx.ModelProto:
-        """The graph from `image` uint8 [1, H, W, 3] of `size` (height, width) to float32 outputs."""
+        """The graph from `image` uint8 [1, H, W, 3] of `size` (height, width) to float32
+        outputs.
+        """
         image = helper.make_tensor_value_info("image", TensorProto.UINT8, (1, *size, 3))
         answers = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs
@@ -70,7 +76,7 @@ class Translation:
     Args:
         network: its tensors and operators.
         writer: receives them.
-        image: the name of the pixels, float32 [1, 3, H, W], as the network wants them.
+        image: the name of the pixels, float32 [1, 3, H, W], as the network expects them.
     """
 
     def __init__(self, network: TfliteGraph, writer: GraphWriter, image: str) -> None:
@@ -82,7 +88,7 @@ class Translation:
             self._write(operator)
 
     def output(self, index: int) -> str:
-        """The name of a tensor: 4-dimensional ones are [N, C, H, W] here, others as they are there."""
+        """The name of a tensor: 4-dimensional ones are [N, C, H, W] here, others unchanged."""
         return self._names[index]
 
     def _write(self, operator: TfliteOperator) -> None:
@@ -144,7 +150,7 @@ class Translation:
         )
 
     def _same(self, operator: TfliteOperator, kernel: Sequence[int]) -> list[int]:
-        """Padding of "same", of which an odd pixel lies at the end."""
+        """Padding of "same"; an odd pixel is added at the end."""
         if operator.options["Padding"] != _SAME:
             return [0, 0, 0, 0]
         begins, ends = [], []
@@ -179,7 +185,9 @@ class Translation:
         )
 
     def _pad(self, operator: TfliteOperator) -> str | None:
-        """Zeros around, or further channels; those around a convolution become part of it."""
+        """Padding with zeros, or additional channels; padding before a convolution becomes part of
+        it.
+        """
         before, after = np.asarray(self._constants[operator.inputs[1]]).T
         pads = [int(side[axis]) for side in (before, after) for axis in _NHWC_TO_NCHW]
         name, target = self._names[operator.inputs[0]], operator.outputs[0]
@@ -234,5 +242,5 @@ class Translation:
 
 
 def _sides(operator: TfliteOperator, name: str, height: str = "H", width: str = "W") -> list[int]:
-    """A setting of both sides: height, then width."""
+    """A setting for both sides: height, then width."""
     return [int(operator.options[f"{name}{side}"]) for side in (height, width)]

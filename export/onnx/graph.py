@@ -1,4 +1,4 @@
-"""From a network to an ONNX graph that keeps the engine contract: uint8 pixels in, uint8 alpha or class shares out."""
+"""Export a network as an ONNX engine: uint8 pixels in, uint8 alpha or class probabilities out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from export.models.spec import Foldable
 from export.onnx.passes import fold_scale, pool_means, rewrite_prelu, strip, widen_gates
 
 OPSET = 18
-"""LayerNormalization is native from 17, the exporter writes 18 without a conversion, and every runtime reads it."""
+"""LayerNormalization is native from 17, the exporter writes 18 without a conversion, and every
+runtime reads it.
+"""
 _SIZE_STEP = 32
 
 
 class ScoreNetwork(nn.Module):
-    """A network as what its last sigmoid or softmax reads, at the size of the image.
+    """A network up to the input of its last sigmoid or softmax, at the size of the image.
 
     Input: uint8 [N, H, W, 3] RGB; of a network with a memory also float32 [N, 1, H, W], the
     previous share of person, 0..1.
@@ -49,7 +51,7 @@ class ScoreNetwork(nn.Module):
 
 
 class _FoldedScore(nn.Module):
-    """The same from the folded form of a person network."""
+    """The same with the folded form of a person network."""
 
     def __init__(self, folded: nn.Module) -> None:
         super().__init__()
@@ -58,12 +60,13 @@ class _FoldedScore(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         score: Tensor = self._folded(
             image.float().permute(0, 3, 1, 2)
-        )  # in this order: TensorRT moves no uint8
+        )  # in this order: TensorRT does not transpose uint8
         return score
 
 
 class _Engine(nn.Module):
-    """uint8 [N, H, W, 3] RGB to uint8, rounded half to even; a sum of rounded shares may miss 255 by a few.
+    """uint8 [N, H, W, 3] RGB to uint8, rounded half to even; a sum of rounded shares may miss 255
+    by a few.
 
     Person: alpha [N, H, W], 0 room .. 255 person. Face: probs [N, C, H, W], one plane per class.
     A network with a memory also gives float32 [N, 1, H, W], the unrounded share of person, for the
@@ -83,7 +86,7 @@ class _Engine(nn.Module):
 
 
 def torch_engine(network: nn.Module, spec: ModelSpec) -> nn.Module:
-    """The engine of a network in torch: what `engine_graph` writes, before anything is rewritten."""
+    """The engine of a network in torch: the same as `engine_graph`, before any rewriting."""
     return _Engine(ScoreNetwork(network, spec), spec).eval()
 
 
@@ -91,7 +94,7 @@ def check_size(size: tuple[int, int], spec: ModelSpec | None = None) -> None:
     """Refuse an input size (height, width) that the networks cannot halve often enough.
 
     Raises:
-        ExportError: a side is not a positive multiple of 32, or less than the network can take.
+        ExportError: a side is not a positive multiple of 32, or is too small for the network.
     """
     if any(side <= 0 or side % _SIZE_STEP for side in size):
         raise ExportError(
@@ -106,11 +109,12 @@ def check_size(size: tuple[int, int], spec: ModelSpec | None = None) -> None:
 def engine_graph(
     network: nn.Module, spec: ModelSpec, size: tuple[int, int], fold: bool = True, batch: int = 1
 ) -> onnx.ModelProto:
-    """The engine of a network: input `image` uint8 [batch, H, W, 3] RGB, and what `_Engine` says.
+    """Export the engine of a network: input `image` uint8 [batch, H, W, 3] RGB, outputs as in
+    `_Engine`.
 
-    Its outputs are called `alpha` or `probs`; a network with a memory has `state_in` and `state_out` besides. The same
-    weights give the same bytes. `fold` picks the form that is fastest on a CPU; without it the graph has the network's
-    own operators.
+    Outputs are called `alpha` or `probs`; a network with a memory also has `state_in` and
+    `state_out`. The same weights give the same bytes. `fold` chooses the form that is fastest on a
+    CPU; without it the graph has the network's own operators.
 
     Raises:
         ExportError: the size is not a multiple of 32, or the network cannot be traced.
@@ -130,7 +134,8 @@ def _foldable(network: object) -> Foldable | None:
 def engine_graphs(
     network: nn.Module, spec: ModelSpec, size: tuple[int, int], batch: int = 1
 ) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """The forms of `engine_graph` with and without `fold`, traced no more often than necessary.
+    """Export the forms of `engine_graph` with and without `fold`, tracing only as often as
+    necessary.
 
     Raises:
         ExportError: as `engine_graph`.
@@ -187,7 +192,9 @@ def _trace(network: nn.Module, spec: ModelSpec, inputs: list[Tensor]) -> onnx.Mo
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns about its own internals and about torchvision, which it does not need here."""
+    """Hide the exporter's warnings about its own internals and about torchvision, which is not
+    needed here.
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,14 +1,16 @@
-"""Half precision: the same graph with float16 weights and activations, for engines that take precision from the graph.
+"""Half precision: the same graph with float16 weights and activations, for runtimes that take
+precision from the graph.
 
-The pixels and the answer stay uint8 and a state stays float32. Float32 remains where float16 has too few digits or too
-small a range for what it would save: the normalisation of the pixels before the first convolution, layer
-normalisation and softmax (sums of many terms), and everything from the last sigmoid or softmax on. Of networks that
-say so (`ModelSpec.single`), the first convolutions, whose rounding the later ones would enlarge.
+Pixels and output stay uint8, and states stay float32. Float32 remains where float16 has too few
+digits or too small a range: the normalisation of the pixels before the first convolution, layer
+normalisation and softmax (sums of many terms), and everything after the last sigmoid or softmax. If
+a network requires it (`ModelSpec.single`), the first convolutions stay float32 too, because later
+layers amplify their rounding.
 
-ONNX Runtime's converter (onnxruntime.transformers.float16, 1.32) does nearly the same, and was tried on
-every engine with the same nodes kept: of portraitnet_face 0.9933 of the worst picture's pixels keep
-their class (here 0.9985), an engine with a memory falls to an IoU of 0.52 (here 0.9987), and its
-nodes have to be sorted afterwards.
+ONNX Runtime's converter (onnxruntime.transformers.float16, 1.32) does almost the same, and was
+tried on every engine with the same nodes kept: for portraitnet_face 0.9933 of the worst picture's
+pixels keep their class (here 0.9985), an engine with a memory falls to an IoU of 0.52 (here
+0.9987), and its nodes must be sorted afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from export.onnx.passes import answer_node, drop_unused, strip
 _KEPT_KINDS = {"LayerNormalization", "Softmax", "Constant", "ConstantOfShape"}
 _FIRST_OF_NETWORK = {"Conv", "AveragePool"}
 _FLOAT_INPUTS = {"Resize": (1, 2)}
-"""Inputs that the standard wants as float32 whatever the others are: region and scales."""
+"""Inputs that the standard requires to be float32: region and scales."""
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -34,11 +36,12 @@ def to_half(
     ends: Collection[str] | None = None,
     products: bool = False,
 ) -> onnx.ModelProto:
-    """A float16 copy of an engine with the network's own operators; the same graph gives the same bytes.
+    """Make a float16 copy of an engine with the network's own operators; the same graph gives the
+    same bytes.
 
-    single: how many of the first convolutions stay float32. ends: names of the nodes at the end that do; without, those
-    from the last sigmoid or softmax on. products: whether matrix products, and what lies between two
-    of them, stay float32.
+    single: number of the first convolutions that stay float32. ends: names of final nodes that stay
+    float32; default: those from the last sigmoid or softmax on. products: whether matrix products,
+    and nodes between two of them, stay float32.
     """
     model = onnx.ModelProto()
     model.CopyFrom(plain)
@@ -62,7 +65,7 @@ def to_half(
 
 
 def half_share(model: onnx.ModelProto) -> float:
-    """The share of the floating-point weights, by count, that are float16."""
+    """The share of float16 among the floating-point weights, by count."""
     sizes = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
     for item in model.graph.initializer:
         if item.data_type in sizes:
@@ -71,7 +74,7 @@ def half_share(model: onnx.ModelProto) -> float:
 
 
 class _Halver:
-    """Copies nodes one by one, with casts where a value crosses from one precision to the other."""
+    """Copies nodes one by one, with casts where a value changes its precision."""
 
     def __init__(self, graph: onnx.GraphProto, floats: set[str]) -> None:
         self._graph, self._floats = graph, floats
@@ -99,7 +102,7 @@ class _Halver:
         self.nodes.append(copy)
 
     def _value(self, name: str, half: bool) -> str:
-        """The name of the same value in the wanted precision."""
+        """The name of the same value in the requested precision."""
         if name not in self._floats or (name in self._halves) == half:
             return name
         if name not in self._converted:
@@ -116,7 +119,7 @@ class _Halver:
 
 
 def _float_values(model: onnx.ModelProto) -> set[str]:
-    """Names of everything that is float32: inputs, outputs, weights and what the nodes pass on."""
+    """Names of all float32 values: inputs, outputs, weights and intermediate values."""
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     values = [*graph.input, *graph.output, *graph.value_info]
     floats = {x.name for x in values if x.type.tensor_type.elem_type == TensorProto.FLOAT}
@@ -135,21 +138,21 @@ def _before_network(graph: onnx.GraphProto, single: int) -> set[str]:
 
 
 def convolutions(model: onnx.ModelProto) -> int:
-    """How many layers `single` counts."""
+    """The number of layers that `single` can count."""
     return sum(node.op_type in _FIRST_OF_NETWORK for node in model.graph.node)
 
 
 def _between_products(graph: onnx.GraphProto) -> set[str]:
-    """The names of all matrix products, and of the nodes on a way from one of them to another."""
+    """Names of all matrix products, and of the nodes on paths between two of them."""
     products = {node.name for node in graph.node if node.op_type == "MatMul"}
-    after = set[str]()  # values that a product has gone into
+    after = set[str]()  # values computed from a product
     behind = set[str]()
     for node in graph.node:
         if after & set(node.input):
             behind.add(node.name)
         if node.name in products or node.name in behind:
             after.update(node.output)
-    needed = set[str]()  # values that go into a product
+    needed = set[str]()  # values needed by a product
     kept = set(products)
     for node in reversed(graph.node):
         if needed & set(node.output) and node.name in behind:

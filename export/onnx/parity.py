@@ -1,4 +1,6 @@
-"""The gates that converted files have to pass on real pictures: torch against float32, float32 against float16."""
+"""Parity checks of converted files on real pictures: torch against float32, float32 against
+float16.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +25,25 @@ from export.onnx.passes import score_variant
 
 FEWEST_IMAGES = 8
 LOGIT_LIMIT = 1e-4
-"""Of the logits that the network gives, before `ModelSpec.gain`."""
+"""Limit for the network's logits, before `ModelSpec.gain`."""
 RELATIVE_LIMIT = 2e-5
-"""Of the largest logit, where that allows more: rounding of float32 grows with the numbers."""
+"""Relative to the largest logit, if that allows more: float32 rounding grows with the numbers."""
 NOISE_LIMIT = 5
-"""Times the network's own rounding, float32 against float64 in torch, where that allows more: a deep
-network may enlarge the rounding of its first layers a thousand times."""
+"""Multiple of the network's own rounding, float32 against float64 in torch, if that allows more: a
+deep network may amplify the rounding of its first layers a thousand times.
+"""
 OUTPUT_LIMIT = 1
 IOU_LIMIT = 0.985
 AGREEMENT_LIMIT = 0.995
 _SMALLEST_MASK = 0.01
-"""Of a mask that covers less of the picture, a handful of pixels is a large part."""
+"""Masks below this share of the picture are skipped: a handful of pixels would weigh too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The largest differences over `images` pictures: of the logits, and of the output in steps of 1/255."""
+    """The largest differences over `images` pictures: of the logits, and of the output in steps of
+    1/255.
+    """
 
     reference: str
     images: int
@@ -48,11 +53,11 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class HalfParity:
-    """As `Parity`, and how far the answers agree.
+    """As `Parity`, with the agreement of the outputs.
 
-    `metric`: "iou", of the person masks at alpha 128, over the pictures where one covers at least a hundredth; or
-    "agreement", the share of pixels with the same class. `mean`, `worst`: over pictures. `single`: how
-    many of the first convolutions are float32 in the float16 file.
+    `metric`: "iou", of the person masks at alpha 128, over pictures where one covers at least a
+    hundredth; or "agreement", the share of pixels with the same class. `mean`, `worst`: over
+    pictures. `single`: number of first convolutions in float32 in the float16 file.
     """
 
     reference: str
@@ -67,7 +72,9 @@ class HalfParity:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """score: float32 [N, H, W] or [N, C, H, W]; output: uint8 of that shape; state: float32 [N, 1, H, W] or None."""
+    """score: float32 [N, H, W] or [N, C, H, W]; output: uint8 of that shape; state: float32 [N, 1,
+    H, W] or None.
+    """
 
     score: NDArray[np.float32]
     output: NDArray[np.uint8]
@@ -75,10 +82,10 @@ class _Answer:
 
 
 def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
-    """One intra-op thread, no spinning: as the runtime does it, and repeatable."""
+    """One intra-op thread, no spinning: as in the runtime, and reproducible."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # what is wrong with a file is said in one line
+    options.log_severity_level = 3  # errors of a file are reported in one line
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -87,11 +94,11 @@ _WHOLE_RUNS = 1
 
 
 class Graph:
-    """An engine together with the logits inside it.
+    """An engine with access to its logits.
 
     The first picture also goes through the engine as it will be used; later ones only through the
-    form that tells both, which saves half of the time. Answers without a state are remembered if
-    `remember`: float16 is compared with what float32 has already said.
+    form that returns both outputs, which halves the time. Results without a state are cached if
+    `remember`: float16 is compared with earlier results of float32.
     """
 
     def __init__(self, model: onnx.ModelProto, remember: bool = False) -> None:
@@ -120,7 +127,7 @@ class Graph:
 
 
 class _Torch:
-    """The untouched network in torch, answering as an engine does."""
+    """The original network in torch, with the interface of an engine."""
 
     def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
         self._network, self._spec = ScoreNetwork(network, spec), spec
@@ -142,7 +149,9 @@ class _Torch:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for each other in busy loops; on busy machines that takes longer than the work."""
+    """Use one thread: torch's threads wait for each other in busy loops, which is slower on busy
+    machines.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -154,10 +163,11 @@ def _one_thread() -> Iterator[None]:
 def check_parity(
     network: nn.Module, spec: ModelSpec, model: onnx.ModelProto | Graph, images: NDArray[np.uint8]
 ) -> Parity:
-    """Compare the untouched network in torch with the graph. images: uint8 [N, H, W, 3] RGB of the graph's size.
+    """Compare the original network in torch with the graph. images: uint8 [N, H, W, 3] RGB of the
+    graph's size.
 
     Raises:
-        ExportError: fewer than 8 pictures, an answer that is not finite, or a difference beyond the limits.
+        ExportError: fewer than 8 pictures, a non-finite output, or a difference above the limits.
     """
     logit_max, output_max, largest = 0.0, 0, 0.0
     graph = model if isinstance(model, Graph) else Graph(model)
@@ -177,11 +187,13 @@ def check_parity(
 
 
 class HalfDiffersError(ExportError):
-    """The float16 file of an engine answers otherwise than the float32 file."""
+    """The outputs of an engine's float16 and float32 files differ."""
 
 
 def _noise(network: nn.Module, spec: ModelSpec, images: NDArray[np.uint8]) -> float:
-    """The largest difference that float32 makes to the scores of a network. images: one picture."""
+    """The largest difference between float32 and float64 scores of a network. images: one
+    picture.
+    """
     image = torch.from_numpy(images)
     with _one_thread(), torch.no_grad():
         single = ScoreNetwork(network, spec)(image)
@@ -192,11 +204,13 @@ def _noise(network: nn.Module, spec: ModelSpec, images: NDArray[np.uint8]) -> fl
 def check_half(
     single: onnx.ModelProto | Graph, half: onnx.ModelProto, images: NDArray[np.uint8]
 ) -> HalfParity:
-    """Compare the float16 file with the float32 file of an engine. images: uint8 [N, H, W, 3] RGB of their size.
+    """Compare the float16 file with the float32 file of an engine. images: uint8 [N, H, W, 3] RGB
+    of their size.
 
     Raises:
-        HalfDiffersError: answers agree less than the limits ask, or are not finite.
-        ExportError: fewer than 8 pictures, no person in any of them, or the float32 file's answer is not finite.
+        HalfDiffersError: outputs agree less than required, or are not finite.
+        ExportError: fewer than 8 pictures, no person in any of them, or a non-finite output of the
+            float32 file.
     """
     reference = single if isinstance(single, Graph) else Graph(single)
     logit_max, output_max, agreed = 0.0, 0, []
@@ -211,7 +225,7 @@ def check_half(
 def _half_parity(
     what: str, reference: Graph, agreed: list[float], offs: tuple[float, int], images: int
 ) -> HalfParity:
-    """What `check_half` found of `what`; refused below the limit."""
+    """The result of `check_half` for `what`; raises below the limit."""
     metric, limit = _half_gate(reference)
     if not agreed:
         raise ExportError(
@@ -231,7 +245,7 @@ def check_rounded(
     network: nn.Module, spec: ModelSpec, single: onnx.ModelProto, images: NDArray[np.uint8]
 ) -> HalfParity:
     """Compare a float32 file with the network in torch whose weights were rounded to half precision
-    after the file was made, with the limits of a float16 file. images: as `check_half`.
+    after the file was made, with the limits of a float16 file. images: as in `check_half`.
 
     Raises:
         ExportError: as `check_half`.
@@ -246,7 +260,7 @@ def check_rounded(
 
 
 def half_agrees(single: Graph, half: onnx.ModelProto, images: NDArray[np.uint8]) -> bool:
-    """Whether a few pictures let a float16 file hope to pass `check_half`."""
+    """Whether a few pictures suggest that a float16 file will pass `check_half`."""
     agreed = []
     for expected, actual in _answers(single, Graph(half), images):
         if not np.isfinite(actual.score).all():
@@ -256,7 +270,7 @@ def half_agrees(single: Graph, half: onnx.ModelProto, images: NDArray[np.uint8])
 
 
 def _half_gate(reference: Graph) -> tuple[str, float]:
-    """What is measured of two precisions, and the least that passes."""
+    """The metric for two precisions, and its limit."""
     parses = reference.output_name == "probs"
     return ("agreement", AGREEMENT_LIMIT) if parses else ("iou", IOU_LIMIT)
 
@@ -270,7 +284,7 @@ def _half_differences(expected: _Answer, actual: _Answer) -> tuple[float, int]:
 def _pairs(
     reference: _Torch | Graph, graph: Graph, images: NDArray[np.uint8]
 ) -> Iterator[tuple[_Answer, _Answer]]:
-    """As `_answers`, of enough pictures."""
+    """As `_answers`, for a sufficient number of pictures."""
     if len(images) < FEWEST_IMAGES:
         raise ExportError(
             f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more"
@@ -281,8 +295,8 @@ def _pairs(
 def _answers(
     reference: _Torch | Graph, graph: Graph, images: NDArray[np.uint8]
 ) -> Iterator[tuple[_Answer, _Answer]]:
-    """The answers of both, batch by batch, side by side on two cores; of a stateful network also to the same pictures
-    once more.
+    """Outputs of both, batch by batch, in parallel on two cores; a stateful network also runs on
+    the same pictures a second time.
     """
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(images), graph.batch):
@@ -312,7 +326,9 @@ def _differences(expected: _Answer, actual: _Answer) -> tuple[float, int]:
 
 
 def _agreement(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> list[float]:
-    """One number per picture, none for a picture with hardly a mask. expected, actual: alpha or probs."""
+    """One number per picture, except for pictures almost without a mask. expected, actual: alpha or
+    probs.
+    """
     if expected.ndim == 4:
         return [
             float(np.mean(a.argmax(0) == b.argmax(0)))

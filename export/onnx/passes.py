@@ -1,4 +1,4 @@
-"""Rewrites of ONNX graphs that keep the numbers: for networks that have no folded form of their own."""
+"""Rewrites of ONNX graphs that preserve results, for networks without a folded form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _CHANNEL_SLOPE_RANKS = (3, 4)
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Remove what says where and how the graph was made, so that the same weights give the same bytes anywhere."""
+    """Remove metadata about where and how the graph was made, so the same weights give the same
+    bytes anywhere.
+    """
     graph = model.graph
     for thing in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del thing.metadata_props[:]
@@ -27,9 +29,10 @@ def strip(model: onnx.ModelProto) -> None:
 def rewrite_prelu(model: onnx.ModelProto) -> int:
     """Replace every PRelu by ReLU and 1x1 depthwise convolutions; return how many were replaced.
 
-    PReLU(x) = a x + sign(1 - a) ReLU(|1 - a| x), exact for every slope a. In ONNX Runtime PRelu takes most of
-    SINet's time, because it leaves the blocked layout and is not vectorised. A PRelu of matrices, or with one slope
-    for all channels, costs little or has no channel count, and becomes a x + (1 - a) ReLU(x).
+    PReLU(x) = a x + sign(1 - a) ReLU(|1 - a| x), exact for every slope a. In ONNX Runtime PRelu
+    takes most of SINet's time, because it leaves the blocked layout and is not vectorised. A PRelu
+    of matrices, or with one slope for all channels, costs little or has no channel count, and
+    becomes a x + (1 - a) ReLU(x).
     """
     graph = model.graph
     values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
@@ -55,7 +58,7 @@ def _per_channel(slope: NDArray[np.float32]) -> bool:
 
 
 class _Writer:
-    """Collects the nodes that take the place of one PRelu; names derive from its output."""
+    """Collects the nodes that replace one PRelu; names derive from its output."""
 
     def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
         self._graph, self.input, self.output = graph, node.input[0], node.output[0]
@@ -97,8 +100,8 @@ def _by_product(writer: _Writer, slope: NDArray[np.float32]) -> None:
 def pool_means(model: onnx.ModelProto) -> int:
     """Replace means over height and width by pools; return how many were replaced.
 
-    ONNX Runtime pools in the blocked layout of its convolutions, and leaves it for a mean. It adds
-    up a plane value by value, which costs digits, so a plane is pooled in two steps: tiles about as
+    ONNX Runtime pools in the blocked layout of its convolutions, but leaves it for a mean. It sums
+    a plane value by value, which loses precision, so a plane is pooled in two steps: tiles about as
     large as their number, then the tiles.
     """
     graph = model.graph
@@ -124,24 +127,24 @@ def pool_means(model: onnx.ModelProto) -> int:
 
 
 def _reduces(node: onnx.NodeProto) -> bool:
-    """Whether a node is a mean over axes that it keeps."""
+    """Whether a node is a mean that keeps its axes."""
     keeps = all(x.i == 1 for x in node.attribute if x.name == "keepdims")
     return node.op_type == "ReduceMean" and len(node.input) > 1 and keeps
 
 
 def _divisor(side: int) -> int:
-    """The largest divisor that is not above the root."""
+    """The largest divisor up to the square root."""
     return next(x for x in range(math.isqrt(side), 0, -1) if side % x == 0)
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shapes of the values between nodes, as far as they follow from the inputs'."""
+    """Shapes of intermediate values, as far as they follow from the inputs' shapes."""
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
     return {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in inferred}
 
 
 def _put(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Make these the graph's nodes; some of them may be its own."""
+    """Replace the graph's nodes; some of the new ones may be its own."""
     copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copied)
@@ -150,8 +153,8 @@ def _put(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 def widen_gates(model: onnx.ModelProto) -> int:
     """Enlarge the [N, C, 1, 1] side of a product to [N, C, H, W]; return how many were enlarged.
 
-    ONNX Runtime multiplies planes of one shape in its blocked layout; a product that has to be
-    broadcast makes it leave that layout and come back, which costs more than the copies.
+    ONNX Runtime multiplies planes of equal shape in its blocked layout; a broadcast product forces
+    it to leave that layout and return, which costs more than the copies.
     """
     graph = model.graph
     shapes = _shapes(model)
@@ -182,9 +185,11 @@ def widen_gates(model: onnx.ModelProto) -> int:
 
 
 def fold_scale(model: onnx.ModelProto) -> bool:
-    """Fold `(x - 0) / d` before the first convolution into its weights; return whether that was possible.
+    """Fold `(x - 0) / d` before the first convolution into its weights; return whether that was
+    possible.
 
-    With a mean other than 0 the padding would have to change, too, so such graphs stay as they are.
+    With a mean other than 0 the padding would have to change too, so such graphs are left
+    unchanged.
     """
     graph = model.graph
     values = {item.name: item for item in graph.initializer}
@@ -220,7 +225,7 @@ def drop_unused(graph: onnx.GraphProto) -> None:
 
 
 def answer_node(graph: onnx.GraphProto) -> onnx.NodeProto:
-    """The last sigmoid or softmax of an engine, from which its uint8 output is made."""
+    """The last sigmoid or softmax of an engine, which produces its uint8 output."""
     makers: dict[str, onnx.NodeProto] = {name: node for node in graph.node for name in node.output}
     node = makers[graph.output[0].name]
     while node.op_type not in {"Sigmoid", "Softmax"}:
@@ -229,7 +234,9 @@ def answer_node(graph: onnx.GraphProto) -> onnx.NodeProto:
 
 
 def score_variant(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with an output `score` before the others: float32, what the last sigmoid or softmax reads."""
+    """A copy with an additional first output `score`: float32, the input of the last sigmoid or
+    softmax.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     shape = [d.dim_value for d in copy.graph.output[0].type.tensor_type.shape.dim]

@@ -1,4 +1,4 @@
-"""The float16 file of an engine: as many of its layers in half precision as the gate lets pass."""
+"""The float16 file of an engine: as many layers in half precision as the parity check allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from export.onnx.half import convolutions, to_half
 from export.onnx.parity import Graph, HalfDiffersError, HalfParity, check_half, half_agrees
 
 _SHARES = (0.25, 0.5, 0.75, 0.9)
-"""Of the convolutions, the first ones: rounding there is enlarged by all that follow."""
+"""Shares of the convolutions, the first ones: later layers amplify their rounding."""
 _FEW = 2
 
 
@@ -25,10 +25,11 @@ def half_graph(
     images: NDArray[np.uint8],
     say: Callable[[str], None],
 ) -> tuple[onnx.ModelProto, HalfParity]:
-    """A float16 copy of an engine, and how far it is from the float32 file.
+    """Make a float16 copy of an engine, with its difference from the float32 file.
 
-    The model says how many of the first convolutions stay float32. Weights with which the copy then
-    answers otherwise get more of them, by steps; how many is in what is returned. say: takes a line for each step.
+    The model defines how many of the first convolutions stay float32. If the outputs then differ
+    too much, more of them do, step by step; the result contains the number. say: called with a line
+    for each step.
 
     Raises:
         ExportError: as `check_half`.

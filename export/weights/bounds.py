@@ -1,4 +1,6 @@
-"""A bound on the memory that reading a file may take, for formats in which a small file can claim or unfold much."""
+"""A memory limit while reading a file, for formats in which a small file can expand to a large
+size.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ _DATA_KB = re.compile(r"^VmData:\s+(\d+) kB$", re.MULTILINE)
 
 @contextmanager
 def memory_bound(most_bytes: int) -> Iterator[None]:
-    """Let this process take at most so many bytes more inside the block, on Linux; elsewhere there is no bound.
+    """Limit the additional memory of this process inside the block, on Linux; elsewhere there is no
+    limit.
 
-    Where memory is refused, Python raises MemoryError and torch RuntimeError. The bound is RLIMIT_DATA, so it counts what
-    is asked for, also if it is never touched; threads that run meanwhile are bound, too.
+    If an allocation fails, Python raises MemoryError and torch RuntimeError. The limit is
+    RLIMIT_DATA, so it counts allocations even if they are never touched, and it applies to all
+    threads.
     """
     if sys.platform != "linux":
         yield

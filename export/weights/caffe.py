@@ -1,8 +1,8 @@
 """Caffe's weight files (.caffemodel), new and old form, as named tensors. Files are not trusted.
 
-A file is a protocol buffer; `protobuf` reads it by a description of the few fields that hold weights,
-with the numbers of Caffe's public format. The numbers of a blob are packed floats, which on the wire
-are bytes; they are described as bytes, so that 134 million of them need no Python object each.
+A file is a protocol buffer; `protobuf` reads it from a description of the few fields that contain
+weights, with the numbers of Caffe's public format. The values of a blob are packed floats,
+described here as bytes, so that 134 million of them need no Python object each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from export.errors import ExportError
 
 _LARGEST_BYTES = 2**31 - 1
-"""More than that a protocol buffer cannot hold."""
+"""Maximum size of a protocol buffer."""
 _FIRST_BYTES = (b"\n", b"\x12", b"\xa2\x06")
 """Of a file: the tag of `name`, `layers` or `layer`."""
 _NAMES = ("weight", "bias")
@@ -52,7 +52,7 @@ _SCHEMA: dict[str, tuple[tuple[str, int, int, bool, str], ...]] = {
         ("layer", 100, _Field.TYPE_MESSAGE, True, "Layer"),
     ),
 }
-"""Of each message: name, number, type, whether repeated, and the message of a field."""
+"""Fields of each message: name, number, type, whether repeated, and the nested message."""
 
 
 @cache
@@ -75,17 +75,19 @@ def _net() -> type[Any]:
 
 
 def is_caffe(path: Path, head: bytes) -> bool:
-    """Whether a file, by its name or its first bytes, is one of Caffe's."""
+    """Whether a file is one of Caffe's, by its name or its first bytes."""
     return path.suffix == ".caffemodel" or head.startswith(_FIRST_BYTES)
 
 
 def read_caffe(path: Path) -> dict[str, Tensor]:
-    """The weights of each layer as float32: its first blob as `LAYER.weight`, its second as `.bias`.
+    """Read the weights of each layer as float32: its first blob as `LAYER.weight`, its second as
+    `.bias`.
 
-    A vector that the old form stores with four axes gets its one axis back.
+    A vector that the old form stores with four axes gets one axis.
 
     Raises:
-        ExportError: no such file, too large, not such a file, damaged, or a layer that comes twice.
+        ExportError: the file does not exist, is too large, of another type or damaged, or a layer
+            occurs twice.
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:

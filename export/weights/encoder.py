@@ -1,4 +1,6 @@
-"""Weights for the encoder of a network alone, from a file of a classifier or of another network."""
+"""Load weights for the encoder of a network alone, from a file of a classifier or of another
+network.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,19 @@ from export.errors import ExportError
 from export.weights.files import check_finite, read_weights
 
 _PREFIXES = ("backbone.", "encoder.", "stage", "down.", "conv")
-"""How names of tensors of an encoder begin, the first that a network has."""
+"""Prefixes of an encoder's tensors; the first one that occurs in a network is used."""
 _COUNTER = ".num_batches_tracked"
 
 
 def load_encoder(path: Path, network: nn.Module) -> str:
-    """Give a network's encoder the weights of a file; return what was done, in words.
+    """Load an encoder's weights from a file; return a description.
 
-    By name, if the file has every tensor of the encoder under its name, with or without the
-    prefix; else in their order, if the file begins with tensors of the same shapes: that is how
-    torchvision's, timm's and mmclassification's files of one architecture agree. Safetensors files
-    keep no order.
+    By name, if the file has every tensor of the encoder, with or without the prefix; else in order,
+    if the file begins with tensors of the same shapes, as files of torchvision, timm and
+    mmclassification for the same architecture do. Safetensors files have no order.
 
     Raises:
-        ExportError: not a checkpoint, the network has no encoder of its own, or neither way fits.
+        ExportError: not a checkpoint, the network has no encoder, or neither way fits.
     """
     wanted = network.state_dict()
     prefix = next((x for x in _PREFIXES if any(key.startswith(x) for key in wanted)), None)

@@ -1,6 +1,7 @@
-"""Read weights that may come from anywhere: our own runs, safetensors, files that authors published.
+"""Read weights from untrusted sources: own runs, safetensors, published files.
 
-A pickle is never executed: torch files are read with `weights_only`, which knows tensors and plain containers.
+Pickles are never executed: torch files are read with `weights_only`, which supports tensors and
+    plain containers.
 """
 
 from __future__ import annotations
@@ -32,31 +33,35 @@ from export.weights.tflite import is_tflite, read_tflite
 from vcam.files import read_head, write_whole
 
 _WRAPPERS = ("average", "state_dict", "network", "model")
-"""Where a training file keeps its weights, the best first: our `last.pt`, the usual one, and two more habits."""
+"""Keys under which training files store weights, best first: our `last.pt`, the usual one, and two
+more.
+"""
 _PREFIXES = ("module.", "deep_lab_v3.")
-"""Of all names in a file: `DataParallel`'s, and that of face_segmentation."""
+"""Prefixes of all names in a file: `DataParallel`'s, and that of face_segmentation."""
 _COUNTER = ".num_batches_tracked"
 _SHOWN = 3
 
 
 def read_checkpoint(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
-    """Read the weights of `spec` from a safetensors or torch file, complete and ready for `load_state_dict`.
+    """Read the weights of `spec` from a safetensors or torch file, complete and ready for
+    `load_state_dict`.
 
-    Returns float32 tensors on the CPU, whatever the file's precision; the counters of batch normalisation, which
-    inference does not use, are zero where the file has none.
+    Returns float32 tensors on the CPU for any precision of the file; counters of batch
+    normalisation, which inference does not use, are zero if the file has none.
 
     Raises:
-        ExportError: no such file, not a checkpoint, damaged, unsafe, or the weights of another network.
+        ExportError: the file does not exist, is not a checkpoint, is damaged or unsafe, or has
+            another network's weights.
     """
     return fit_weights(path, spec, read_weights(path))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Everything in a safetensors or torch file that is a named tensor, without the prefixes of `DataParallel`;
-    or in a .tflite file the weights of `Selfie`.
+    """Read all named tensors of a safetensors or torch file, without the prefixes of
+    `DataParallel`; or the weights of `Selfie` in a .tflite file.
 
     Raises:
-        ExportError: no such file, not a checkpoint, damaged or unsafe.
+        ExportError: the file does not exist, is not a checkpoint, or is damaged or unsafe.
     """
     head = _head(path)
     if is_tflite(path):
@@ -73,10 +78,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of `path` as `read_checkpoint` returns them.
 
-    Tensors that only training reads are left out, see `training_only`.
+    Tensors that are only used in training are left out, see `training_only`.
 
     Raises:
-        ExportError: they are those of another network, not all of them, or not finite.
+        ExportError: they are another network's, incomplete, or not finite.
     """
     left_out = training_only(spec, weights)
     state = {key: value for key, value in weights.items() if key not in left_out}
@@ -89,19 +94,22 @@ def fit_weights(path: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> d
 
 
 def training_only(spec: ModelSpec, weights: Mapping[str, Tensor]) -> list[str]:
-    """The names of tensors that the network of a model reads in training only: auxiliary heads."""
+    """The names of tensors that a model's network uses only in training: auxiliary heads."""
     prefixes = family_of(spec.name).training_only
     return [key for key in weights if key.startswith(prefixes)] if prefixes else []
 
 
 def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
-    """Those weights of a file that fit a network, to start a training from; another head is left out.
+    """The weights in a file that fit a network, to start a training from; a different head is left
+    out.
 
-    Published ImageNet weights of EfficientNet-Lite0 are taken for the encoder. Where only the network has a channel for
-    the frame before, its weights are 0: it begins by paying no heed to it.
+    Published ImageNet weights of EfficientNet-Lite0 are loaded into the encoder. If only the
+    network has a channel for the previous frame, its weights are 0, so training begins without
+    using it.
 
     Raises:
-        ExportError: not a checkpoint, less than half of the network's tensors are in it, or some are not finite.
+        ExportError: not a checkpoint, less than half of the network's tensors are in it, or some
+            are not finite.
     """
     weights = read_weights(path)
     if "_conv_stem.weight" in weights:
@@ -118,7 +126,9 @@ def start_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 
 def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
-    """Weights of a first convolution of three channels as those of one with a fourth; other weights as they are."""
+    """Extend a first convolution of three channels by a fourth one; return other weights
+    unchanged.
+    """
     if (
         value.ndim == 4
         and wanted.shape == (len(value), 4, *value.shape[2:])
@@ -129,7 +139,7 @@ def _with_prior(value: Tensor, wanted: Tensor) -> Tensor:
 
 
 def write_half(path: Path, out: Path) -> None:
-    """Copy weights to a safetensors file in half precision, with what is known of their training.
+    """Copy weights to a safetensors file in half precision, with their training record.
 
     Raises:
         ExportError: not a checkpoint, or the file cannot be written.
@@ -147,8 +157,8 @@ def write_average(paths: Sequence[Path], out: Path, share: float | None = None) 
 
     A mean of phases is often better than its parts (Wortsman et al., "Model soups", ICML 2022,
     arXiv 2203.05482). One with a little of the published weights that a training started from keeps
-    what they knew of other pictures (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
-    2022, arXiv 2109.01903). The record is the last phase's, with what was averaged.
+    what they knew of other pictures (Wortsman et al., "Robust fine-tuning of zero-shot models",
+    CVPR 2022, arXiv 2109.01903). The record is the last phase's, with what was averaged.
 
     Args:
         paths: weights that phases of one training started from or left.
@@ -198,19 +208,19 @@ def _write(out: Path, weights: dict[str, Tensor], record: RunRecord | None) -> N
 
 
 def sha256_of(path: Path) -> str:
-    """Of the bytes of a file, in hexadecimal digits."""
+    """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def preset_of(path: Path) -> str | None:
-    """The name of the published weights that this file is, byte for byte."""
+    """The name of the published weights with the same bytes."""
     digest = sha256_of(path) if path.is_file() else None
     return next((name for name, preset in PRESETS.items() if preset.sha256 == digest), None)
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a regular file; a pipe is refused without waiting for it."""
+    """Read the first bytes of a regular file; refuse a pipe without waiting for it."""
     try:
         return read_head(path, 512)
     except OSError as error:
@@ -242,7 +252,9 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 class _Ignored:
-    """Stands for a NumPy scalar or type beside the weights, a loss say: what it was is neither built nor needed."""
+    """Replaces a NumPy scalar or type beside the weights, such as a loss, which is neither built
+    nor needed.
+    """
 
     def __init__(self, *parts: object) -> None:
         pass
@@ -260,12 +272,12 @@ _HARMLESS: list[Any] = [
 """PortraitNet's training files, written by Python 2, keep their loss as such a scalar."""
 _LARGEST_GROWTH = 2
 _SMALL_BYTES = 128 << 20
-"""A torch file is not compressed: read, it takes its own size, and what Python needs for its names."""
+"""A torch file is not compressed: reading takes its own size, plus Python's overhead for names."""
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def _read_torch(path: Path) -> Any:
-    """What a torch file holds, in little more memory than the file is large: one may be compressed, or build
+    """Read a torch file with little more memory than its size: it may be compressed, or contain
     copies of copies.
     """
     most_bytes = _LARGEST_GROWTH * path.stat().st_size + _SMALL_BYTES
@@ -275,7 +287,8 @@ def _read_torch(path: Path) -> Any:
             torch.serialization.safe_globals(_HARMLESS),
             warnings.catch_warnings(),
         ):
-            # torch says that `encoding` has no effect here, but it has: a string of Python 2 may be any bytes
+            # torch documents that `encoding` has no effect here, but it has: a Python 2 string may
+            # contain any bytes
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except pickle.UnpicklingError as error:
@@ -286,7 +299,7 @@ def _read_torch(path: Path) -> Any:
         raise ExportError(
             f"{path}: {reason}; save its state_dict alone, best as safetensors"
         ) from error
-    except Exception as error:  # what torch's reader does is for the file to say
+    except Exception as error:  # torch's reader raises various exceptions for bad files
         grows = isinstance(error, MemoryError) or "allocate memory" in str(error)
         reason = (
             f"unfolds to more than {most_bytes >> 20} MiB"
@@ -335,10 +348,10 @@ def _compare(
 
 
 def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are no numbers.
+    """Refuse weights that are not finite.
 
     Raises:
-        ExportError: some are infinite or no numbers.
+        ExportError: some are infinite or NaN.
     """
     broken = [
         key

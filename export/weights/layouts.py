@@ -1,4 +1,4 @@
-"""What a checkpoint's own tensors say of it: which network they belong to, which variant of it, and where from."""
+"""Identify a checkpoint by its tensors: network, variant and origin."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from export.models.spec import State
 
 
 def identify(state: State) -> str | None:
-    """The model whose weights these are, as far as their names say."""
+    """Identify the model by the names of its weights, if possible."""
     return next((family.name_of(state) for family in FAMILIES if family.knows(state)), None)
 
 
 def is_weights_of(spec: ModelSpec, state: State) -> bool:
-    """Whether the names do not speak against it; a model stands for its variant with a memory, too."""
+    """Whether the names are compatible with a model; it also stands for its variant with a
+    memory.
+    """
     return identify(state) in {None, spec.name, f"{spec.name}_prior"}
 
 
 def resolve(path: Path, spec: ModelSpec, state: State, classes: str | None = None) -> ModelSpec:
-    """The variant of `spec` that a checkpoint holds: memory, heads, widths, classes.
+    """Determine the variant of `spec` in a checkpoint: memory, heads, widths, classes.
 
-    classes: names with commas between, or their number; None takes the usual ones for the number in the file.
+    classes: comma-separated names, or their number; None: the usual names for the number in the
+        file.
 
     Raises:
-        ExportError: the number of classes has no usual names, or is not that of `classes`.
+        ExportError: the number of classes has no usual names, or differs from that of `classes`.
     """
     family = family_of(spec.name)
     count = len(spec.classes)
@@ -42,10 +45,11 @@ def resolve(path: Path, spec: ModelSpec, state: State, classes: str | None = Non
 
 
 def origin_of(path: Path, spec: ModelSpec, state: State) -> Preset | None:
-    """Where weights without a name or a record come from, by their number of classes; None: the model alone settles it.
+    """Determine the origin of weights without a record by their number of classes; None: the model
+    has one origin.
 
     Raises:
-        ExportError: they may come from more than one place, which see pixels in different ways.
+        ExportError: several origins with different pixel formats are possible.
     """
     family = family_of(spec.name)
     for preset in family.presets:
@@ -63,7 +67,7 @@ def origin_of(path: Path, spec: ModelSpec, state: State) -> Preset | None:
 
 
 def _named(path: Path, spec: ModelSpec, classes: str | None, count: int, spare: bool) -> ModelSpec:
-    """With the names that `classes` says. spare: whether the file may hold more than it means."""
+    """Apply the names in `classes`. spare: whether the file may contain additional classes."""
     if classes is not None and not classes.isdecimal():
         spec = replace(spec, classes=tuple(name.strip() for name in classes.split(",")))
     asked = int(classes) if classes is not None and classes.isdecimal() else len(spec.classes)

@@ -1,6 +1,6 @@
-"""How weights came about: what a training run writes down, and what cards and later runs read of it.
+"""The record of a training run: written by training, read by cards and later runs.
 
-The record is `run.json` in the folder of a run, and travels with the weights in the metadata of their file.
+The record is `run.json` in the folder of a run, and is copied to the metadata of the weights' file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
-    """The network of a run, so that its weights can be used without this project."""
+    """The network of a run, complete enough to use its weights without this project."""
 
     name: str = ""
     network: str = ""
@@ -57,7 +57,7 @@ class NetworkRecord:
 
     @property
     def pixels(self) -> Pixels | None:
-        """What the network reads of a picture; None if the record does not say it."""
+        """The pixel format of the network; None if the record does not have it."""
         if len(self.mean) != 3 or len(self.std) != 3:
             return None
         (red, green, blue), (r, g, b) = self.mean, self.std
@@ -66,7 +66,7 @@ class NetworkRecord:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a run without a pause: from which sample on, under which settings, code and versions."""
+    """A part of a run without interruption: its first sample, settings, code and versions."""
 
     begun_at: int = 0
     device: str = ""
@@ -87,13 +87,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A training run: what it was asked to do, what it saw, and what it started from.
+    """A training run: its settings, samples and initial weights.
 
-    draws: how samples were drawn. segments: empty in records of before segments were kept. seen: the
-    number of samples; curve: the mean loss up to some of them. init: the record of the weights at
-    the start, if they have one; init_file, init_sha256: their file; encoder_sha256: of the file that
-    gave the encoder. averaged: of how many weights of this training these are the mean; mean_of: the
-    files of the others, share: of this run's own weights in the mean (older records have neither).
+    draws: how samples were drawn. segments: empty in records of before segments were kept. seen:
+    the number of samples; curve: the mean loss up to some of them. init: the record of the weights
+    at the start, if they have one; init_file, init_sha256: their file; encoder_sha256: of the file
+    that gave the encoder. averaged: of how many weights of this training these are the mean;
+    mean_of: the files of the others, share: of this run's own weights in the mean (older records
+    have neither).
     warmup, horizon: over how many samples the rate rose, and the
     weights were averaged. unstated: the settings that an older record does not have; they hold what
     was always done then.
@@ -140,10 +141,10 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, table: Any) -> RunRecord:
-        """Of a table that may come from anywhere.
+        """Parse a table from an untrusted source.
 
         Raises:
-            ValueError: it is no record.
+            ValueError: it is not a record.
         """
         try:
             return cls._read(table)
@@ -180,7 +181,7 @@ class RunRecord:
         )
 
     def portable(self) -> RunRecord:
-        """The same without the folders of this machine."""
+        """A copy without folders of this machine."""
         settings = replace(
             self.settings,
             data=(),
@@ -198,10 +199,10 @@ class RunRecord:
 
 
 def _typed(kind: type[_T], table: Mapping[str, Any]) -> _T:
-    """A dataclass from those values of a table that are its fields, each as its kind.
+    """Make a dataclass from the matching values of a table, with type checks.
 
     Raises:
-        ValueError, TypeError: a value is of another kind, or one is missing.
+        ValueError, TypeError: a value has another type, or one is missing.
     """
     hints = get_type_hints(kind)
     return kind(**{name: _as(hint, table[name]) for name, hint in hints.items() if name in table})
@@ -223,7 +224,7 @@ def _as(hint: Any, value: Any) -> Any:
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """What a run's folder says of it, with the number of samples seen; None if it says nothing."""
+    """Read the record in a run's folder, with the number of samples seen; None if there is none."""
     try:
         record = _parsed((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeError):
@@ -237,7 +238,7 @@ def read_record(folder: Path) -> RunRecord | None:
 
 
 def _parsed(text: str) -> RunRecord | None:
-    """A record; None if the text is none."""
+    """Parse a record; None if the text is not one."""
     try:
         return RunRecord.from_json(json.loads(text))
     except (ValueError, RecursionError):
@@ -245,7 +246,7 @@ def _parsed(text: str) -> RunRecord | None:
 
 
 def _renamed(settings: TrainConfig, network: str) -> TrainConfig:
-    """Under the names of today: the own PortraitNet had the name of the authors'."""
+    """Apply current names: the own PortraitNet used to have the name of the authors'."""
     if network not in ("portraitnet_lite", "PortraitNetLite"):
         return settings
     return replace(settings, model=_NAMES_BEFORE.get(settings.model, settings.model))
@@ -255,9 +256,9 @@ LOG_COLUMNS = ("samples", "loss", "rate")
 
 
 def read_log(log: Path) -> list[tuple[int, float, float]]:
-    """Of each save: how many samples had been seen, the mean loss up to there, the rate.
+    """For each save: samples seen, the mean loss up to then, the learning rate.
 
-    Empty before the first save, and if the file cannot be read. Older logs have no header.
+    Empty before the first save, and if the file is unreadable. Older logs have no header.
     """
     try:
         with log.open(newline="", encoding="utf-8") as file:
@@ -268,14 +269,15 @@ def read_log(log: Path) -> list[tuple[int, float, float]]:
 
 
 def _progress(log: Path) -> list[tuple[int, float]]:
-    """How many samples had been seen, and the mean loss up to there."""
+    """Samples seen, and the mean loss up to then."""
     return [(seen, round(loss, 3)) for seen, loss, _ in read_log(log)]
 
 
 def record_of(checkpoint: Path) -> RunRecord | None:
-    """What is known of the training of a checkpoint; None if nothing is.
+    """The training record of a checkpoint; None if there is none.
 
-    From the file itself, else from a .json of its name beside it (older weights have that), else from its run.
+    Read from the file itself, else from a .json of the same name beside it (older weights), else
+    from its run.
     """
     try:
         with safe_open(checkpoint, "pt") as file:
@@ -289,12 +291,12 @@ def record_of(checkpoint: Path) -> RunRecord | None:
 
 
 def as_metadata(record: RunRecord | None) -> dict[str, str]:
-    """The metadata of a safetensors file that holds a record, without the folders of this machine."""
+    """Metadata of a safetensors file with a record, without folders of this machine."""
     return {_KEY: json.dumps(record.portable().to_json())} if record else {}
 
 
 def network_record(spec: ModelSpec) -> NetworkRecord:
-    """What a record says of a network."""
+    """Describe a network for a record."""
     return NetworkRecord(
         spec.name,
         spec.network.__name__,
@@ -310,12 +312,14 @@ def network_record(spec: ModelSpec) -> NetworkRecord:
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write `run.json`, whole or not at all."""
+    """Write `run.json` completely or not at all."""
     write_whole(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n", 0o644)
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:
-    """What a run's numbers depend on besides its settings: code, versions, threads, the card or processor."""
+    """Everything besides the settings that influences a run's results: code, versions, threads, GPU
+    or CPU.
+    """
     return {
         "machine": torch.cuda.get_device_name(device)
         if device.type == "cuda"
@@ -330,7 +334,9 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 
 def _revision() -> str:
-    """The commit of the code, with "+changes" where files differ from it; "unknown" outside a checkout."""
+    """The commit of the code, with "+changes" if files differ from it; "unknown" outside a
+    checkout.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "--", ".") else "")
@@ -344,21 +350,21 @@ def _git(*words: str) -> str:
 
 
 def phases(record: RunRecord | None) -> Iterator[RunRecord]:
-    """The runs that led to weights, the first one first."""
+    """The runs that led to weights, oldest first."""
     if record:
         yield from phases(record.init)
         yield record
 
 
 def samples_seen(record: RunRecord | None) -> int:
-    """Samples seen in a run and in those before it."""
+    """Samples seen in a run and its predecessors."""
     return sum(phase.seen for phase in phases(record))
 
 
 def is_clear(record: RunRecord | None) -> bool:
-    """Whether weights are known to have seen, in every phase, only pictures whose rights are clear."""
+    """Whether every phase is known to have used only pictures with clear rights."""
     runs = list(phases(record))
-    known = bool(runs) and all(run.segments for run in runs)  # older records do not tell all
+    known = bool(runs) and all(run.segments for run in runs)  # older records are incomplete
     started_alone = known and (not runs[0].init_file or runs[0].init_sha256 in _CLEAR_STARTS)
     taught = [run.teacher_record for run in runs if run.settings.teacher]
     return (
@@ -370,10 +376,10 @@ def is_clear(record: RunRecord | None) -> bool:
 
 
 def warmup_of(wanted: int, samples: int) -> int:
-    """How many samples the rate really rises in a run: at most a tenth of them."""
+    """The effective warm-up in samples: at most a tenth of the run."""
     return min(wanted, max(1, samples // 10))
 
 
 def horizon_of(wanted: int, samples: int) -> int:
-    """Over how many samples the weights are really averaged: at most a sixth of the run."""
+    """The effective averaging horizon in samples: at most a sixth of the run."""
     return min(wanted, samples // 6)

@@ -1,4 +1,4 @@
-"""What a training run is asked to do: settings that its record keeps."""
+"""Settings of a training run, which are stored in its record."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from export.data.faces import OCCLUDERS
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the most an interruption costs.
+    """One run. `samples` is the length of the cosine schedule; `checkpoint_s` the maximum loss by
+    an interruption.
 
     `warmup_samples` and `ema_samples` are at most a tenth and a sixth of `samples`.
 
-    `finish`: the last phase, on pictures that are changed less; from weights that have seen the first one.
-    `data`: a folder with the sets person/ccp, person/cutouts, ..., or sets in other layouts (`export.data.readers`).
-    `licence`: "clear" leaves out pictures whose rights are unclear or exclude commercial use.
-    `task`: "person" teaches the encoder of a face network to see people first; else the model's own.
-    `teacher`: labels for pixels that have none: a checkpoint of `teacher_model`, or an engine (folder, .onnx, .tflite).
-    `consistency`: weight of `consistency_loss`; above 0 each picture is seen twice.
-    `size`: (height, width) that the network sees while training, multiples of 32; None: the model's own. A first phase
-    on smaller pictures is faster by the ratio of the areas ("progressive resizing").
-    `occluders`: the share of faces, 0 to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are
-    skin; else they are taken out of the face.
-    `distil`: checkpoints or engines whose mattes soften hard labels before training (`export.data.distil`); the first
-    one speaks for every set, the others for photographs only.
-    `recipe`: how the authors of a network train it (`export.training.recipes`); "" is this project's own way.
-    `encoder`: weights for the encoder alone (`export.weights.encoder`).
-    `accumulate`: in how many parts, one after the other, a batch is seen; the step is that of their mean.
-    `bfloat16`: the network computes in bfloat16 on a CPU, too; a GPU always does.
+    `finish`: the last phase, on pictures that are changed less; from weights that have seen the
+    first one. `data`: a folder with the sets person/ccp, person/cutouts, ..., or sets in other
+    layouts (`export.data.readers`). `licence`: "clear" leaves out pictures whose rights are unclear
+    or exclude commercial use. `task`: "person" teaches the encoder of a face network to see people
+    first; else the model's own. `teacher`: labels for pixels that have none: a checkpoint of
+    `teacher_model`, or an engine (folder, .onnx, .tflite). `consistency`: weight of
+    `consistency_loss`; above 0 each picture is seen twice. `size`: (height, width) that the network
+    sees while training, multiples of 32; None: the model's own. A first phase on smaller pictures
+    is faster by the ratio of the areas ("progressive resizing"). `occluders`: the share of faces, 0
+    to 1, that something covers in part. `keep_glasses`: CelebAMask-HQ's glasses are skin; else they
+    are taken out of the face. `distil`: checkpoints or engines whose mattes soften hard labels
+    before training (`export.data.distil`); the first one speaks for every set, the others for
+    photographs only. `recipe`: how the authors of a network train it (`export.training.recipes`);
+    "" is this project's own way. `encoder`: weights for the encoder alone
+    (`export.weights.encoder`). `accumulate`: in how many parts, one after the other, a batch is
+    seen; the step is that of their mean. `bfloat16`: the network computes in bfloat16 on a CPU,
+    too; a GPU always does.
     """
 
     model: str

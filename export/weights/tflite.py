@@ -1,8 +1,9 @@
-"""TensorFlow Lite files as plain data: tensors, operators and their settings. Files are not trusted.
+"""TensorFlow Lite files as plain data: tensors, operators and their settings. Files are not
+trusted.
 
-A file is a flatbuffer; the `tflite` package knows its schema. Constants stored in half precision or sparsely, which
-such a file turns to plain float32 by DEQUANTIZE and DENSIFY operators at run time, are given as that and those operators
-left out.
+A file is a flatbuffer; the `tflite` package defines its schema. Constants in half precision or in
+sparse form, which such a file converts to float32 by DEQUANTIZE and DENSIFY operators at run time,
+are returned as float32, and those operators are left out.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ _DAMAGED = (
     AttributeError,
     AssertionError,
 )
-"""What the flatbuffers package and NumPy raise when offsets, lengths or shapes point outside of the file."""
+"""Exceptions of the flatbuffers package and NumPy for offsets, lengths or shapes outside of the
+file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TfliteTensor:
-    """One tensor. `data`: its values in `shape`, float32 for half-precision constants, or None if it is computed."""
+    """One tensor. `data`: its values in `shape`, float32 for half-precision constants, or None if
+    it is computed.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -49,8 +54,9 @@ class TfliteTensor:
 class TfliteOperator:
     """One operator. `kind`: the name in the schema (CONV_2D), or of a custom operator its own name.
 
-    inputs, outputs: numbers of tensors, -1 for an input that is left out.
-    options: the settings under the schema's names (StrideH, Padding, FusedActivationFunction), integers for enums.
+    inputs, outputs: indices of tensors, -1 for an omitted input.
+    options: the settings under the schema's names (StrideH, Padding, FusedActivationFunction),
+    integers for enums.
     """
 
     kind: str
@@ -70,7 +76,7 @@ class TfliteGraph:
 
 
 def is_tflite(path: Path) -> bool:
-    """Whether a file says of itself that it is a TensorFlow Lite model."""
+    """Whether a file identifies itself as a TensorFlow Lite model."""
     try:
         with path.open("rb") as file:
             return file.read(8)[4:] == _MAGIC
@@ -82,7 +88,8 @@ def read_tflite(path: Path) -> TfliteGraph:
     """Read a .tflite file.
 
     Raises:
-        ExportError: it cannot be read, is no TensorFlow Lite model, or its offsets, lengths or shapes are wrong.
+        ExportError: it is unreadable, not a TensorFlow Lite model, or its offsets, lengths or
+            shapes are wrong.
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
@@ -96,7 +103,7 @@ def read_tflite(path: Path) -> TfliteGraph:
 
 
 def parse_tflite(data: bytes, name: str) -> TfliteGraph:
-    """The graph in the bytes of a .tflite file; `name` is for messages.
+    """Parse the bytes of a .tflite file; `name` is for messages.
 
     Raises:
         ExportError: as `read_tflite`.
@@ -151,7 +158,9 @@ class _Reader:
         return TfliteGraph(tuple(tensors), left, *ends)
 
     def _range(self, length: int) -> range:
-        """A vector of offsets takes four bytes an entry: more entries than the file has room for are a lie."""
+        """A vector of offsets takes four bytes per entry, so a longer one than the file is
+        invalid.
+        """
         if not 0 <= length <= self._size // 4:
             raise ValueError("a length outside of the file")
         return range(length)
@@ -180,7 +189,7 @@ class _Reader:
         return TfliteTensor((tensor.Name() or b"").decode("utf-8", "replace"), shape, dtype, data)
 
     def _dense(self, values: NDArray[Any], shape: tuple[int, ...], sparsity: Any) -> NDArray[Any]:
-        """Write out a constant whose last axis is stored in compressed rows, the others in full."""
+        """Expand a constant whose last axis is stored in compressed rows, the others in full."""
         last = len(shape) - 1
         formats = [sparsity.DimMetadata(i).Format() for i in range(sparsity.DimMetadataLength())]
         if formats != [0] * last + [1] or sparsity.TraversalOrderAsNumpy().tolist() != list(
@@ -243,7 +252,7 @@ class _Reader:
 
 
 def _numbers(indices: Any, tensors: int) -> tuple[int, ...]:
-    """Numbers of tensors; an absent vector is given as 0 by the package."""
+    """Indices of tensors; the package returns 0 for an absent vector."""
     found = tuple(int(x) for x in indices) if not isinstance(indices, int) else ()
     if any(not -1 <= x < tensors for x in found):
         raise ValueError("a tensor that the file lacks")
@@ -251,7 +260,9 @@ def _numbers(indices: Any, tensors: int) -> tuple[int, ...]:
 
 
 def _fold(operator: TfliteOperator, tensors: list[TfliteTensor]) -> bool:
-    """Whether the operator only turns a half-precision or sparse constant into a plain one, which its output becomes."""
+    """Whether the operator only converts a half-precision or sparse constant, whose result replaces
+    it.
+    """
     if operator.kind not in {"DENSIFY", "DEQUANTIZE"}:
         return False
     source, target = tensors[operator.inputs[0]], operator.outputs[0]

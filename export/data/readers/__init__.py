@@ -33,10 +33,12 @@ _Item = TypeVar("_Item", Labelled, LabelledFace)
 
 
 def detect(folder: Path, glasses_out: bool = True) -> Reader:
-    """The reader for a folder, by what lies in it. glasses_out: see `CelebAMaskHq`; others cannot tell glasses apart.
+    """The reader for a folder, by what lies in it. glasses_out: see `CelebAMaskHq`; others cannot
+    tell glasses apart.
 
     Raises:
-        ExportError: there is no such folder, or no layout fits; the message lists what was found and what is known.
+        ExportError: there is no such folder, or no layout fits; the message lists what was found
+            and what is known.
     """
     if not folder.is_dir():
         raise ExportError(f"{folder}: no such folder; give one with --data")
@@ -77,7 +79,8 @@ class LazyPeople(_Lazy[Labelled]):
     """The people of several sets, each read and shrunk when it is asked for.
 
     Raises:
-        ExportError: as `Reader.chosen`, or a set has nothing to give; and on reading as `Reader.person`.
+        ExportError: as `Reader.chosen`, or a set has nothing to give; and on reading as
+            `Reader.person`.
     """
 
     task = "person"

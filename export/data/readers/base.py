@@ -24,7 +24,8 @@ _TEST_PERCENT = 15
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of a set, not read yet. identity: nobody of whom a picture is in test is trained on.
+    """One picture of a set, not read yet. identity: nobody of whom a picture is in test is trained
+    on.
 
     label: the set's folder where there is none, or where it depends on the task (`Reader.files`).
     """
@@ -67,8 +68,8 @@ class Reader(ABC):
         """The people of a split, each read when it is asked for, at its own resolution.
 
         Raises:
-            ExportError: a file is missing or no picture, the set has no masks of people, or split or licence is
-                unknown.
+            ExportError: a file is missing or no picture, the set has no masks of people, or split
+                or licence is unknown.
         """
         return (self.person(entry) for entry in self.chosen(split, licence))
 
@@ -81,13 +82,14 @@ class Reader(ABC):
         return (self.face(entry) for entry in self.chosen(split, licence, "face"))
 
     def chosen(self, split: str, licence: str = "any", task: str = "person") -> list[Entry]:
-        """The pictures of a split that the licence filter leaves, none of a person who is in the test split, too.
+        """The pictures of a split that the licence filter leaves, none of a person who is in the
+        test split, too.
 
         task: "person" or "face", what is to be read of them. The files are looked at, but not read.
 
         Raises:
-            ExportError: split or licence is unknown, a list of the set cannot be read, it has no labels for the task,
-                or a file is missing or empty.
+            ExportError: split or licence is unknown, a list of the set cannot be read, it has no
+                labels for the task, or a file is missing or empty.
         """
         if split not in SPLITS:
             raise ExportError(f"split {split!r}: give one of {', '.join(SPLITS)}")
@@ -142,6 +144,8 @@ def split_named(name: str) -> str:
 
 
 def split_by(identity: str) -> str:
-    """A split for sets that have none: by the hash of the identity, 15 of 100 to test, for ever the same."""
+    """A split for sets that have none: by the hash of the identity, 15 of 100 to test, for ever the
+    same.
+    """
     digest = hashlib.sha256(identity.encode()).digest()
     return "test" if int.from_bytes(digest[:4], "big") % 100 < _TEST_PERCENT else "train"

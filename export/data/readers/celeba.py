@@ -1,6 +1,8 @@
-"""CelebAMask-HQ (Lee, Liu, Wu, Luo, CVPR 2020): a mask for each part of a face, in classes of EasyPortrait v1.
+"""CelebAMask-HQ (Lee, Liu, Wu, Luo, CVPR 2020): a mask for each part of a face, in classes of
+EasyPortrait v1.
 
-Parts are merged in the order of its own g_mask.py (switchablenorms/CelebAMask-HQ@17e6093), each over those before.
+Parts are merged in the order of its own g_mask.py (switchablenorms/CelebAMask-HQ@17e6093), each
+over those before.
 """
 
 from __future__ import annotations
@@ -43,14 +45,18 @@ _PARTS = {
 }
 _PER_FOLDER = 2000
 _FIRST_VAL, _FIRST_TEST = 162_771, 182_638
-"""Numbers of CelebA's pictures at which its own validation and test parts begin (list_eval_partition.txt)."""
+"""Numbers of CelebA's pictures at which its own validation and test parts begin
+(list_eval_partition.txt).
+"""
 
 
 class CelebAMaskHq(Reader):
-    """glasses_out: glasses are person, as in EasyPortrait; else skin. Its licence: non-commercial research only.
+    """glasses_out: glasses are person, as in EasyPortrait; else skin. Its licence: non-commercial
+    research only.
 
-    The parts are called l_ and r_, but which side that is, the set does not say: here, what lies further to the left
-    of the picture is left. The inside of the mouth has no class for teeth; it is not valid.
+    The parts are called l_ and r_, but which side that is, the set does not say: here, what lies
+    further to the left of the picture is left. The inside of the mouth has no class for teeth; it
+    is not valid.
     """
 
     layout = (
@@ -67,7 +73,9 @@ class CelebAMaskHq(Reader):
         return (folder / "CelebA-HQ-img").is_dir() and (folder / "CelebAMask-HQ-mask-anno").is_dir()
 
     def entries(self) -> Iterator[Entry]:
-        """CelebA's own split, where the table that names its pictures is there; else by the hash of the number."""
+        """CelebA's own split, where the table that names its pictures is there; else by the hash of
+        the number.
+        """
         splits = _splits(self.folder / "CelebA-HQ-to-CelebA-mapping.txt")
         for image in sorted(pictures_in(self.folder / "CelebA-HQ-img"), key=_number):
             number = _number(image)
@@ -134,7 +142,9 @@ def _number(path: Path) -> int:
 
 
 def _splits(path: Path) -> dict[int, str]:
-    """By the number here; the table's columns are that number, CelebA's index, and CelebA's file name."""
+    """By the number here; the table's columns are that number, CelebA's index, and CelebA's file
+    name.
+    """
     if not path.exists():
         return {}
     rows = [line.split() for line in lines_of(path)[1:]]

@@ -1,8 +1,10 @@
-"""EasyPortrait, version 1 and 2 (Kvanchiani et al., arXiv 2304.13509): faces with classes, split by user.
+"""EasyPortrait, version 1 and 2 (Kvanchiani et al., arXiv 2304.13509): faces with classes, split by
+user.
 
-Layout and class numbers as hukenovs/easyportrait describes them (README.md@13969b1, segformer-fp.py@aa01d83):
-`images/<split>/ID.jpg` with `annotations/<split>/ID.png` in 9 classes; or, as version 2 trains, `annotations_fp/` in 8
-classes (nobody's "person") or `annotations_ps/` in 2. A table `meta.csv` or `meta.json` says whose picture it is.
+Layout and class numbers as hukenovs/easyportrait describes them (README.md@13969b1,
+segformer-fp.py@aa01d83): `images/<split>/ID.jpg` with `annotations/<split>/ID.png` in 9 classes;
+or, as version 2 trains, `annotations_fp/` in 8 classes (nobody's "person") or `annotations_ps/` in
+2. A table `meta.csv` or `meta.json` says whose picture it is.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _USER_COLUMNS = ("user_id", "user_hash")
 
 
 class EasyPortrait(Reader):
-    """Its licence is a variant of CC BY-SA 4.0, by the crowd that took the pictures: clear, with credit."""
+    """Its licence is a variant of CC BY-SA 4.0, by the crowd that took the pictures: clear, with
+    credit.
+    """
 
     layout = "EasyPortrait: images/, annotations/ (or annotations_fp/, annotations_ps/), meta.csv or meta.json"
     task = "face"
@@ -63,7 +67,8 @@ class EasyPortrait(Reader):
         )
 
     def face(self, entry: Entry) -> LabelledFace:
-        """Classes in version 1's numbers. With version 2's, person is background, and background does not count.
+        """Classes in version 1's numbers. With version 2's, person is background, and background
+        does not count.
 
         Raises:
             ExportError: the labels are masks, or have other classes.

@@ -1,6 +1,7 @@
 """Sets of people with masks: EG1800, Supervise-Portrait, and plain folders.
 
-Layouts as the code of PortraitNet reads them (dong-x16/PortraitNet@5033db1, data/datasets_portraitseg.py).
+Layouts as the code of PortraitNet reads them (dong-x16/PortraitNet@5033db1,
+data/datasets_portraitseg.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _LOOKED_AT = 32
 
 
 class Eg1800(Reader):
-    """Shen et al., Eurographics 2016. A mask has 1 (or, in some copies, 255 or a soft alpha) where a person is.
+    """Shen et al., Eurographics 2016. A mask has 1 (or, in some copies, 255 or a soft alpha) where
+    a person is.
 
     Where it has both 1 and 255, and nothing between but other marks, 255 is ignored.
     """
@@ -58,9 +60,11 @@ class Eg1800(Reader):
 
 
 class SupervisePortrait(Reader):
-    """Portraits of the Supervisely Person set, chosen for PortraitNet. A mask has 0 where nobody is.
+    """Portraits of the Supervisely Person set, chosen for PortraitNet. A mask has 0 where nobody
+    is.
 
-    The lists name `Supervisely_face/<part>/img/<file>`, beside which `<part>/ann/<file>` is the mask.
+    The lists name `Supervisely_face/<part>/img/<file>`, beside which `<part>/ann/<file>` is the
+    mask.
     """
 
     layout = (
@@ -93,10 +97,11 @@ class SupervisePortrait(Reader):
 
 
 class PlainFolder(Reader):
-    """Any pictures with masks of the same name: 0 and 1, 0 and 255, or a soft alpha; of 0, 1 and 255, 255 is ignored.
+    """Any pictures with masks of the same name: 0 and 1, 0 and 255, or a soft alpha; of 0, 1 and
+    255, 255 is ignored.
 
-    `images/` and `masks/` lie in the folder, or in train/, val/ (or valid/) and test/ of it, or have these in them;
-    without those, a hash splits.
+    `images/` and `masks/` lie in the folder, or in train/, val/ (or valid/) and test/ of it, or
+    have these in them; without those, a hash splits.
     """
 
     layout = "plain: images/ and masks/ (same names), with train/, val/, test/ around or in them"
@@ -140,7 +145,9 @@ class PlainFolder(Reader):
 
     @cached_property
     def _found(self) -> tuple[bool, bool]:
-        """Whether any of 32 masks, evenly chosen, is a soft alpha, and whether any has 0, 1 and an ignored 255."""
+        """Whether any of 32 masks, evenly chosen, is a soft alpha, and whether any has 0, 1 and an
+        ignored 255.
+        """
         looked_at = evenly([entry.label for entry in self.entries()], _LOOKED_AT)
         every = [_levels(read_plane(path)) for path in looked_at if path.exists()]
         return any(_is_soft(x) for x in every), any({1, _VOID} <= x <= {0, 1, _VOID} for x in every)
