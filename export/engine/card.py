@@ -23,7 +23,10 @@ _TEMPLATES = Path(__file__).parents[1] / "cards"
 _SHIPPED = _TEMPLATES / "shipped"
 _GENERAL = "network"
 _WEAKNESSES = "## Weaknesses\n\n"
-_UNSEEN = "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a person may be on both sides."
+_UNSEEN = (
+    "None of these pictures was trained on; the split of `person/ccp` goes by photo, so a "
+    "person may be on both sides."
+)
 _PERHAPS_SEEN = (
     "Whether some of these pictures were among those that the weights were trained on is not known."
 )
@@ -97,21 +100,25 @@ def _found(spec: ModelSpec) -> tuple[str, str]:
 def _contract(spec: ModelSpec, size: tuple[int, int], batch: int) -> str:
     plane = f"{size[0]}, {size[1]}"
     lines = [
-        f"Input `image` uint8 [{batch}, {plane}, 3] RGB, the frame stretched to this size. Inside, the "
+        f"Input `image` uint8 [{batch}, {plane}, 3] RGB, the frame stretched to this size. "
+        "Inside, the "
         f"network reads {_pixels(spec.pixels)}."
     ]
     if spec.task == "face":
         lines.append(
-            f"Output `probs` uint8 [{batch}, {len(spec.classes)}, {plane}], one plane per class, sum about 255."
+            f"Output `probs` uint8 [{batch}, {len(spec.classes)}, {plane}], one plane per class, "
+            "sum about 255."
         )
         lines.append(f"Classes: {', '.join(spec.classes)}.")
     else:
         lines.append(
-            f"Output `alpha` uint8 [{batch}, {plane}], 0 {spec.classes[0]} .. 255 {spec.classes[1]}."
+            f"Output `alpha` uint8 [{batch}, {plane}], 0 {spec.classes[0]} .. 255 "
+            f"{spec.classes[1]}."
         )
     if spec.memory:
         lines.append(
-            f"`state_in` and `state_out` float32 [{batch}, 1, {plane}]: the previous share of person, 0..1; zeros "
+            f"`state_in` and `state_out` float32 [{batch}, 1, {plane}]: the previous share of "
+            "person, 0..1; zeros "
             "for the first frame."
         )
     return "\n  ".join(textwrap.fill(line, 116, subsequent_indent="  ") for line in lines)
@@ -132,7 +139,8 @@ def _files(files: Sequence[EngineFile]) -> str:
             file.precision,
             f"{file.bytes / 1e6:.2f} MB",
             file.parity["reference"],
-            f"{file.parity['logit_max']:.1e} in logits, {file.parity['output_max']}/255 in the output",
+            f"{file.parity['logit_max']:.1e} in logits, {file.parity['output_max']}/255 in the "
+            "output",
             _agreement(file.parity),
             str(file.parity["images"]),
         ]

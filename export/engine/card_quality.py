@@ -27,7 +27,7 @@ union of the person at the picture's own resolution; mIoU: its mean with that of
 outlines lies within 2 pixels (of 512) of each other, harmonic mean of both directions; where nobody is, the share of
 the frame called person. `person/cutouts moved`: clips, with flicker (change of the matte where the picture does not
 change), dtSSD (error of the matte's change) and trailing (more alpha behind a moving person than before), in
-hundredths."""
+hundredths."""  # noqa: E501
 _FACE = """\
 Test splits; square crops around the face, 1.7 times as high as the face. IoU of each part: of all pixels of the set
 together, brows and eyes of both sides together; mIoU: over all classes, mean over pictures. A number in brackets: of
@@ -37,7 +37,7 @@ The labels of `face/real` have limits of their own. 30 of the 159 test portraits
 were drawn with the help of MediaPipe's face mesh, so the figures partly measure agreement with it. Teeth are scored on
 42 portraits that were looked at; 40 of them keep the label of the rule that training used, which favours the network.
 All are frontal, in studio light. Light and skin: by the luma of the picture (mean below 80 dark, from 160 bright) and
-of the skin in it (median below 110 dark, from 150 light), lamps and exposure included."""
+of the skin in it (median below 110 dark, from 150 light), lamps and exposure included."""  # noqa: E501
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

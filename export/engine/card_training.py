@@ -11,16 +11,22 @@ from export.models import PRESETS
 from export.weights.record import RunRecord, phases
 
 _LOSSES = {
-    "person": "Loss: cross-entropy with triple weight at outlines, soft dice, and a third as much on what the network "
+    "person": "Loss: cross-entropy with triple weight at outlines, soft dice, and a third as much "
+    "on what the network "
     "answers besides, a coarse mask or the outline.",
-    "face": "Loss: cross-entropy, two to four times as heavy for the small parts, and soft dice of each of these.",
+    "face": "Loss: cross-entropy, two to four times as heavy for the small parts, and soft dice "
+    "of each of these.",
 }
 _SAMPLES = {
-    "person": "Kinds of samples: `photo` and `wild` are photographs as they are, `cutout`, `avatar` and `moved` "
-    "somebody before another room, `room` and `empty` pictures without anybody. Light, colour, sharpness, noise and "
+    "person": "Kinds of samples: `photo` and `wild` are photographs as they are, `cutout`, "
+    "`avatar` and `moved` "
+    "somebody before another room, `room` and `empty` pictures without anybody. Light, colour, "
+    "sharpness, noise and "
     "JPEG compression vary.",
-    "face": "Samples are squares around a face, turned, mirrored with left and right swapped, mostly before another "
-    "room, some with something before the face. Light, colour, sharpness, noise and JPEG compression vary.",
+    "face": "Samples are squares around a face, turned, mirrored with left and right swapped, "
+    "mostly before another "
+    "room, some with something before the face. Light, colour, sharpness, noise and JPEG "
+    "compression vary.",
 }
 _SET_BY_SET = "see the set"
 
@@ -59,9 +65,11 @@ def _phase(run: RunRecord) -> str:
     command = " ".join(["python -m export train", asked.model, "--data DATA", *words])
     codes = ", ".join(dict.fromkeys(_short(part.code) for part in run.segments))
     return (
-        f"`{command}`: {run.seen} samples, AdamW, {run.warmup} samples of warm-up and a cosine decay, weight decay "
+        f"`{command}`: {run.seen} samples, AdamW, {run.warmup} samples of warm-up and a cosine "
+        "decay, weight decay "
         f"{asked.weight_decay}, moving average over about {run.horizon} samples"
-        f"{', pictures changed less' if asked.finish else ''}{_curve(run)}{'; code ' + codes if codes else ''}"
+        f"{', pictures changed less' if asked.finish else ''}{_curve(run)}"
+        f"{'; code ' + codes if codes else ''}"
         f"{_averaged(run)}."
     )
 
@@ -134,8 +142,10 @@ def data(record: RunRecord | None) -> str:
     rows = _rows(record)
     doubtful = ", ".join(row[0] for row in rows if _is_doubtful(row[-1]))
     note = (
-        f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or exclude commercial use, and "
-        "people who were not asked. Whether weights trained on them may be used commercially is an open question; "
+        f"\n\n**Rights**: {doubtful} hold pictures whose owners or licences are unclear or "
+        "exclude commercial use, and "
+        "people who were not asked. Whether weights trained on them may be used commercially is "
+        "an open question; "
         "decide before you do. The credits above ask to be kept."
     )
     head = ["Set", "training pictures", "what", "licence", "credit", "rights"]

@@ -117,7 +117,8 @@ def read_published(engine: FaceEngine, path: Path) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != engine.sha256:
         raise ExportError(
-            f"{path}: not the published {engine.member} (sha256 {found[:12]}..., wanted {engine.sha256[:12]}...); "
+            f"{path}: not the published {engine.member} (sha256 {found[:12]}..., wanted "
+            f"{engine.sha256[:12]}...); "
             f"it comes from {engine.source}"
         )
     return data
@@ -157,7 +158,8 @@ def check_litert(
     )
     if parity.relative_max >= RELATIVE_LIMIT:
         raise ExportError(
-            f"parity: ONNX is off by {parity.relative_max:.1e} of the largest number (limit {RELATIVE_LIMIT:.0e}) "
+            f"parity: ONNX is off by {parity.relative_max:.1e} of the largest number (limit "
+            f"{RELATIVE_LIMIT:.0e}) "
             "from LiteRT"
         )
     return parity
@@ -181,7 +183,8 @@ def check_half_faces(
     )
     if parity.score_max >= SCORE_LIMIT or parity.place_mean >= PLACE_LIMIT:
         raise ExportError(
-            f"parity: float16 is off from float32 by {parity.score_max:.3f} in scores (limit {SCORE_LIMIT}) and by "
+            f"parity: float16 is off from float32 by {parity.score_max:.3f} in scores (limit "
+            f"{SCORE_LIMIT}) and by "
             f"{parity.place_mean:.4f} of the side in places (limit {PLACE_LIMIT})"
         )
     return parity
@@ -228,7 +231,8 @@ def _compared(
 ) -> FaceParity:
     if len(images) < FEWEST_IMAGES:
         raise ExportError(
-            f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more"
+            f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder "
+            "with more"
         )
     session = cpu_session(model.SerializeToString())
     scales = [

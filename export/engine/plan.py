@@ -38,7 +38,8 @@ def plan(folder: Path) -> Iterator[str]:
             start = time.monotonic()
             made = EnginePlans(spec, GpuStack()).build()
             yield (
-                f"{spec.name}: {len(made.data)} bytes, {made.half_share:.0%} of the layers in half precision, "
+                f"{spec.name}: {len(made.data)} bytes, {made.half_share:.0%} of the layers in "
+                "half precision, "
                 f"built in {time.monotonic() - start:.1f} s"
             )
     except VcamError as error:

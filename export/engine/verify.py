@@ -65,7 +65,8 @@ def _check(folder: Path, file: EngineFile, manifest: EngineManifest) -> str:
     digest = hashlib.sha256(data).hexdigest()
     if (len(data), digest) != (file.bytes, file.sha256):
         raise ExportError(
-            f"{path}: not the file that engine.toml describes (sha256 {digest[:12]}...); convert again"
+            f"{path}: not the file that engine.toml describes (sha256 {digest[:12]}...); convert "
+            "again"
         )
     session = load_session(path)
     opset = onnx.load_from_string(data).opset_import[0].version
@@ -94,7 +95,10 @@ def _check(folder: Path, file: EngineFile, manifest: EngineManifest) -> str:
     if size != manifest.size:
         raise ExportError(f"{path}: input {size}, engine.toml says {manifest.size}")
     session.run(None, {name: np.zeros(x.shape, kinds[x.type]) for name, x in inputs.items()})
-    return f"{file.engine}: {file.name}, {len(data)} bytes, opset {opset}, input {size[0]}x{size[1]}, runs"
+    return (
+        f"{file.engine}: {file.name}, {len(data)} bytes, opset {opset}, input "
+        f"{size[0]}x{size[1]}, runs"
+    )
 
 
 def _parity(config: VerifyConfig, manifest: EngineManifest) -> list[str]:
@@ -115,7 +119,8 @@ def _parity(config: VerifyConfig, manifest: EngineManifest) -> list[str]:
     if {"fp32", "fp16"} <= files.keys():
         half = check_half(files["fp32"], files["fp16"], images)
         lines.append(
-            f"fp16 against fp32: {half.metric} {half.mean:.4f}, worst picture {half.worst:.4f}, {half.images} pictures"
+            f"fp16 against fp32: {half.metric} {half.mean:.4f}, worst picture {half.worst:.4f}, "
+            f"{half.images} pictures"
         )
     return lines
 
@@ -129,11 +134,15 @@ def _against_torch(
     if any(value.dtype == torch.float16 for value in read_weights(checkpoint).values()):
         near = check_rounded(network, spec, single, images)
         return (
-            f"fp32 against torch: {near.metric} {near.mean:.4f}, worst picture {near.worst:.4f}, {near.images} "
+            f"fp32 against torch: {near.metric} {near.mean:.4f}, worst picture {near.worst:.4f}, "
+            f"{near.images} "
             f"pictures; {checkpoint.name} keeps weights in half precision, so not to the last digit"
         )
     exact = check_parity(network, spec, single, images)
-    return f"fp32 against torch: {exact.logit_max:.1e} in logits, {exact.output_max}/255, {exact.images} pictures"
+    return (
+        f"fp32 against torch: {exact.logit_max:.1e} in logits, {exact.output_max}/255, "
+        f"{exact.images} pictures"
+    )
 
 
 def _face_parity(

@@ -227,7 +227,8 @@ _LITE = ModelSpec(
     (224, 320),  # of a 16:9 frame nearly the shape: outlines come closer than in a square
     PERSON,
     Pixels(mean=(127, 127, 127), std=(128, 128, 128)),
-    single=3,  # with all of it in half precision, 0.9 % of a face's pixels change their class; so, 0.1 %
+    # With all of it in half precision 0.9 % of a face's pixels change their class, so 0.1 %.
+    single=3,
     engine="portraitnet",
     extra_loss=boundary_loss,
     card="portraitnet_lite",

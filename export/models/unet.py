@@ -63,7 +63,8 @@ _SPEC = ModelSpec(
     (256, 256),
     V2_CLASSES,
     V2_PIXELS,
-    about="U-Net (Ronneberger et al., MICCAI 2015, arXiv 1505.04597), padded and with batch normalisation.",
+    about="U-Net (Ronneberger et al., MICCAI 2015, arXiv 1505.04597), padded and with batch "
+    "normalisation.",
 )
 FAMILY = Family(
     mark="enlarge.0.weight",

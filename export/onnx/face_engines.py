@@ -60,7 +60,8 @@ FACE_ENGINES = {
             "detect",
             "face_detector.tflite",
             "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-            "face_landmarker_v2.task, google-ai-edge/mediapipe at 0179f0c4566ae78e02e1198cb73c60e4668395b5",
+            "face_landmarker_v2.task, google-ai-edge/mediapipe at "
+            "0179f0c4566ae78e02e1198cb73c60e4668395b5",
             128,
             127.5,
             1 / 127.5,
@@ -72,7 +73,8 @@ FACE_ENGINES = {
             "detect",
             "face_detection_full_range_sparse.tflite",
             "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
-            "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite, PyPI package mediapipe 0.10.21",
+            "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite, PyPI "
+            "package mediapipe 0.10.21",
             192,
             127.5,
             1 / 127.5,
@@ -84,7 +86,8 @@ FACE_ENGINES = {
             "landmarks",
             "face_landmarks_detector.tflite",
             "bc5ee5de06d8c3a5465c3155227615b164480a52105a2b3df5748250ab4d914f",
-            "face_landmarker_v2.task, google-ai-edge/mediapipe at 0179f0c4566ae78e02e1198cb73c60e4668395b5",
+            "face_landmarker_v2.task, google-ai-edge/mediapipe at "
+            "0179f0c4566ae78e02e1198cb73c60e4668395b5",
             192,
             0.0,
             1 / 255,
@@ -109,7 +112,8 @@ def plain_face_graph(engine: FaceEngine, network: TfliteGraph) -> onnx.ModelProt
     shape = network.tensors[network.inputs[0]].shape if network.inputs else ()
     if shape != (1, engine.side, engine.side, 3):
         raise ExportError(
-            f"{engine.name}: the network's input is {shape}, wanted is 1x{engine.side}x{engine.side}x3"
+            f"{engine.name}: the network's input is {shape}, wanted is "
+            f"1x{engine.side}x{engine.side}x3"
         )
     writer = GraphWriter()
     pixels = writer.add(

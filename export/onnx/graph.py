@@ -102,7 +102,8 @@ def check_size(size: tuple[int, int], spec: ModelSpec | None = None) -> None:
         )
     if spec is not None and min(size) < spec.smallest:
         raise ExportError(
-            f"input size {size[0]}x{size[1]}: {spec.name} needs at least {spec.smallest} on both sides"
+            f"input size {size[0]}x{size[1]}: {spec.name} needs at least {spec.smallest} on both "
+            "sides"
         )
 
 

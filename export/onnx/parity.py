@@ -180,7 +180,8 @@ def check_parity(
         limit = max(limit, NOISE_LIMIT * _noise(network, spec, images[:1]) / spec.gain)
     if logit_max >= limit or output_max > OUTPUT_LIMIT:
         raise ExportError(
-            f"parity: ONNX is off by {logit_max:.1e} in logits (limit {limit:.0e}) and {output_max}/255 in the "
+            f"parity: ONNX is off by {logit_max:.1e} in logits (limit {limit:.0e}) and "
+            f"{output_max}/255 in the "
             f"output (limit {OUTPUT_LIMIT}) from torch"
         )
     return Parity("torch", len(images), _short(logit_max), output_max)
@@ -287,7 +288,8 @@ def _pairs(
     """As `_answers`, for a sufficient number of pictures."""
     if len(images) < FEWEST_IMAGES:
         raise ExportError(
-            f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder with more"
+            f"parity needs at least {FEWEST_IMAGES} pictures, got {len(images)}; name a folder "
+            "with more"
         )
     yield from _answers(reference, graph, images)
 

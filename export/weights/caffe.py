@@ -128,7 +128,8 @@ def _tensor(path: Path, layer: str, blob: Any) -> Tensor:
     whole = len(shape) <= _MOST_AXES and all(length > 0 for length in shape)
     if not whole or math.prod(shape) * size != len(data):
         raise ExportError(
-            f"{path}: layer {_shown(layer)} holds {len(data) // size} numbers, which do not fill its "
+            f"{path}: layer {_shown(layer)} holds {len(data) // size} numbers, which do not fill "
+            "its "
             "shape; fetch it again"
         )
     values = np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(np.float32)

@@ -37,7 +37,8 @@ def load_encoder(path: Path, network: nn.Module) -> str:
     way = "by name"
     if found is None and path.suffix == ".safetensors":
         raise ExportError(
-            f"--encoder {path}: other names than the encoder's, and safetensors keeps no order; give "
+            f"--encoder {path}: other names than the encoder's, and safetensors keeps no order; "
+            "give "
             "the torch file (.pth)"
         )
     if found is None:

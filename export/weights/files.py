@@ -177,7 +177,8 @@ def write_average(paths: Sequence[Path], out: Path, share: float | None = None) 
     for path in earlier:
         if sha256_of(path) not in started_from:
             raise ExportError(
-                f"{path}: {last} did not start from it; give weights of one training, the last ones last"
+                f"{path}: {last} did not start from it; give weights of one training, the last "
+                "ones last"
             )
     states = [
         {k: v for k, v in read_weights(path).items() if v.is_floating_point()} for path in paths
@@ -237,7 +238,8 @@ def _is_safetensors(path: Path) -> bool:
         )
     if head.startswith(b"version https://git-lfs"):
         raise ExportError(
-            f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs pull`"
+            f"{path}: a Git LFS pointer, not a checkpoint; fetch the file itself with `git lfs "
+            "pull`"
         )
     return path.suffix == ".safetensors" or head[8:9] == b"{"
 
@@ -324,7 +326,8 @@ def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
         whole = value.layout == torch.strided and not value.is_meta
         if not whole or value.nbytes > value.untyped_storage().nbytes():
             raise ExportError(
-                f"{path}: {_few([key])} claims more numbers than the file holds; fetch or save it again"
+                f"{path}: {_few([key])} claims more numbers than the file holds; fetch or save it "
+                "again"
             )
     return state
 

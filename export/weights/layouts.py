@@ -60,7 +60,8 @@ def origin_of(path: Path, spec: ModelSpec, state: State) -> Preset | None:
     if presets and len(fitting) != 1:
         names = ", ".join(preset.name for preset in fitting or presets)
         raise ExportError(
-            f"{path}: {len(spec.classes)} classes do not say who trained it, and so how it sees colours; "
+            f"{path}: {len(spec.classes)} classes do not say who trained it, and so how it sees "
+            "colours; "
             f"say it with --preset ({names})"
         )
     return fitting[0] if fitting else None
@@ -80,7 +81,8 @@ def _named(path: Path, spec: ModelSpec, classes: str | None, count: int, spare: 
     if not spec.classes:
         known = ", ".join(map(str, sorted(family_of(spec.name).class_names))) or "none"
         raise ExportError(
-            f"{path}: holds {count} classes, which no known portrait or face checkpoint does ({known}); "
+            f"{path}: holds {count} classes, which no known portrait or face checkpoint does "
+            f"({known}); "
             "if it is one, name them all with --classes"
         )
     if "" in spec.classes or len(set(spec.classes)) < len(spec.classes):

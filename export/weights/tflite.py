@@ -94,7 +94,8 @@ def read_tflite(path: Path) -> TfliteGraph:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise ExportError(
-                f"{path}: larger than {_LARGEST_BYTES >> 20} MiB; give a .tflite file of a small network"
+                f"{path}: larger than {_LARGEST_BYTES >> 20} MiB; give a .tflite file of a small "
+                "network"
             )
         data = path.read_bytes()
     except OSError as error:

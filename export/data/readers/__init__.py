@@ -114,7 +114,8 @@ def _chosen(
                 ", ".join(f"{count} in {name}" for name, count in counts.items()) or "none at all"
             )
             raise ExportError(
-                f"{reader.folder}: no pictures in the {split} split under licence {licence} (found {found}); "
+                f"{reader.folder}: no pictures in the {split} split under licence {licence} "
+                f"(found {found}); "
                 "leave this set out"
             )
         chosen += [(reader, entry) for entry in entries]

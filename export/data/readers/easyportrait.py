@@ -36,7 +36,10 @@ class EasyPortrait(Reader):
     credit.
     """
 
-    layout = "EasyPortrait: images/, annotations/ (or annotations_fp/, annotations_ps/), meta.csv or meta.json"
+    layout = (
+        "EasyPortrait: images/, annotations/ (or annotations_fp/, annotations_ps/), meta.csv "
+        "or meta.json"
+    )
     task = "face"
 
     @classmethod

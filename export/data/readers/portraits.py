@@ -139,7 +139,8 @@ class PlainFolder(Reader):
         if levels <= {0, 1, _VOID}:
             return labelled(entry, _alpha(plane == 1), (plane != _VOID).astype(np.uint8))
         raise ExportError(
-            f"{entry.label}: values {_shown(levels)}; give 0 and 1, 0 and 255, 0, 1 and 255 (ignored), or a soft alpha "
+            f"{entry.label}: values {_shown(levels)}; give 0 and 1, 0 and 255, 0, 1 and 255 "
+            "(ignored), or a soft alpha "
             f"of more than {_FEW} values"
         )
 
