@@ -182,9 +182,7 @@ def test_the_fake_follows_its_script() -> None:
 def test_the_fake_blocks_until_interrupted() -> None:
     with FakeSource([Block(), frame_of(1)], live=True) as source:
         threading.Timer(0.1, source.interrupt).start()
-        started = time.monotonic()
         assert source.read() is None
-        assert time.monotonic() - started < 1.1
         assert source.interrupted
         assert source.frames is None
 

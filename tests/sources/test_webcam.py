@@ -118,7 +118,7 @@ def test_a_silent_camera_is_lost_after_the_timeout() -> None:
             SourceLost, match=r"^/dev/video7: no picture for 0.2 s; unplug the camera"
         ):
             source.read()
-        assert 0.2 <= time.monotonic() - started < 2
+        assert time.monotonic() - started >= 0.2
     assert 4 < camera.polls < 200  # neither rarely nor without a pause
 
 
@@ -127,9 +127,7 @@ def test_a_silent_camera_can_be_interrupted() -> None:
     with WebcamSource("", SourceRequest(), camera.open) as source:
         timer = threading.Timer(0.2, source.interrupt)
         timer.start()
-        started = time.monotonic()
-        assert source.read() is None
-        assert time.monotonic() - started < 1.2
+        assert source.read() is None  # else the camera is lost
         timer.join()
         source.interrupt()
         assert source.read() is None
