@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -235,3 +238,17 @@ def test_changing_the_matrix_matters() -> None:
     frame = from_rgb(quadrants(SIZE), Matrix.BT601)
     wrong = Frame(frame.data, Matrix.BT709)
     assert np.abs(np.array(corners(wrong)) - np.array(QUADRANTS)).max() > 10
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuvj422p"])
+def test_pictures_of_webcams_are_what_ffmpeg_makes_of_them(pix_fmt: str) -> None:
+    rng = np.random.default_rng(1)
+    noise = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), (128, 96))
+    source = picture(np.asarray(noise, np.uint8), pix_fmt, Matrix.BT601, full=True)
+    ours = FrameMaker(SourceRequest()).make(source, 0)
+    with patch("vcam.sources.convert._is_jpeg_like", return_value=False) as asked:
+        theirs = FrameMaker(SourceRequest()).make(source, 0)
+    assert asked.called
+    difference = ours.data.astype(int) - theirs.data
+    assert np.abs(difference).max() <= 3
+    assert np.abs(difference).mean() < 0.5
