@@ -73,6 +73,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         run.communicate()
 
 
+@pytest.mark.slow
 def test_a_run_is_changed_from_another_terminal(shell: Shell, tmp_path: Path) -> None:
     assert shell("set", "color=red", "blur=off") == (0, "color:color=#ff0000 mirror")
     assert shell("toggle", "mirror") == (0, "color:color=#ff0000")

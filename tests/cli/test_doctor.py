@@ -49,6 +49,7 @@ def test_setup_prints_and_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_setup_writes_once_and_asks_before_it_replaces(tmp_path: Path) -> None:
     assert "wrote" in vcam("setup", "--write", "--root", tmp_path).stdout
     assert "nothing to write" in vcam("setup", "--write", "--root", tmp_path).stdout

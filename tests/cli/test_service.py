@@ -150,6 +150,7 @@ def test_a_mistake_in_the_profile_is_told_at_once(home: Path, said: str, word: s
     assert not (home / "config/systemd").exists()
 
 
+@pytest.mark.slow
 def test_uninstall_and_status(home: Path) -> None:
     refused(service(home, "uninstall"), "vcam.service", "nothing to uninstall")
     refused(service(home, "status"), "vcam service install")
@@ -176,6 +177,7 @@ def hear(systemd: socket.socket, word: bytes) -> bytes:
     return heard
 
 
+@pytest.mark.slow
 def test_a_run_tells_systemd_and_other_terminals_how_it_is(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))

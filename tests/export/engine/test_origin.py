@@ -64,6 +64,7 @@ def test_own_weights_see_what_they_were_trained_with(tmp_path: Path) -> None:
     assert spec.pixels == replace(V2_PIXELS, mean=(1.0, 2.0, 3.0), bgr=True)
 
 
+@pytest.mark.slow
 def test_it_stands_in_the_engine(tmp_path: Path, network: nn.Module) -> None:
     torch.save(network.state_dict(), tmp_path / "tuned.pth")
     config = ConvertConfig(

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 @pytest.mark.parametrize("model", ["extremec3", "fastscnn", "portraitnet_prior"])
+@pytest.mark.slow
 def test_torchscript_answers_as_torch(tmp_path: Path, model: str) -> None:
     """Also at another size than that with which it was traced."""
     torch.manual_seed(1)
