@@ -11,7 +11,7 @@ from typing import Any
 from vcam.files import read_bounded
 from vcam.text import one_line
 
-_MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 20
 
 
 class TomlError(ValueError):
@@ -28,7 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         TomlError: it is not TOML.
     """
     try:
-        return tomllib.loads(read_bounded(path, _MOST_BYTES).decode("utf-8-sig"))
+        return tomllib.loads(read_bounded(path, MOST_BYTES).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise TomlError(
             f"{path}: not TOML (byte {error.start} is not UTF-8); save it as UTF-8"

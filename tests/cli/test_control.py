@@ -164,3 +164,64 @@ def test_a_message_gets_its_line(tmp_path: Path) -> None:
     )
     assert located(path, f"{path}: not TOML (x at line 9)") == f"{path}: not TOML (x at line 9)"
     assert located(path, "something else") == f"{path}: something else"
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """`vcam config edit` with an editor that is a shell script; `$1` is the copy that it edits."""
+    shell = Shell(tmp_path)
+    shell.env.pop("VISUAL", None)
+
+    def edited(script: str) -> tuple[int, str]:
+        editor = tmp_path / "my editor"
+        editor.write_text(f"#!/bin/sh\nset -e\nconfig='{shell.config}'\n{script}\n")
+        editor.chmod(0o755)
+        return Shell.__call__(shell, "config", "edit")
+
+    shell.env["EDITOR"] = f"'{tmp_path / 'my editor'}'"
+    edited.config = shell.config  # type: ignore[attr-defined]
+    return edited
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="editors are shell scripts here")
+def test_the_settings_file_is_edited_as_a_copy(edit: Callable[..., tuple[int, str]]) -> None:
+    config: Path = edit.config  # type: ignore[attr-defined]
+    rejected = config.with_name("config.toml.rejected")
+    assert edit('grep -q effect "$1"; echo \'groww = 2\' >> "$1"')[0] == 2
+    assert "groww = 2" in rejected.read_text()
+    assert not config.exists()
+    status, said = edit("printf '[run]\\ngrow = 2 # mine\\n' > \"$1\"")
+    assert (status, said) == (0, f"wrote {config}")
+    assert config.read_text() == "[run]\ngrow = 2 # mine\n"
+    config.chmod(0o600)
+    right = config.read_text()
+    for script, reason in (
+        ("true", "unchanged"),
+        ("exit 3", "ended with status 3, nothing is changed"),
+        ("echo 'grow = 999' > \"$1\"", "what you wrote is kept in"),
+        ("echo '[run' > \"$1\"", "what you wrote is kept in"),
+        ('printf \'[run]\\neffect = ["blurr"]\\n\' > "$1"', "blurr"),
+        ("printf '\\377\\376' > \"$1\"", "UTF-8"),
+        ('rm "$1"', "the editor removed its copy"),
+    ):
+        status, said = edit(script)
+        assert status == (0 if script == "true" else 2), said
+        assert reason in said
+        assert "\n" not in said
+        assert "/tmp/tmp" not in said, "the copy is gone"
+        assert config.read_text() == right
+    other = "[run]\nfeather = 2\n"
+    change = f"printf '{other}' > \"$config\"; echo 'mirror = true' >> \"$1\""
+    status, said = edit(change)
+    assert status == 2
+    assert "changed while you edited it; what you wrote is kept in" in said
+    assert config.read_text() == other
+    assert rejected.read_text() == right + "mirror = true\n"
+    real = config.with_name("dotfiles.toml")
+    config.replace(real)
+    config.symlink_to(real)
+    real.chmod(0o640)
+    assert edit("echo 'grow = 3' >> \"$1\"")[0] == 0
+    assert config.is_symlink()
+    assert real.read_text() == other + "grow = 3\n"
+    assert real.stat().st_mode & 0o777 == 0o640

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 
 from tests.helpers import PERSON, SENTINEL, SIZE, frame_of
@@ -113,6 +114,18 @@ def running(
     run = Run(control, pipeline, sink, known, engines)
     with control:
         yield run
+
+
+def write_film(path: Path, rgb: tuple[int, int, int]) -> Path:
+    """Twelve pictures of one colour."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        pixels = np.full((SIZE[1], SIZE[0], 3), rgb, np.uint8)
+        for _ in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 def actions_of(run: Run, folder: Path) -> Actions:

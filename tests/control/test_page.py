@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.control.runs import Run, actions_of, running, until
+from tests.control.runs import Run, actions_of, running, until, write_film
 from tests.helpers import SIZE, frame_of, room_is_hidden
 from vcam.backends.fake import FakeBackend
 from vcam.catalogue import EngineSpec
@@ -190,6 +190,19 @@ def test_backgrounds_and_effects_change_what_is_sent(page: Page) -> None:
         assert until(lambda name=name: name in page.run.control.wanted.ids())  # type: ignore[misc]
     assert page.run.control.wanted.effects[2].values == {"color": "#5682ab"}
     assert not page.js("return document.querySelector('.toast.bad')"), page.texts()
+
+
+def test_a_film_of_the_folder_is_a_background(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir(exist_ok=True)
+    film = write_film(tmp_path / "own" / "Waves.mp4", (0, 255, 0))
+    page.js("window.dispatchEvent(new Event('focus'))")
+    page.click("#gallery input[aria-label='Waves (film)']")
+    page.seen(room((0, 255, 0)))
+    assert page.run.control.wanted.effects[0].values == {"path": str(film)}
+    page.wait("return document.querySelector('#gallery input:checked').ariaLabel == 'Waves (film)'")
+    page.click("#gallery input[value=blur]")
+    page.seen(lambda f: not room((0, 255, 0))(f))
+    assert [w.name for w in page.run.control.wanted.effects] == ["blur"]
 
 
 def test_camera_engine_pause_and_profiles_change_what_is_sent(page: Page, tmp_path: Path) -> None:

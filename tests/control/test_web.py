@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.control.runs import Run, actions_of, running, until
-from tests.helpers import frame_of
+from tests.control.runs import Run, actions_of, running, until, write_film
+from tests.helpers import frame_of, room_is_hidden
 from vcam.control import serve
 from vcam.control.guard import Rate
 from vcam.control.lines import ask
@@ -238,7 +238,7 @@ BAD_UPLOADS = (
     (b"\xff\xd8\xff" + b"\0" * 500, "damaged"),
     (b"RIFF\0\0\0\0AVI LIST", "no PNG, JPEG or WebP"),
     (b"RIFF\0\0\0\0WEBPVP8 " + b"\0" * 30, "damaged"),
-    (b"GIF89a" + b"\0" * 100, "no PNG, JPEG or WebP"),
+    (b"GIF89a" + b"\0" * 100, "a film is not uploaded"),
     (b"", "no PNG, JPEG or WebP"),
 )
 
@@ -281,6 +281,43 @@ def test_an_upload_is_written_anew_and_its_name_is_no_path(client: Client, tmp_p
     too_much = b"\x89PNG\r\n\x1a\n" + b"\0" * (21 << 20)
     with contextlib.suppress(OSError):
         assert client.ask("PUT", "/api/backgrounds?name=x", too_much)[0] == 413
+
+
+def test_films_are_those_of_the_folder(client: Client, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    film = write_film(own / "Waves at night.mp4", (0, 255, 0))
+    (own / "broken.mkv").write_text("no film")
+    (own / ".hidden.mp4").write_bytes(film.read_bytes())
+    (own / "notes.txt").write_text("none")
+    (own / "folder.mp4").mkdir()
+    os.mkfifo(own / "pipe.mp4")
+    listed = client.json("GET", "/api/backgrounds")[1]
+    films = {one["label"]: one["id"] for one in listed if one["is_film"]}
+    assert list(films) == ["Waves at night", "broken"]
+    name = films["Waves at night"]
+    status, headers, small = client.ask("GET", f"/api/backgrounds/{name}/thumbnail.jpg")
+    assert (status, headers["content-type"]) == (200, "image/jpeg")
+    corner = np.asarray(Image.open(io.BytesIO(small)).convert("RGB"))[9, 9]
+    assert corner[1] > 240
+    assert max(corner[0], corner[2]) < 20
+    change = {"video.path": f"gallery:{name}", "color": False}
+    assert client.json("PATCH", "/api/run", change)[0] == 200
+    worn = {one.name: one.values for one in client.run.control.wanted.effects}
+    assert worn["video"] == {"path": str(film)}
+    assert until(lambda: int(client.run.sink.frames[-1].y[4, 4]) > 130)  # green, by BT.601
+    green_from = len(client.run.sink.frames) - 1
+    for key, what in (("video", "broken"), ("image", "Waves at night")):
+        change = {f"{key}.path": f"gallery:{films[what]}", "video": False, key: True}
+        status, said = client.json("PATCH", "/api/run", change)
+        assert status == 400, said
+    assert client.ask("GET", f"/api/backgrounds/{films['broken']}/thumbnail.jpg")[0] == 400
+    assert client.json("DELETE", f"/api/backgrounds/{name}")[0] == 400
+    assert film.is_file(), "what the user put there is his"
+    status, _, body = client.ask("PUT", "/api/backgrounds?name=x.mp4", film.read_bytes())
+    assert status == 400
+    assert f"put it into {own}" in json.loads(body)["error"]
+    assert all(room_is_hidden(frame) for frame in client.run.sink.frames[green_from:])
 
 
 def test_a_page_that_does_not_read_holds_nothing_up(client: Client) -> None:

@@ -376,30 +376,68 @@ def edit_config(context: typer.Context, verbose: Verbose = False) -> None:
     vcam config edit
     ```
     """
-    from vcam.files import write_whole
-
     settings = settings_of(context)
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "nano"
-    before = settings.path.read_text(encoding="utf-8") if settings.path.exists() else _FIRST_TEXT
+    before = _content(settings.path)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / settings.path.name
-        draft.write_text(before, encoding="utf-8")
+        draft.write_bytes(_FIRST_TEXT.encode() if before is None else before)
         try:
-            subprocess.run([*shlex.split(editor), str(draft)], check=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
+            done = subprocess.run([*shlex.split(editor), str(draft)], check=False)  # noqa: S603
+        except (OSError, ValueError) as error:
             raise UsageError(f"{editor}: {error}; set EDITOR to an editor") from error
-        after = draft.read_text(encoding="utf-8")
+        if done.returncode:
+            raise UsageError(
+                f"{editor}: ended with status {done.returncode}, nothing is changed;"
+                " set EDITOR to another editor"
+            )
+        after = _content(draft)
+        if after is None:
+            raise UsageError(f"{settings.path}: the editor removed its copy; nothing is changed")
+        if after == before:
+            print(f"{settings.path}: unchanged")
+            return
         try:
             settings.at(draft, known_settings(context)).check()
         except UsageError as error:
-            kept = settings.path.with_suffix(".toml.rejected")
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, after, 0o600)
-            raise UsageError(f"{error}; what you wrote is kept in {kept}") from error
-    if after != before or not settings.path.exists():
-        settings.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(settings.path.resolve(), after)
+            reason = str(error).replace(str(draft), str(settings.path))
+            raise UsageError(f"{reason}; {_kept(settings.path, after)}") from error
+    if _content(settings.path) != before:
+        raise UsageError(
+            f"{settings.path}: changed while you edited it; {_kept(settings.path, after)}"
+        )
+    _write(settings.path.resolve(), after)
     print(f"wrote {settings.path}")
+
+
+def _content(path: Path) -> bytes | None:
+    """The content of a settings file; None if there is none."""
+    from vcam.files import read_bounded
+    from vcam.toml_file import MOST_BYTES
+
+    try:
+        return read_bounded(path, MOST_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; check who may read it (ls -l)") from error
+
+
+def _write(path: Path, content: bytes, mode: int | None = None) -> None:
+    from vcam.files import reason, write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content, mode)
+    except OSError as error:
+        raise UsageError(f"{path}: {reason(error)}") from error
+
+
+def _kept(path: Path, content: bytes) -> str:
+    """Keep what was written, and say where."""
+    kept = path.with_name(f"{path.name}.rejected")
+    _write(kept, content, 0o600)
+    return f"what you wrote is kept in {kept}"
 
 
 _FIRST_TEXT = """\

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam.control.scenes import SCENES, draw_scene
-from vcam.errors import UsageError
-from vcam.files import write_whole
+from vcam.errors import SourceError, UsageError
+from vcam.files import entries, write_whole
 
 MOST_BYTES = 20 * 1024 * 1024
 _MOST_PIXELS = 50_000_000
@@ -33,6 +35,9 @@ _THUMB = (320, 180)
 _MOST_PICTURES = 200
 _KINDS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP"}
 _INDEX = "names.json"
+_FILMS = (".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+_FILM_MAGIC = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"GIF8"))
+"""Of MP4 and MOV, Matroska and WebM, GIF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Background:
     label: str
     path: Path
     own: bool
+    is_film: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -75,7 +81,22 @@ class Gallery:
             Background(f"vcam-{name}", label, self._cache / f"vcam-{name}.jpg", False)
             for name, (label, _) in SCENES.items()
         ]
-        return own + drawn
+        return [*own, *self._films(), *drawn]
+
+    def _films(self) -> Sequence[Background]:
+        """The films that the user put into the folder; their ids change with their content."""
+        films = []
+        for path in entries(self._own):
+            if path.suffix.lower() not in _FILMS or path.name.startswith("."):
+                continue
+            with suppress(OSError):
+                about = path.stat()
+                if not stat.S_ISREG(about.st_mode):
+                    continue
+                key = f"{path.name}/{about.st_size}/{about.st_mtime_ns}".encode(errors="replace")
+                name = f"film-{hashlib.sha256(key).hexdigest()[:16]}"
+                films.append(Background(name, _shown(path.name), path, False, is_film=True))
+        return films[:_MOST_PICTURES]
 
     def find(self, name: str) -> Background:
         """Find a picture by id, and make sure that its file exists.
@@ -86,7 +107,7 @@ class Gallery:
         found = next((b for b in self.list() if b.id == name), None)
         if found is None:
             raise UsageError(f"background {name!r}: not in the gallery; upload it again")
-        if not found.own:
+        if not (found.own or found.is_film):
             self._draw(found)
         return found
 
@@ -100,6 +121,10 @@ class Gallery:
         Raises:
             UsageError: it is too large, of another type or damaged; nothing is stored.
         """
+        if any(data[at:].startswith(magic) for at, magic in _FILM_MAGIC):
+            raise UsageError(
+                f"a film is not uploaded: put it into {self._own}, then choose it here"
+            )
         picture = _checked(data)
         label = _shown(label)
         ok, encoded = cv2.imencode(
@@ -149,7 +174,8 @@ class Gallery:
         path = self._cache / f"{self.find(name).id}-thumb.jpg"
         with suppress(OSError):
             return path.read_bytes()
-        picture = cv2.imread(str(self.find(name).path), cv2.IMREAD_COLOR)
+        found = self.find(name)
+        picture = _first_of(found.path) if found.is_film else cv2.imread(str(found.path))
         if picture is None:
             raise UsageError(f"background {name!r} is damaged; upload it again")
         height, width = picture.shape[:2]
@@ -186,6 +212,26 @@ class Gallery:
         except (OSError, ValueError):
             return {}
         return {k: v for k, v in names.items() if k.isalnum()} if isinstance(names, dict) else {}
+
+
+def _first_of(path: Path) -> NDArray[np.uint8]:
+    """The first picture of a film: uint8 [H, W, 3] BGR.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from vcam.colour import to_rgb
+    from vcam.sources.base import SourceRequest
+    from vcam.sources.file import VideoFile
+
+    try:
+        with VideoFile(str(path), SourceRequest()) as source:
+            frame = source.read()
+    except SourceError as error:
+        raise UsageError(str(error)) from error
+    if frame is None:
+        raise UsageError(f"{path}: no picture in it; put another film there")
+    return np.asarray(to_rgb(frame)[..., ::-1])
 
 
 def _checked(data: bytes) -> NDArray[np.uint8]:

@@ -364,7 +364,7 @@ function effectRow(name, about) {
     const group = order().filter((other) => schema.effects[other.replace(/\d+$/, "")]["x-room"] === about["x-room"]);
     input.checked = on;
     input.disabled = needsFile && !on && !valuesOf(name).path;
-    if (needsFile) note.textContent = input.disabled ? (name === "image" ? "Choose a picture in the gallery first" : `Type: vcam set ${name}=FILE`) : plainName(about.description);
+    if (needsFile) note.textContent = input.disabled ? (name === "image" ? "Choose a picture in the gallery first" : name === "video" ? "Choose a film in the gallery first" : `Type: vcam set ${name}=FILE`) : plainName(about.description);
     row.classList.toggle("on", on);
     options.hidden = !on || !options.children.length;
     moves[0].hidden = moves[1].hidden = !on || group.length < 2;
@@ -429,8 +429,8 @@ function buildGallery() {
   $("gallery").append(list);
   if (old) list.querySelector(`input[value="${CSS.escape(old)}"]`)?.focus();
   inputs.set("background", () => {
-    const now = ["none", "color", "remove", "image", "blur"].find(isOn);
-    const value = now === "image" ? backgrounds.find((one) => one.path === valuesOf("image").path)?.id : now;
+    const now = ["none", "color", "remove", "image", "video", "blur"].find(isOn);
+    const value = ["image", "video"].includes(now) ? backgrounds.find((one) => one.path === valuesOf(now).path)?.id : now;
     for (const input of list.querySelectorAll("input")) input.checked = input.value === value;
     $("back-hint").textContent = now === "none" ? "Others see your room" : "";
     $("back-options").replaceChildren(...backOptions(now));
@@ -443,7 +443,9 @@ function pictureTile(one) {
   const image = el("img", { alt: "", decoding: "async", hidden: true });
   thumbnail(one.id).then((url) => { if (url) { image.src = url; image.hidden = false; } });
   const bin = one.own ? el("button", { type: "button", class: "bin", "aria-label": `Remove ${one.label}`, on: { click: () => removePicture(one) } }, icon("bin")) : null;
-  return tile(one.id, one.label, el("span", { class: "face" }, image), () => set({ ...roomOff("image"), "image.path": `gallery:${one.id}` }), bin);
+  const effect = one.is_film ? "video" : "image";
+  const label = one.is_film ? `${one.label} (film)` : one.label;
+  return tile(one.id, label, el("span", { class: "face" }, image), () => set({ ...roomOff(effect), [`${effect}.path`]: `gallery:${one.id}` }), bin);
 }
 
 async function thumbnail(id) {
@@ -498,6 +500,17 @@ async function upload(file) {
     render();
   } catch (error) { complain(error); }
 }
+
+/* Films come by the folder of the gallery, while the page is open. */
+window.addEventListener("focus", async () => {
+  try {
+    const now = await asked("GET", "/api/backgrounds");
+    if (JSON.stringify(now) === JSON.stringify(backgrounds)) return;
+    backgrounds = now;
+    buildGallery();
+    render();
+  } catch { /* the page says elsewhere that the run is away */ }
+});
 
 async function removePicture(one) {
   try {
