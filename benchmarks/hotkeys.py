@@ -4,7 +4,7 @@
 
 The run is real but for its camera and engine, which are fakes of 30 frames a second, so that only
 the way of the command is measured: start of Python, the socket, the swap between two frames, the
-next frame. Beside the time the processor time of the command is given, which does not depend on what
+next frame. The processor time of the command is given, too, which does not depend on what
 else the machine does.
 """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import vcam
@@ -68,3 +70,31 @@ def test_the_docs_show_the_floors_that_are_checked() -> None:
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     command = [sys.executable, str(ROOT / "scripts/figures"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_live_control_weighs_less_than_5_mb() -> None:
+    """What its three libraries install, without what other parts of vcam need anyway."""
+    found: dict[str, int] = {}
+    wanted = ["starlette", "uvicorn", "websockets"]
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        about = metadata.distribution(name)
+        files = [Path(str(file.locate())) for file in about.files or ()]
+        found[name] = sum(
+            path.stat().st_size
+            for path in files
+            if path.is_file() and "__pycache__" not in path.parts
+        )
+        needs = [need for need in about.requires or () if "extra ==" not in need]
+        wanted += [re.split(r"[^\w-]", need)[0] for need in needs if _is_installed(need)]
+    assert {"anyio", "h11"} < set(found)
+    assert 1_000_000 < sum(found.values()) < 5_000_000, found
+
+
+def _is_installed(need: str) -> bool:
+    try:
+        return bool(metadata.distribution(re.split(r"[^\w-]", need)[0]))
+    except metadata.PackageNotFoundError:
+        return False

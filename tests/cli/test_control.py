@@ -21,12 +21,12 @@ from vcam.errors import UsageError
 
 LIGHT = """
 import sys
-sys.argv = ["vcam", "set", "blur.strength=0.7"]
+sys.argv = ["vcam", *{words!r}]
 try:
     import vcam.cli
     vcam.cli.main()
 except SystemExit as end:
-    heavy = {"cv2", "numpy", "onnxruntime", "typer", "rich", "asyncio", "starlette", "av"}
+    heavy = {{"cv2", "numpy", "onnxruntime", "typer", "rich", "asyncio", "starlette", "av"}}
     print(end.code, sorted(heavy & set(sys.modules)))
 """
 
@@ -121,18 +121,50 @@ def test_a_run_is_changed_from_another_terminal(shell: Shell, tmp_path: Path) ->
     shell.until(lambda said: "settings file" not in said, "status")
 
 
-def test_a_hotkey_loads_next_to_nothing(tmp_path: Path) -> None:
-    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+@pytest.mark.parametrize(
+    "words",
+    ["set blur.strength=0.7", "toggle teeth", "pause", "resume", "snapshot me.png", "stop",
+     "profile use meeting", "effects"],
+)  # fmt: skip
+def test_a_hotkey_loads_next_to_nothing(tmp_path: Path, words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LIGHT],
-        env=env,
+        [sys.executable, "-c", LIGHT.format(words=words.split())],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stdout.strip() == "2 []", done.stderr
+    *listed, said = done.stdout.strip().splitlines()
+    if words == "effects":
+        assert said == "0 []", done.stderr
+        assert any("blur" in line for line in listed)
+        return
+    assert said == "2 []", done.stderr
     assert "no vcam runs that could be changed; start one with `vcam run`" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("where", ["/dev/full", "a pipe without a reader"])
+def test_an_answer_that_cannot_be_printed_is_one_line_at_most(tmp_path: Path, where: str) -> None:
+    if where == "/dev/full":
+        out = os.open(where, os.O_WRONLY)
+    else:
+        reader, out = os.pipe()
+        os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "vcam", "effects"],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(out)
+    assert done.returncode == 1
+    expected = "vcam: standard output: No space left on device; the answer is lost\n"
+    assert done.stderr == (expected if where == "/dev/full" else "")
 
 
 def test_words_are_checked_before_a_run_is_asked() -> None:
@@ -225,3 +257,12 @@ def test_the_settings_file_is_edited_as_a_copy(edit: Callable[..., tuple[int, st
     assert config.is_symlink()
     assert real.read_text() == other + "grow = 3\n"
     assert real.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "page", "1" * 40])
+def test_a_run_into_a_file_says_that_it_is_not_changed(tmp_path: Path, pid: str) -> None:
+    (tmp_path / f"{pid}.json").write_text("{}")
+    lives = pid == str(os.getpid())
+    reason = "writes files or nothing, and keeps its settings" if lives else "no vcam runs that"
+    with pytest.raises(UsageError, match=reason):
+        ask(tmp_path, "set", changes={"blur": 0.2})

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ from vcam.cli.quick import runtime_folder
 from vcam.config import config_file, read_defaults
 from vcam.control.lines import ask
 from vcam.effects import all_effects, is_about_room
-from vcam.errors import UsageError, VcamError
+from vcam.errors import UsageError
 
 if TYPE_CHECKING:
     from vcam.assemble import RunRequest
@@ -154,11 +154,8 @@ def effects(json: AsJson = False, verbose: Verbose = False) -> None:
     vcam effects --json
     ```
     """
-    now: dict[str, Any] = {}
-    with suppress(VcamError):  # no run, then
-        wanted = ask(runtime_folder(), "about")["wanted"]
-        now = {one["name"]: one for one in wanted["effects"] if one["on"]}
     if json:
+        now = quick.effects_on()
         rows = {
             name: {**spec.schema(), "x-room": is_about_room(name), "on": name in now}
             | ({"values": now[name]["values"]} if name in now else {})
@@ -166,10 +163,7 @@ def effects(json: AsJson = False, verbose: Verbose = False) -> None:
         }
         print_json(rows)
         return
-    for name, spec in all_effects().items():
-        print(f"{'*' if name in now else ' '} {name:<8} {spec.help}")
-    if now:
-        print("* is on")
+    print(quick.list_effects())
 
 
 def ui(

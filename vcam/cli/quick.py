@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vcam.control.lines import ask
-from vcam.effects import EFFECTS
+from vcam.effects import EFFECTS, all_effects
 from vcam.errors import UsageError, VcamError
 
 
@@ -29,9 +29,20 @@ def try_quick(words: Sequence[str]) -> None:
     except VcamError as error:
         print(f"vcam: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    if line:
-        print(line)
-    sys.exit(0)
+    sys.exit(_print(line) if line else 0)
+
+
+def _print(line: str) -> int:
+    """Print a line; return the exit status, which reports a failure."""
+    try:
+        print(line, flush=True)
+    except (OSError, ValueError) as error:
+        sys.stdout = None  # else Python retries at exit
+        if not isinstance(error, BrokenPipeError):
+            said = getattr(error, "strerror", None) or str(error)
+            print(f"vcam: standard output: {said}; the answer is lost", file=sys.stderr)
+        return 1
+    return 0
 
 
 def runtime_folder() -> Path:
@@ -101,6 +112,25 @@ def use_profile(name: str) -> str:
     return line_of(ask(runtime_folder(), "use_profile", name=name))
 
 
+def effects_on() -> dict[str, Any]:
+    """Effects that are on in the running vcam, by name; none without a run."""
+    try:
+        wanted = ask(runtime_folder(), "about")["wanted"]
+    except VcamError:
+        return {}
+    return {one["name"]: one for one in wanted["effects"] if one["on"]}
+
+
+def list_effects() -> str:
+    """List the effects, a line each; a star marks those that are on."""
+    now = effects_on()
+    lines = [
+        f"{'*' if name in now else ' '} {name:<8} {spec.help}"
+        for name, spec in all_effects().items()
+    ]
+    return "\n".join([*lines, *(["* is on"] if now else [])])
+
+
 def line_of(wanted: dict[str, Any]) -> str:
     """Describe a run's state in one line."""
     on = [_effect(one) for one in wanted["effects"] if one["on"]]
@@ -157,6 +187,11 @@ def _profile(words: list[str]) -> str:
     return use_profile(words[1])
 
 
+def _effects(words: list[str]) -> str:
+    _none(words)
+    return list_effects()
+
+
 def _set(words: list[str]) -> str:
     if not words:
         raise _NotQuick
@@ -171,4 +206,5 @@ _COMMANDS = {
     "snapshot": lambda words: snapshot(Path(_one(words))),
     "stop": _stop,
     "profile": _profile,
+    "effects": _effects,
 }

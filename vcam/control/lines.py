@@ -7,7 +7,9 @@ A request: {"do": NAME, ...}; a response: {"result": ...} or {"error": TEXT}.
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,23 @@ def find_run(folder: Path) -> Path:
             except OSError:  # left behind by an ended process
                 continue
             return path
+    if any(_lives(path.stem) for path in folder.glob("*.json")):
+        raise UsageError(
+            "the vcam that runs writes files or nothing, and keeps its settings;"
+            " stop it with Ctrl-C"
+        )
     raise UsageError("no vcam runs that could be changed; start one with `vcam run`")
+
+
+def _lives(pid: str) -> bool:
+    """Whether a process of this user has this number."""
+    if sys.platform == "win32":  # signal 0 is Ctrl-C there
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def ask(folder: Path, do: str, **more: Any) -> Any:
