@@ -65,7 +65,7 @@ class LiveNull(NullSink):
 
 
 class LosingSource(MemorySource):
-    """A camera that is unplugged after so many frames, each time that it is opened."""
+    """A camera that is unplugged after this many frames, each time it is opened."""
 
     def __init__(self, frames: list[Frame], lose_after: int) -> None:
         super().__init__(frames, _LIVE_FPS, live=True)
@@ -121,7 +121,7 @@ class Soak:
         }
 
     def start_and_stop(self, cycles: int) -> dict[str, Any]:
-        """A live run of a few frames, so many times."""
+        """A live run of a few frames, this many times."""
         self._run_briefly()
         before, samples = Sample(), list[Sample]()
         for n in range(1, cycles + 1):
@@ -142,7 +142,7 @@ class Soak:
         assert sink.frames >= 3
 
     def replug(self, cycles: int) -> dict[str, Any]:
-        """One live run whose camera is unplugged and found again, so many times."""
+        """One live run whose camera is unplugged and found again this many times."""
         self._run_briefly()
         source = LosingSource(self._pictures(), lose_after=12)
         before, samples = Sample(), list[Sample]()
@@ -160,7 +160,7 @@ class Soak:
         return {"cycles": source.openings - 1, "frames": final.frames, **_before_after(before)}
 
     def bookkeeping(self, count: int) -> dict[str, Any]:
-        """What is counted and handed over for so many frames, without any pictures."""
+        """The bookkeeping for this many frames, without any pictures."""
         stats, slot = Stats(), Slot[int](Policy.NEWEST_WINS)
         before = Sample()
         for n in range(count):

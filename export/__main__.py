@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Train networks and turn them into engines."
 )
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at data folders.")
+data_app = typer.Typer(no_args_is_help=True, help="Check data folders.")
 app.add_typer(data_app, name="data")
 _PROBLEMS_SHOWN = 20
 
@@ -63,7 +63,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare samples.")] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")
+        bool, typer.Option("--resume", help="Continue the run in --out with its settings.")
     ] = False,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.")] = None,
     compiled: Annotated[
@@ -77,7 +77,7 @@ def train(
         str, typer.Option(help="any, or clear: only pictures whose rights are clear.")
     ] = "any",
     teacher: Annotated[
-        Path | None, typer.Option(help="Checkpoint or engine that labels people where nobody has.")
+        Path | None, typer.Option(help="Checkpoint or engine that labels unlabelled people.")
     ] = None,
     teacher_model: Annotated[
         str, typer.Option(help="The model of a checkpoint given as --teacher.")
@@ -108,7 +108,7 @@ def train(
         bool,
         typer.Option(
             "--bfloat16/--no-bfloat16",
-            help="In bfloat16 on a CPU, too: fast where it has AVX512-BF16 or AMX.",
+            help="Use bfloat16 on a CPU too: fast with AVX512-BF16 or AMX.",
         ),
     ] = False,
     recipe: Annotated[
@@ -119,13 +119,13 @@ def train(
     ] = "",
     encoder: Annotated[
         Path | None,
-        typer.Option(help="Weights for the encoder alone, of a classifier say, to start from."),
+        typer.Option(help="Initial weights for the encoder only, for example a classifier's."),
     ] = None,
     accumulate: Annotated[
-        int, typer.Option(min=1, help="See each batch in so many parts, one after the other.")
+        int, typer.Option(min=1, help="Process each batch in this many parts, in turn.")
     ] = 1,
 ) -> None:
-    """Train a network; stop it at any time and go on with --resume.
+    """Train a network; stop it at any time and continue with --resume.
 
     Under `torchrun --nproc_per_node N -m export train ...` N processes share each batch.
     """
@@ -188,12 +188,12 @@ def half(
 def average(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(help="Weights that one training started from or left, the last ones last."),
+        typer.Argument(help="Weights before and after the phases of one training, in order."),
     ],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
     share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Of the last weights; default: all the same."),
+        typer.Option(min=0, max=1, help="Share of the last weights; default: all equal."),
     ] = None,
 ) -> None:
     """Average the weights of one training: the mean is often better than each of them."""
@@ -213,7 +213,7 @@ def convert(
         Path | None, typer.Option(help="Data folder: quality, and pictures for parity.")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Names with commas between, or their number.")
+        str | None, typer.Option(help="Comma-separated names, or their number.")
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")
@@ -270,7 +270,7 @@ def torchscript(
         str | None, typer.Option(metavar="HxW", help="Input size, multiples of 32.")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Names with commas between, or their number.")
+        str | None, typer.Option(help="Comma-separated names, or their number.")
     ] = None,
     preset: _Preset = None,
 ) -> None:
@@ -295,7 +295,7 @@ def verify(
     folder: _Folder,
     images: _Images = None,
     data: Annotated[Path | None, typer.Option(help="Data folder with pictures for parity.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Compare with torch, too.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Also compare with torch.")] = None,
     preset: _Preset = None,
 ) -> None:
     """Check an engine folder against its engine.toml, and recompute parity."""
@@ -321,32 +321,33 @@ def evaluate(
     engine: Annotated[
         Path, typer.Argument(help="An engine folder, an .onnx file, or a MediaPipe .tflite file.")
     ],
-    data: Annotated[
-        list[Path], typer.Option(help="Folder with test pictures; may be given several times.")
-    ],
+    data: Annotated[list[Path], typer.Option(help="Folder with test pictures; repeatable.")],
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the scores there, too.")
+        Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many pictures of each set; no clips.")
+        int | None, typer.Option(min=1, help="At most this many pictures of each set; no clips.")
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Write the 24 worst pictures there (PNG or JPEG): answer, and errors."),
+        typer.Option(
+            help="Write the 24 worst pictures to this file (PNG or JPEG): output, and errors."
+        ),
     ] = None,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Write a CSV file with a line for each picture.")
     ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(help="Write a CSV file: pixels of each set by label and answer."),
+        typer.Option(help="Write a CSV file: pixels of each set by label and output."),
     ] = None,
     plots: Annotated[
         Path | None,
         typer.Option(help="Folder for plots: confusion, IoU by class and by condition."),
     ] = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="See faces in the whole picture, not in a square.")
+        bool,
+        typer.Option("--whole", help="Process whole pictures instead of squares around faces."),
     ] = False,
     fit: Annotated[
         str | None,
@@ -385,7 +386,7 @@ def evaluate(
 
 
 def _check_places(files: Mapping[str, Path | None]) -> None:
-    """Refuse options, by their names, whose files cannot be written, before the work."""
+    """Refuse options whose files cannot be written, before any work."""
     for option, path in files.items():
         if path and not path.resolve().parent.is_dir():
             raise ExportError(f"--{option} {path}: no such folder; make it first")
@@ -416,7 +417,7 @@ def info(
     engine: Annotated[Path, typer.Argument(help="An engine folder, or an .onnx file.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Say what an engine is: size, parameters, multiply-adds, classes, origin."""
+    """Describe an engine: size, parameters, multiply-adds, classes, origin."""
     from export.engine.info import info as run
     from export.engine.info import lines_of
 
@@ -428,12 +429,13 @@ def info(
 def check_data(
     folder: Annotated[Path, typer.Argument(help="A data folder, or one set.")],
     sheet: Annotated[
-        Path | None, typer.Option(help="Write pictures with their labels there (PNG or JPEG).")
+        Path | None,
+        typer.Option(help="Write pictures with their labels to this file (PNG or JPEG)."),
     ] = None,
 ) -> None:
-    """Read every picture and label of a data folder; count them, and name what is wrong.
+    """Read every picture and label of a data folder; count them, and report errors.
 
-    The exit status is 1 if something is wrong.
+    The exit status is 1 if there are errors.
     """
     from export.data.check import check_folder, write_problem_sheet
 

@@ -34,7 +34,7 @@ _LONGEST_PX = 640
 _MIN_TEETH_PX = 60
 _LOOKED_AT = 1000
 _UNKNOWN = 255
-"""In a label: nobody knows the class, so neither loss nor box may count the pixel."""
+"""Label of pixels of unknown class, which neither loss nor box may count."""
 
 
 @dataclass(frozen=True, slots=True)

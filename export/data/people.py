@@ -112,7 +112,7 @@ def beside_people(item: Labelled) -> Labelled | None:
     """The largest part of a picture, above, below, left or right of everybody in it, whose sides
     are at least 96 px.
 
-    None where nobody is, or no part is as large. Pixels to be ignored count as people.
+    None without people, or if no part is as large. Pixels to be ignored count as people.
     """
     someone = np.asarray((item.alpha > 0) | (item.valid == 0), np.uint8) * 255
     if not someone.any():
@@ -194,8 +194,8 @@ def _shares(finish: bool) -> dict[str, float]:
 def draw(
     library: Library, size: tuple[int, int], rng: np.random.Generator, finish: bool = False
 ) -> Sample:
-    """Draw one training sample of `size` (height, width): a photo, somebody pasted into a room, or
-    nobody.
+    """Draw one training sample of `size` (height, width): a photo, a person pasted into a room, or
+    an empty room.
     """
     possible = {kind: share for kind, share in _shares(finish).items() if len(library.pool(kind))}
     kind = choose(possible, rng)

@@ -2,7 +2,7 @@
 takes.
 
 "clear": a licence that allows commercial use is stated by those who could give it.
-"non-commercial": the licence excludes it. "unclear": nobody with the right to say so has said
+"non-commercial": the licence excludes it. "unclear": no one entitled has stated
 anything. Consent is another matter: see the notes in `export.data.provenance`.
 """
 

@@ -50,7 +50,7 @@ from vcam.engine_toml import EngineFile, EngineManifest, Origin, PixelFormat
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 _IMAGES = ((1_000_000, 32), (20_000_000, 12))
-"""How many pictures to compare of a network with at most so many parameters."""
+"""Number of pictures to compare, by the maximum number of parameters."""
 _OWN_LICENCE, _NO_LICENCE = "Apache-2.0", "unknown; ask the authors of the weights"
 _OTHERS_LICENCE = "not stated; whoever trained the weights states it with --licence"
 _PARITY_SETS = {"person": "person/wild", "face": "face/real"}

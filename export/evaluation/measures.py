@@ -32,7 +32,7 @@ class Score:
     """One measure on one set, or on the pictures of it that meet `condition`, for example "light: dark".
 
     metric: "iou" of the person; "miou", the mean over person and room, or over the classes of a face; "iou CLASS";
-    "boundary_f"; "person_share", the share of the frame called person where nobody is; "flicker", "dtssd",
+    "boundary_f"; "person_share", the share of an empty room labelled as person; "flicker", "dtssd",
     "trailing" of clips, see `export.evaluate_video`. mean, median: over pictures. pooled: of the pixels of all pictures
     together.
     """

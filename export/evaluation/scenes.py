@@ -55,7 +55,7 @@ def test_rooms(data: Path) -> list[Labelled]:
 
 
 def composited(data: Path) -> Iterator[Labelled]:
-    """Every test cut-out once, as a webcam shows somebody at a desk: 640x360, cut by the lower edge.
+    """Every test cut-out once, as a webcam shows a person at a desk: 640x360, cut by the lower edge.
 
     Per cut-out one generator seeded with (20, its place in the manifest) draws the room, the height of the person, 60
     to 95 % of the frame (uniform), and the horizontal offset (normal, 8 % of the width). The room covers the frame

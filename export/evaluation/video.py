@@ -60,7 +60,7 @@ def evaluate_video(engine: Matting, data: Path) -> list[Score]:
 
 
 def moved(person: Labelled, room: Image, rng: np.random.Generator) -> Clip:
-    """640x360: 10 frames of somebody still, then 24 of one swing to both sides.
+    """640x360: 10 frames of a still person, then 24 of one swing to both sides.
 
     The person is 80 % of the frame high; the swing is a sine of 8 % of the width, so at most 13 pixels a frame. Every
     frame has Gaussian noise, 2 levels strong.
@@ -75,7 +75,7 @@ def moved(person: Labelled, room: Image, rng: np.random.Generator) -> Clip:
 
 
 def _noisy(frames: Sequence[Image], rng: np.random.Generator) -> Iterator[Image]:
-    """Each frame with another part of one field of noise, which is quicker than drawing it anew."""
+    """Each frame with another part of one field of noise, which is faster than drawing new noise."""
     height, width = _SIZE
     field = np.rint(
         rng.standard_normal((height + _SHIFT, width + _SHIFT, 3), np.float32) * _NOISE
@@ -109,7 +109,7 @@ def trailing(found: Sequence[Image], wanted: Sequence[Image]) -> float:
     """How much more alpha there is where the person has just been than where the person will be next.
 
     Pixels of room that were person within the last 3 frames, against those that will be within the next 3: an outline
-    that is only soft, or too large all around, cancels out; 0 where nobody moves.
+    that is only soft, or too large all around, cancels out; 0 if no person moves.
     """
     left, next_ = [], []
     for t in range(_LATE, len(found) - _LATE):

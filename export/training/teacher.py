@@ -1,4 +1,4 @@
-"""Soft labels for pixels that nobody has labelled."""
+"""Soft labels for unlabelled pixels."""
 
 from __future__ import annotations
 

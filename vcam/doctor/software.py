@@ -64,7 +64,7 @@ def check_telemetry(machine: Machine) -> Verdict:
         return problem(
             f"not switched off: {', '.join(machine.leaks)}; start vcam as a program of its own"
         )
-    return ok("switched off in ONNX Runtime and OpenVINO; vcam sends nothing to anybody")
+    return ok("switched off in ONNX Runtime and OpenVINO; vcam sends nothing anywhere")
 
 
 def check_backend(name: str) -> Callable[[Machine], Verdict]:

@@ -67,9 +67,7 @@ class Tiles:
         pieces[places] = new if len(new) == 1 else new.reshape(places.shape)
 
     def with_border(self, border: int) -> Tiles:
-        """The same rectangles and so many pixels around them, in a plane with as many more around
-        it.
-        """
+        """The rectangles extended by `border` pixels, in a plane extended by as many."""
         more = 2 * border
         step = math.gcd(self.step, more)
         return Tiles(self.height + more, self.width + more, self.top, self.left, step)

@@ -127,7 +127,7 @@ class PlainFolder(Reader):
         """Read one picture with its mask; what few values mean is told by others of the folder.
 
         Raises:
-            ExportError: as `labelled`, or the mask has values that nobody explained.
+            ExportError: as `labelled`, or the mask has values without an explanation.
         """
         plane = read_plane(entry.label)
         levels = _levels(plane)
