@@ -25,9 +25,9 @@ def blend_person(person: Frame, mask: Mask, out: Frame) -> None:
         (frame.y, frame.chroma.reshape(2, rows, -1)) for frame in (person, out)
     )
     for top, bottom, left, right in mask.inside.tolist():
-        out_luma[top:bottom, left:right] = luma[top:bottom, left:right]
+        np.copyto(out_luma[top:bottom, left:right], luma[top:bottom, left:right])
     for top, bottom, left, right in (mask.inside // 2).tolist():
-        out_chroma[:, top:bottom, left:right] = chroma[:, top:bottom, left:right]
+        np.copyto(out_chroma[:, top:bottom, left:right], chroma[:, top:bottom, left:right])
     if not len(mask.edge):
         return
     _blend(person.y, out.y, mask.alpha, mask.edge)
