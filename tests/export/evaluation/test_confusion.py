@@ -59,6 +59,7 @@ class _Bright:
         return np.where(image.min(axis=2) > 160, 255, 0).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_plots_of_an_evaluation(data: Path, tmp_path: Path) -> None:
     confusion = Confusion()
     pictures = Pictures(confusion=confusion)

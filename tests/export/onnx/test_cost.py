@@ -11,6 +11,7 @@ from export.onnx.graph import engine_graph
 
 
 @pytest.mark.parametrize("name", ["portraitnet", "segformer_b0"])
+@pytest.mark.slow
 def test_counts_are_those_of_torch(name: str) -> None:
     spec = find_model(name)
     network = spec.build().eval()

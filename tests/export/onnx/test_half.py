@@ -27,6 +27,7 @@ def plain() -> onnx.ModelProto:
     return engine_graph(spec.build(), spec, _SIZE, fold=False)
 
 
+@pytest.mark.slow
 def test_the_network_is_half(plain: onnx.ModelProto) -> None:
     half = to_half(plain)
     assert half_share(plain) == 0
