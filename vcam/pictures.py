@@ -27,24 +27,27 @@ _LARGEST_XMP_OF_JPEG = 65_502  # ISO 16684-3, section 6.4
 _BITS = {".png": 16, ".tif": 16, ".tiff": 16} | dict.fromkeys(HEIF_SUFFIXES, 10)
 """Of a colour, at most, as far as it is written here; 8 in other files."""
 _PNG_LEVEL = 3
+_ROWS = 256
 _QUALITY = 95
 
 
 def over_white(rgba: Pixels) -> Pixels:
     """Lay [H, W, 4] RGBA, straight alpha, uint8 or uint16, on white: [H, W, 3] RGB."""
     peak = np.iinfo(rgba.dtype).max
-    wide = np.uint16 if rgba.dtype == np.uint8 else np.uint64
-    alpha: NDArray[Any] = rgba[..., 3:].astype(wide)
-    laid = (rgba[..., :3] * alpha + peak * (peak - alpha) + peak // 2) // peak
-    return np.asarray(laid, rgba.dtype)
+    wide = np.uint16 if rgba.dtype == np.uint8 else np.uint32
+    laid = np.empty((*rgba.shape[:2], 3), rgba.dtype)
+    for top in range(0, len(rgba), _ROWS):  # wide copies of a part only
+        rows = rgba[top : top + _ROWS]
+        alpha: NDArray[Any] = rows[..., 3:].astype(wide)
+        sums = rows[..., :3] * alpha + wide(peak) * (wide(peak) - alpha) + wide(peak // 2)
+        laid[top : top + _ROWS] = sums // wide(peak)
+    return laid
 
 
 def srgb_of(picture: Picture) -> NDArray[np.uint8]:
     """Convert to screen colours: uint8 [H, W, 3] RGB, sRGB, on white."""
     pixels = picture.pixels if picture.pixels.shape[2] == 3 else over_white(picture.pixels)
-    if pixels.dtype == np.uint16:
-        pixels = np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
-    return _through(np.asarray(pixels, np.uint8), picture.icc, to_srgb=True)
+    return _through(_eight_bits(pixels), picture.icc, to_srgb=True)
 
 
 def _through(rgb: NDArray[np.uint8], icc: bytes, to_srgb: bool) -> NDArray[np.uint8]:
@@ -254,7 +257,11 @@ def _in_srgb(picture: Picture) -> Pixels:
 def _eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
-    return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+    eight = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), _ROWS):
+        rows = pixels[top : top + _ROWS].astype(np.uint32)
+        eight[top : top + _ROWS] = (rows + 128) // 257
+    return eight
 
 
 def _by_pillow(picture: Picture, suffix: str) -> bytes:

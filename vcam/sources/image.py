@@ -163,10 +163,10 @@ def _read_heif(path: str | Path, data: bytes) -> Picture:
 
 
 def _of_heif(found: Any) -> Pixels:
-    """The pixels of a HEIC picture. Its array interface gives memory that older NumPy lets go."""
+    """The pixels of a HEIC picture. Copied: its memory goes with it in older versions."""
     width, height = found.size
     kind, _, depth = found.mode.partition(";")
-    flat = np.frombuffer(found.data, np.uint16 if depth else np.uint8)
+    flat = np.frombuffer(found.data, np.uint16 if depth else np.uint8).copy()
     rows = flat.reshape(height, found.stride // flat.itemsize)
     return _as_rgb(rows[:, : width * len(kind)].reshape(height, width, len(kind)))
 
