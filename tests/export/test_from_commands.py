@@ -94,7 +94,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, data: Path) -> _Place:
     for name in ("IMG.png", "BEACH.png", "PICTURES/a.png", "PICTURES/b.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / name), picture)
-    film = cv2.VideoWriter(str(folder / "FILM.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (128, 96))
+    film = cv2.VideoWriter(str(folder / "FILM.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (128, 96))
     for _ in range(3):
         film.write(picture)
     film.release()
