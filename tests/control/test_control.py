@@ -226,16 +226,18 @@ def test_a_profile_is_taken_up_while_the_camera_is_away() -> None:
 
 
 def test_a_pause_sends_a_card_and_closes_the_camera() -> None:
-    source = FakeSource(camera(4000), live=True, fps=100)
+    source = FakeSource([Wait(0.3), *camera(4000)], live=True, fps=100)
     with running(["none"], {"first": source}) as run:
-        run.next_frames()
+        assert shows_person(run.control.snapshot())
         run.control.set("paused", True)
         after = len(run.sink.frames)
         run.next_frames(2)
         assert all((frame.u == 128).all() for frame in run.sink.frames[after:])
         assert run.pipeline.state == State("paused")
         assert until(lambda: source.closed == 1)
+        assert (run.control.snapshot().u == 128).all()
         run.control.toggle("paused")
+        assert shows_person(run.control.snapshot()), "no card while the camera opens again"
         assert until(lambda: any(map(shows_person, run.sink.frames[-1:])))
         assert source.opened == 2
 

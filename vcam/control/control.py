@@ -29,6 +29,9 @@ from vcam.sources.base import Source, SourceRequest
 _KEPT_S = 60
 """Number of samples that are kept, one per second."""
 _SNAPSHOT_S = 5.0
+_CARD_S = 2.0
+"""For how long a snapshot waits while a card is sent that the run did not ask for: a camera that
+opens again sends one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +165,21 @@ class Control:
         return self.board.listen()
 
     def snapshot(self) -> Frame:
-        """Return the next picture that is sent to the sink.
+        """Return the next picture that is sent to the sink; a card only if the run is paused, or if
+        nothing else is sent for two seconds.
 
         Raises:
             SinkError: none is sent within five seconds.
         """
         with self.tap.looking():
             shot = self.tap.after(self.tap.newest(), _SNAPSHOT_S)
+            deadline_s = time.monotonic() + _CARD_S
+            while shot is not None and shot.before is None and not self._wanted.paused:
+                left_s = deadline_s - time.monotonic()
+                later = self.tap.after(shot.number, left_s) if left_s > 0 else None
+                if later is None:
+                    break
+                shot = later
         if shot is None:
             raise SinkError(f"no picture was sent within {_SNAPSHOT_S:g} s; see `vcam status`")
         return shot.sent

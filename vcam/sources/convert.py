@@ -225,7 +225,7 @@ def _is_jpeg_like(picture: VideoFrame) -> bool:
 def _limit_range(picture: VideoFrame, into: Frame) -> None:
     """Write a picture that `_is_jpeg_like` to a frame of its size, in limited range.
 
-    OpenCV takes a third of swscale's time.
+    OpenCV takes a quarter of swscale's time.
     """
     y, u, v = _planes(picture)
     cv2.convertScaleAbs(y, dst=into.y, alpha=219 / 255, beta=16)
