@@ -403,7 +403,8 @@ function build() {
 
 /* ---- gallery ---- */
 
-const roomOff = (...but) => Object.fromEntries(Object.entries(schema.effects).filter(([name, about]) => about["x-room"] && !but.includes(name) && isOn(name)).map(([name]) => [name, false]));
+/** All of them, also those that are off as far as this page knows: an answer may still be on its way. */
+const roomOff = (...but) => Object.fromEntries(Object.entries(schema.effects).filter(([name, about]) => about["x-room"] && !but.includes(name)).map(([name]) => [name, false]));
 
 function tile(value, label, face, chosen, ...more) {
   return el("li", { class: "tile" }, el("label", {},
