@@ -25,6 +25,14 @@ BUSY_S = 3.0
 RECORD = ["run", "--source", "demo", "--effect", "none", "--size", "640x360"]
 
 
+@pytest.fixture(autouse=True)
+def _a_hangup_counts() -> Iterator[None]:
+    """Under nohup the suite ignores hangups, and its children would, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def frames_of(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
