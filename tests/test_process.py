@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,26 +32,3 @@ def test_the_memory_of_freed_frames_is_kept_for_the_next_ones() -> None:
 
     assert kept("set up") > 40 << 20
     assert kept("not") < 16 << 20
-
-
-HUGE = """
-import re
-from pathlib import Path
-from vcam.process import set_up_process
-set_up_process()
-import numpy as np
-frames = [np.ones(3 << 20, np.uint8) for _ in range(8)]
-sizes = re.findall(r"AnonHugePages: +([0-9]+)", Path("/proc/self/smaps").read_text())
-print(sum(map(int, sizes)) >> 10)
-"""
-OFFERED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-
-
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc" or not OFFERED.exists() or "[never]" in OFFERED.read_text(),
-    reason="the kernel gives no huge pages",
-)
-def test_frames_lie_in_huge_pages() -> None:
-    """Eight frames of 3 MB, in megabytes of huge pages."""
-    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, check=True)
-    assert int(done.stdout) >= 16
