@@ -22,18 +22,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.results import save
-from tests.control.runs import Run, running
+from tests.control.runs import Run, actions_of, running
 from tests.helpers import frame_of
-from vcam.control.actions import Actions, House
-from vcam.control.costs import Costs
-from vcam.control.gallery import Gallery
 from vcam.control.serve import Server
-from vcam.control.settings import Settings
 from vcam.frame import Frame
 from vcam.sources.memory import MemorySource
 
 _FPS = 30
 _DEADLINE_S = 20.0
+_PROFILE = {"effect": ["color:black"]}
 _SETTINGS = (
     '[profile.red.run]\neffect = ["color:red"]\n[profile.black.run]\neffect = ["color:black"]\n'
 )
@@ -58,14 +55,6 @@ COMMANDS: dict[str, tuple[tuple[str, ...], Callable[[Frame], bool] | None]] = {
     "stop": (("stop",), None),
 }
 """What is typed, and how a sent frame shows it; None: the command has ended."""
-
-
-def _actions(run: Run, folder: Path) -> Actions:
-    """What can be asked of the run; every profile is a black room."""
-    settings = Settings(folder / "config.toml", lambda _: {"effect": ["color:black"]})
-    house = House(["false"], list, [], settings, lambda: {"cameras": []}, "1")
-    gallery = Gallery(folder / "own", folder / "cache")
-    return Actions(run.control, house, gallery, Costs(["false"], folder / "costs.json", "1"))
 
 
 def measure(run: Run, folder: Path, name: str, number: int) -> tuple[float, float]:
@@ -111,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             source = MemorySource([frame_of()], fps=_FPS, live=True)
             with (
                 running(["color:black"], {"first": source}) as run,
-                Server(_actions(run, folder), folder / "vcam"),
+                Server(actions_of(run, folder, _PROFILE), folder / "vcam"),
             ):
                 for name in COMMANDS:
                     found[name].append(measure(run, folder, name, number))

@@ -8,26 +8,19 @@ The first third of the run, in which everything is loaded, does not count. Linux
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.face import EFFECTS
 from benchmarks.results import save
+from vcam.bench.machine import resident_bytes
 from vcam.catalogue import DEFAULT_ENGINE
 
 _SIZE = "1920x1080"
 _EVERY_S = 0.5
-
-
-def resident_mb(pid: int) -> float:
-    """The resident set of a process, in megabytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:
@@ -47,7 +40,7 @@ def main() -> None:
         while (passed_s := time.monotonic() - start_s) < options.seconds:
             time.sleep(_EVERY_S)
             if passed_s > options.seconds / 3:
-                samples.append(resident_mb(run.pid))
+                samples.append(resident_bytes(run.pid) / 2**20)
         run.terminate()
     growth = float(np.polyfit(np.arange(len(samples)) * _EVERY_S / 60, samples, 1)[0])
     print(f"{min(samples):.0f} to {max(samples):.0f} MB, {growth:+.1f} MB a minute")

@@ -322,17 +322,17 @@ def _png16(picture: Picture) -> bytes:
     content = data.tobytes()
     extra = b""
     if picture.icc:
-        extra += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+        extra += png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
     if picture.exif:
-        extra += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
+        extra += png_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
     if picture.xmp:  # not compressed, no language, section 11.3.3.4
-        extra += _chunk(b"iTXt", _PNG_XMP.encode() + b"\0\0\0\0\0" + picture.xmp)
+        extra += png_chunk(b"iTXt", _PNG_XMP.encode() + b"\0\0\0\0\0" + picture.xmp)
     end_of_header = 8 + 25  # PNG specification, sections 5.2 and 11.2.1
     return content[:end_of_header] + extra + content[end_of_header:]
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    """Make a PNG chunk; specification, section 5.3."""
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A PNG chunk of this type and content; specification, section 5.3."""
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 

@@ -1,4 +1,4 @@
-"""Reading the files of a set: pictures, their labels, lists."""
+"""The files of a set: pictures, their labels, lists; and writing what is made of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from export.data.image import Image
 from export.errors import ExportError
+from vcam.files import write_whole
 
 _Item = TypeVar("_Item")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -21,6 +22,18 @@ _ASPECT_TOLERANCE = 0.01
 _BITS_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 _DAMAGED = (OSError, ValueError, SyntaxError, Pil.DecompressionBombError)
 """What Pillow raises for files that are cut short, damaged or far too large."""
+
+
+def write_file(path: Path, content: bytes | str, mode: int | None = None) -> None:
+    """Write a file completely or not at all; see `vcam.files.write_whole`.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    try:
+        write_whole(path, content, mode)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:

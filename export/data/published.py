@@ -32,6 +32,18 @@ _MIRRORED[3:7] = (4, 3, 6, 5)
 """The class that each becomes in a mirrored picture, in EasyPortrait's nine classes."""
 
 
+def stretched(
+    image: Image, target: Image, valid: Image, size: tuple[int, int]
+) -> tuple[Image, Image, Image]:
+    """The three planes at `size` (height, width): colours bilinearly, labels the nearest."""
+    modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
+    first, second, third = (
+        u8(cv2.resize(x, size[::-1], interpolation=mode))
+        for x, mode in zip((image, target, valid), modes, strict=True)
+    )
+    return first, second, third
+
+
 def _mirrored(sample: Sample, classes: bool) -> Sample:
     """Left for right; of classes, brows and eyes change sides, too."""
     planes = (sample.image, sample.target, sample.valid, sample.clean)
@@ -48,15 +60,10 @@ def easyportrait(
     height, width = target.shape
     scale = min(size[0] / height, size[1] / width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
     beyond = (0, size[0] - inner[1], 0, size[1] - inner[0])
     fitted = [
-        u8(
-            cv2.copyMakeBorder(
-                cv2.resize(x, inner, interpolation=mode), *beyond, cv2.BORDER_CONSTANT, value=0
-            )
-        )
-        for x, mode in zip((image, target, valid), modes, strict=True)
+        u8(cv2.copyMakeBorder(x, *beyond, cv2.BORDER_CONSTANT, value=0))
+        for x in stretched(image, target, valid, inner[::-1])
     ]
     return Sample(_photometric(fitted[0], rng), fitted[1], fitted[2], fitted[0])
 
@@ -249,11 +256,7 @@ def celeba(
     """Stretched to `size`; with probability 1/2 each: light and colour, mirrored, and one rectangle
     of 20 to 70 % of the height and 30 to 80 % of the width that is filled with 120 and is no face.
     """
-    modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
-    small, mask, counts = (
-        u8(cv2.resize(x, size[::-1], interpolation=mode))
-        for x, mode in zip((image, target, valid), modes, strict=True)
-    )
+    small, mask, counts = stretched(image, target, valid, size)
     fitted = Sample(small, mask, counts, small)
     jittered = _jitter(fitted.image, rng) if rng.random() < 0.5 else fitted.image
     sample = Sample(jittered, fitted.target, fitted.valid, fitted.clean)

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from export.data.files import write_file
 from export.data.image import Image, u8
 from export.errors import ExportError
-from vcam.files import write_whole
 
 COLOURS = (
     (0, 0, 0),
@@ -80,10 +80,7 @@ def write_sheet(path: Path, tiles: Sequence[Image]) -> None:
     done, data = cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     if not done:
         raise ExportError(f"{path}: {sheet.shape[1]}x{sheet.shape[0]} is too large for {suffix}")
-    try:
-        write_whole(path, data.tobytes(), 0o644)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
+    write_file(path, data.tobytes(), 0o644)
 
 
 def _row(tiles: Iterable[Image], width: int) -> NDArray[np.uint8]:

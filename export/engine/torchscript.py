@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from export.data.files import write_file
 from export.engine.convert import open_checkpoint
 from export.errors import ExportError
 from export.onnx.graph import check_size, torch_engine
-from vcam.files import write_whole
 
 _STEP = 32
 _SEED = 5
@@ -83,10 +83,7 @@ def write_script(config: ScriptConfig) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(traced, data, _extra_files={"engine.json": json.dumps(about)})
-    try:
-        write_whole(config.out, data.getvalue())
-    except OSError as error:
-        raise ExportError(f"{config.out}: cannot be written ({error.strerror})") from error
+    write_file(config.out, data.getvalue())
     sizes = f"any size in steps of {_STEP}" if free else f"{size[0]}x{size[1]} only"
     return [
         f"{config.out}: uint8 [N, H, W, 3] RGB, {sizes}; "

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.data.files import write_file
 from export.data.image import Image
-from export.errors import ExportError
 from export.models import PERSON, V1_CLASSES
-from vcam.files import write_whole
 
 Matrix = NDArray[np.int64]
 
@@ -95,10 +94,7 @@ class Confusion:
                 shares = (score.iou[row], score.accuracy[row])
                 cells = ["" if x is None else f"{x:.4f}" for x in shares]
                 table.writerow([name, label, *map(int, matrix[row]), *cells])
-        try:
-            write_whole(path, text.getvalue())
-        except OSError as error:
-            raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
+        write_file(path, text.getvalue())
 
 
 def _ratios(part: Matrix, whole: Matrix) -> tuple[float | None, ...]:

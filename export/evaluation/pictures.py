@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from export.data.files import write_file
 from export.data.image import Image
 from export.data.sheet import corrected, painted, tile, write_sheet
-from export.errors import ExportError
 from export.evaluation.confusion import Confusion
-from vcam.files import write_whole
 
 _FIRST = ("iou", "miou", "person_share")
 """The measure by which pictures are ranked: the first of these that a picture has."""
@@ -70,10 +69,7 @@ class Pictures:
         for group, picture, values in sorted(self._rows, key=lambda row: _rank(row[2])):
             cells = [f"{values[name]:.4f}" if name in values else "" for name in measures]
             table.writerow([group, picture, *cells])
-        try:
-            write_whole(path, text.getvalue(), 0o644)
-        except OSError as error:
-            raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
+        write_file(path, text.getvalue(), 0o644)
 
     def write_sheet(self, path: Path) -> None:
         """Write the worst pictures: each with the answer, and with what is wrong in red.

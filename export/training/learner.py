@@ -54,7 +54,7 @@ class Learner(nn.Module):
     def forward(
         self, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor, *before: Tensor
     ) -> tuple[Tensor, Tensor]:
-        state = [matte[:, None].float() / 255 for matte in before]
+        state = _states(before)
         answer = self.answer(image, state)
         loss = total_loss(self._spec, answer, label, valid)
         logits = logits_of(answer)
@@ -74,6 +74,11 @@ class Learner(nn.Module):
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
             answer = self._run(pixels)
         return _single(answer)
+
+
+def _states(before: tuple[Tensor, ...]) -> list[Tensor]:
+    """Mattes uint8 [N, H, W] as a network with a memory takes them: float32 [N, 1, H, W], 0..1."""
+    return [matte[:, None].float() / 255 for matte in before]
 
 
 def _single(answer: Any) -> Any:
@@ -106,7 +111,7 @@ class RecipeLearner(Learner):
     def forward(
         self, image: Tensor, label: Tensor, valid: Tensor, clean: Tensor, *before: Tensor
     ) -> tuple[Tensor, Tensor]:
-        state = [matte[:, None].float() / 255 for matte in before]
+        state = _states(before)
         classes = classes_of(label, valid, person=self._spec.task == "person")
         answer = self.answer(image, state)
         heads: list[Tensor] = []

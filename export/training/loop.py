@@ -326,13 +326,14 @@ def _run_stage(
     loader = DataLoader(draws, batch // processes.count(), num_workers=config.workers)
     run.network.train()
     falls = run.recipe is not None and run.recipe.schedule.kind == "plateau"
+    val = _val_split(run, run.recipe) if run.recipe and falls else None
     epoch = run.seen // pictures if falls else 0
     for planes in _batches(loader):
         loss, logits = _step(run, learner, planes, batch)
         kept.step(loss)
         if falls and run.seen // pictures > epoch:
             epoch = run.seen // pictures
-            run.plateau.epoch(_validated(run, learner, kept.mean()))
+            run.plateau.epoch(_validated(run, learner, val) if val else kept.mean())
         if run.seen >= run.ends(index) or kept.is_due():
             kept.save(planes[0], logits)
         if run.seen >= run.ends(index):
@@ -395,23 +396,23 @@ def _step(run: _Run, learner: nn.Module, planes: _Drawn, batch: int) -> tuple[fl
     return total, shown
 
 
-@torch.no_grad()
-def _validated(run: _Run, learner: nn.Module, otherwise: float) -> float:
-    """The mean loss of pictures of the val split, not changed but for their size; without any, `otherwise`."""
-    config, recipe = run.config, run.recipe
-    assert recipe is not None
+def _val_split(run: _Run, recipe: Recipe) -> Whole | None:
+    """The pictures of the val split; None if there are none."""
     try:
-        whole = Whole(config.data, "val", labels_of(recipe, run.spec), config.licence)
+        return Whole(run.config.data, "val", labels_of(recipe, run.spec), run.config.licence)
     except ExportError:
-        return otherwise
+        return None
+
+
+@torch.no_grad()
+def _validated(run: _Run, learner: nn.Module, whole: Whole) -> float:
+    """The mean loss of the first pictures of `whole`, not changed but for their size."""
     run.network.eval()
     losses: list[float] = []
     for index in range(min(len(whole), _VALIDATED)):
-        modes = (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
-        planes = [
-            torch.from_numpy(cv2.resize(x, run.spec.size[::-1], interpolation=mode))[None]
-            for x, mode in zip(whole[index], modes, strict=True)
-        ]
+        image, target, valid = whole[index]
+        fitted = published.stretched(image, target, valid, run.spec.size)
+        planes = [torch.from_numpy(x)[None] for x in fitted]
         loss, _ = learner(*(x.to(run.device) for x in (*planes, planes[0])))
         losses.append(loss.item())
     run.network.train()

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from export import processes
 from export.models.outline import outline
-from export.training.losses import IGNORED, score_of
+from export.training.losses import IGNORED, consistency_loss, score_of
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """The loss of logits float [N, K, H, W] for classes int64 [N, H, W], 0 to K - 1 or `IGNORED`; with
@@ -114,11 +114,7 @@ def divergence(logits: Tensor, clean: Tensor) -> Tensor:
     """Kullback-Leibler divergence from the answer to the clean picture, its mean over all numbers;
     no gradient flows to that answer. Both float [N, K, H, W].
     """
-    wanted = torch.log_softmax(clean.detach(), dim=1)
-    each = functional.kl_div(
-        torch.log_softmax(logits, dim=1), wanted, reduction="none", log_target=True
-    )
-    return _mean(each)
+    return consistency_loss(logits, clean) / logits.shape[1]
 
 
 def _mean(each: Tensor) -> Tensor:

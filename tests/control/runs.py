@@ -128,9 +128,11 @@ def write_film(path: Path, rgb: tuple[int, int, int]) -> Path:
     return path
 
 
-def actions_of(run: Run, folder: Path) -> Actions:
-    """What can be asked of a run of fakes; all that it writes is below `folder`."""
-    settings = Settings(folder / "config.toml", lambda _: {})
+def actions_of(run: Run, folder: Path, profile: Mapping[str, object] | None = None) -> Actions:
+    """What can be asked of a run of fakes; all that it writes is below `folder`. Every profile has
+    the options `profile`.
+    """
+    settings = Settings(folder / "config.toml", lambda _: dict(profile or {}))
     house = House(["false"], list, [], settings, lambda: {"cameras": []}, "1")
     gallery = Gallery(folder / "own", folder / "cache")
     return Actions(run.control, house, gallery, Costs(["false"], folder / "costs.json", "1"))

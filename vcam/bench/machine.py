@@ -25,12 +25,13 @@ def describe_machine() -> dict[str, object]:
     }
 
 
-def resident_bytes() -> int:
-    """Resident set of this process now, or its peak if only that is known; 0 if neither
-    is.
+def resident_bytes(pid: int | None = None) -> int:
+    """Resident set of this process now, or its peak if only that is known; 0 if neither is.
+
+    pid: of another process instead; Linux only.
     """
-    statm = Path("/proc/self/statm")
-    if statm.exists():
+    statm = Path(f"/proc/{pid or 'self'}/statm")
+    if pid is not None or statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if sys.platform == "win32":
         return 0

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vcam.control.events import EventBoard, Events
-from vcam.control.tap import Tap
+from vcam.control.tap import Shot, Tap
 from vcam.control.wanted import Changes, Wanted, Worn, changed
 from vcam.effects import build_effect
 from vcam.effects.base import Effect
@@ -171,15 +171,14 @@ class Control:
         Raises:
             SinkError: none is sent within five seconds.
         """
+
+        def is_wanted(shot: Shot) -> bool:
+            return shot.before is not None or self._wanted.paused
+
         with self.tap.looking():
             shot = self.tap.after(self.tap.newest(), _SNAPSHOT_S)
-            deadline_s = time.monotonic() + _CARD_S
-            while shot is not None and shot.before is None and not self._wanted.paused:
-                left_s = deadline_s - time.monotonic()
-                later = self.tap.after(shot.number, left_s) if left_s > 0 else None
-                if later is None:
-                    break
-                shot = later
+            if shot is not None and not is_wanted(shot):
+                shot = self.tap.after(shot.number, _CARD_S, is_wanted) or shot
         if shot is None:
             raise SinkError(f"no picture was sent within {_SNAPSHOT_S:g} s; see `vcam status`")
         return shot.sent

@@ -171,10 +171,10 @@ class Gallery:
         Raises:
             UsageError: there is no such picture.
         """
-        path = self._cache / f"{self.find(name).id}-thumb.jpg"
+        found = self.find(name)
+        path = self._cache / f"{found.id}-thumb.jpg"
         with suppress(OSError):
             return path.read_bytes()
-        found = self.find(name)
         picture = _first_of(found.path) if found.is_film else cv2.imread(str(found.path))
         if picture is None:
             raise UsageError(f"background {name!r} is damaged; upload it again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -62,14 +62,16 @@ class Tap:
                 if not self._lookers:
                     self._shot = None
 
-    def after(self, number: int, timeout_s: float) -> Shot | None:
-        """The newest shot later than `number`; None if none comes in time."""
+    def after(
+        self, number: int, timeout_s: float, fits: Callable[[Shot], bool] = lambda _: True
+    ) -> Shot | None:
+        """The newest shot later than `number`, once it fits; None if none does in time."""
+
+        def has_come() -> bool:
+            return self._shot is not None and self._shot.number > number and fits(self._shot)
+
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: self._shot is not None and self._shot.number > number, timeout_s
-            ):
-                return None
-            return self._shot
+            return self._shot if self._changed.wait_for(has_come, timeout_s) else None
 
     def newest(self) -> int:
         """The number of the newest shot; 0 before the first."""

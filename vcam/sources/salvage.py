@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vcam.frame import Pixels
+from vcam.pictures import png_chunk
 from vcam.sources.inspect_file import missing_in
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _of_png(data: bytes) -> Salvaged | None:
         if name == b"IDAT":
             packed += content
         elif not packed:
-            head += _chunk(name, content)
+            head += png_chunk(name, content)
     if len(head) < 25 or head[4:8] != b"IHDR" or not packed:
         return None
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", head[8:21])
@@ -175,7 +176,7 @@ def _of_png(data: bytes) -> Salvaged | None:
     if height - rows > _MOST_MISSING * height:
         return None
     filled = zlib.compress(raw[: rows * line] + bytes(line * (height - rows)), 1)
-    whole = _PNG_START + head + _chunk(b"IDAT", filled) + _chunk(b"IEND", b"")
+    whole = _PNG_START + head + png_chunk(b"IDAT", filled) + png_chunk(b"IEND", b"")
     image = _loaded(whole)
     return None if image is None else Salvaged(image, whole, slice(rows, height))
 
@@ -193,8 +194,3 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if is_whole or name == b"IDAT":
             yield name, content
         at += 12 + length
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(name + content)
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
